@@ -1,0 +1,49 @@
+"""The pruning explorer: see what neural-network pruning and gradient clipping do.
+
+`import explorer as ex` loads nothing heavy; each public name is imported when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from explorer.engine.prune import prune
+    from explorer.engine.run import Run
+    from explorer.engine.train import train
+    from explorer.experiment import Clipping, Experiment, Pruning
+    from explorer.ui.dashboard import Explorer
+
+__all__ = ["Clipping", "Experiment", "Explorer", "Pruning", "Run", "figures", "prune", "train"]
+
+_HOMES = {
+    "Clipping": "explorer.experiment",
+    "Experiment": "explorer.experiment",
+    "Explorer": "explorer.ui.dashboard",
+    "Pruning": "explorer.experiment",
+    "Run": "explorer.engine.run",
+    "figures": "explorer.figures",
+    "prune": "explorer.engine.prune",
+    "train": "explorer.engine.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'explorer' has no {name!r}; it has {', '.join(__all__)}")
+    home = importlib.import_module(_HOMES[name])
+    value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: "InteractiveShell") -> None:
+    """`%load_ext explorer` makes the magic `%explorer` known: it opens the explorer."""
+    from explorer.ui.magic import register
+
+    register(shell)

@@ -1,0 +1,1 @@
+"""The machine: torch only. Every run is a row of one matrix."""

@@ -1,0 +1,136 @@
+"""A model's arithmetic on rows: forward pass and gradient for every lane of a stack.
+
+Chains of Linear layers have a backward pass written by hand, held to autograd by a test in float64; any
+other module goes through autograd. On the CPU lanes are taken one by one, each with plain matrices; on a GPU
+they are one batched product.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from explorer.engine.losses import Loss
+from explorer.engine.rows import Layout
+
+Views = dict[str, Tensor]
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Link:
+    """One Linear layer of a chain and the activation behind it, "" for none."""
+
+    weight: str
+    bias: str
+    activation: str
+
+
+ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
+APPLY: dict[str, Callable[[Tensor], Tensor]] = {
+    "": lambda z: z,
+    "relu": torch.relu_,
+    "sigmoid": torch.sigmoid_,
+    "tanh": torch.tanh_,
+}
+DERIVE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # from the gradient behind and the output itself
+    "relu": lambda d, h: torch.ops.aten.threshold_backward(d, h, 0),
+    "sigmoid": torch.ops.aten.sigmoid_backward,
+    "tanh": torch.ops.aten.tanh_backward,
+}
+
+
+def chain_of(module: nn.Module) -> list[Link] | None:
+    """The links of a Sequential of Flatten, Linear and activations; None for any other module."""
+    if type(module) is not nn.Sequential:
+        return None
+    links: list[Link] = []
+    for name, part in module.named_children():
+        if type(part) is nn.Linear and part.bias is not None:
+            links.append(Link(f"{name}.weight", f"{name}.bias", ""))
+        elif type(part) in ACTIVATIONS and links and not links[-1].activation:
+            links[-1] = Link(links[-1].weight, links[-1].bias, ACTIVATIONS[type(part)])
+        elif type(part) is not nn.Flatten or links:
+            return None
+    return links or None
+
+
+class Network:
+    """A module's arithmetic; the module itself only lends its structure, never its values."""
+
+    def __init__(self, module: nn.Module, *, by_hand: bool = True) -> None:
+        self.module = module.eval()
+        self.layout = Layout(module)
+        self.chain = chain_of(module) if by_hand else None
+
+    def blocks(self, matrix: Tensor) -> list[Views]:
+        """The views that are worked on together: a lane each on the CPU, all lanes at once on a GPU."""
+        if self.chain and matrix.is_cuda:
+            return [self.layout.views(matrix)]
+        return [self.layout.views(matrix[i : i + 1]) for i in range(len(matrix))]
+
+    def forward(self, views: Views, x: Tensor) -> Tensor:
+        """The logits, [..., B, C]."""
+        if self.chain is None:
+            logits: Tensor = torch.func.functional_call(self.module, views, (x,))
+            return logits
+        return self._outputs(views, x)[-1]
+
+    def gradient(self, views: Views, grads: Views, batch: Batch, loss: Loss) -> Tensor:
+        """Writes the gradient of the mean loss over the batch into `grads`; returns the loss, [...]."""
+        if self.chain is None:
+            return self._by_autograd(views, grads, batch, loss)
+        return self._by_hand(views, grads, batch, loss)
+
+    def _outputs(self, views: Views, x: Tensor) -> list[Tensor]:
+        assert self.chain is not None
+        outputs = [x.flatten(-3) if x.dim() > 3 else x]
+        for link in self.chain:
+            weight, bias = views[link.weight], views[link.bias]
+            if weight.dim() == 2:
+                z = torch.addmm(bias, outputs[-1], weight.t())
+            else:
+                z = torch.matmul(outputs[-1], weight.mT).add_(bias.unsqueeze(-2))
+            outputs.append(APPLY[link.activation](z))
+        return outputs
+
+    @torch.inference_mode()
+    def _by_hand(self, views: Views, grads: Views, batch: Batch, loss: Loss) -> Tensor:
+        assert self.chain is not None
+        x, labels = batch
+        outputs = self._outputs(views, x)
+        value, d = loss(outputs[-1], labels)
+        for i in range(len(self.chain) - 1, -1, -1):
+            link = self.chain[i]
+            torch.matmul(d.mT, outputs[i], out=grads[link.weight])
+            torch.sum(d, -2, out=grads[link.bias])
+            if i:
+                d = torch.matmul(d, views[link.weight])
+                if self.chain[i - 1].activation:
+                    d = DERIVE[self.chain[i - 1].activation](d, outputs[i])
+        return value
+
+    def _by_autograd(self, views: Views, grads: Views, batch: Batch, loss: Loss) -> Tensor:
+        x, labels = batch
+        with torch.enable_grad():
+            leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
+            logits = torch.func.functional_call(self.module, leaves, (x,))
+            value, d = loss(logits.detach(), labels)
+            found = torch.autograd.grad(logits, list(leaves.values()), d)
+        for name, gradient in zip(leaves, found, strict=True):
+            grads[name].copy_(gradient)
+        return value
+
+
+@torch.no_grad()
+def evaluate(network: Network, row: Tensor, x: Tensor, labels: Tensor, loss: Loss) -> tuple[float, float]:
+    """Mean loss and accuracy of one row, [P], over normalised images."""
+    views = network.layout.views(row.unsqueeze(0))
+    total, right = 0.0, 0
+    for start in range(0, len(x), 2500):
+        part, truth = x[start : start + 2500], labels[start : start + 2500]
+        logits = network.forward(views, part)
+        right += int((logits.argmax(-1) == truth).sum())
+        total += float(loss(logits, truth)[0]) * len(part)
+    return total / len(x), right / len(x)

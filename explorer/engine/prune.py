@@ -1,0 +1,88 @@
+"""`prune`: a Pruning applied to any module of the user's, in place."""
+
+from collections.abc import Callable, Collection
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  the field's own name for it
+
+from explorer import registry
+from explorer.engine import data, masking
+from explorer.engine.rows import PRUNABLE
+from explorer.engine.scoring import Scene, score
+from explorer.experiment import Pruning
+
+
+def prune(
+    module: nn.Module,
+    pruning: Pruning,
+    batch: tuple[Tensor, Tensor] | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    skip: Collection[str] = (),
+) -> dict[str, Tensor]:
+    """Prunes a module's Linear and Conv layers in place, once, and returns the masks by parameter name.
+
+    The schedule plays no part: the threshold is applied now. Whole neurons are zeroed as rows of the weight,
+    the last layer's too unless it is in `skip`. To keep the zeros through later training, hand the masks to
+    torch, which then multiplies them in at every forward pass:
+
+        masks = ex.prune(net, ex.Pruning(threshold=0.8))
+        for name, part in net.named_modules():
+            if f"{name}.weight" in masks:
+                torch.nn.utils.prune.custom_from_mask(part, "weight", masks[f"{name}.weight"])
+
+    Args:
+        module: any module; its mode and everything but the pruned weights stay as they are.
+        pruning: criterion, granularity, allocation, threshold and unit.
+        batch: images and labels, for criteria that score by data.
+        loss: (outputs, labels) -> mean loss, for criteria that score by gradients.
+        skip: names of layers, as in `module.named_modules()`, that are left alone.
+
+    Raises:
+        ValueError: where a criterion needs a batch and there is none, where a name in `skip` is unknown, or
+            where nothing is left to prune.
+    """
+    names = _layers(module, skip)
+    scene = Scene(
+        module=module,
+        parameters=dict(module.named_parameters()),
+        layers=names,
+        x=batch[0] if batch else None,
+        labels=batch[1] if batch else None,
+        loss=loss,
+        generator=data.generator(0, 2, 0),
+    )
+    masks = _masks(module, scene, pruning)
+    with torch.no_grad():
+        for name, keep in masks.items():
+            scene.parameters[name].masked_fill_(~keep, 0)
+    return masks
+
+
+def _layers(module: nn.Module, skip: Collection[str]) -> list[str]:
+    found = [name or "weight" for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
+    for name in skip:
+        if name not in found:
+            raise ValueError(registry.unknown("skip", name, found))
+    left = [name for name in found if name not in skip]
+    if not left:
+        raise ValueError(
+            f"there is nothing to prune: {type(module).__name__} has no Linear or Conv layer to spare"
+        )
+    return left
+
+
+def _masks(module: nn.Module, scene: Scene, pruning: Pruning) -> dict[str, Tensor]:
+    training = module.training
+    module.eval()
+    try:
+        criterion = registry.get("criterion", pruning.criterion)
+        scores = score(criterion, scene, pruning.own("criterion"))
+    finally:
+        module.train(training)
+    slots = [scene.weight_name(layer) for layer in scene.layers]
+    shapes = [scene.parameters[slot].shape for slot in slots]
+    units = masking.unit_scores(scores, [s[1:].numel() for s in shapes], pruning)
+    alive = [torch.ones_like(u, dtype=torch.bool) for u in units]
+    kept = masking.choose(units, pruning, pruning.threshold, alive)
+    return dict(zip(slots, masking.expand(kept.units, shapes, pruning), strict=True))

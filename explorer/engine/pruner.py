@@ -1,0 +1,123 @@
+"""Prunes one row of a run: scores its layers, chooses what stays, and turns that into columns of the row."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from explorer import registry
+from explorer.engine import data, masking
+from explorer.engine.data import Images
+from explorer.engine.network import Network
+from explorer.engine.rows import Layer
+from explorer.engine.scoring import LossValue, Scene, score
+from explorer.experiment import Experiment, Pruning
+
+SCORING_IMAGES = 5000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a prune event decided."""
+
+    keep: Tensor  # bool [P]: weights, and with whole neurons their biases and outgoing weights too
+    scores: list[Tensor]  # [units] a layer
+    units: list[Tensor]  # bool [units] a layer
+    cutoffs: list[float]  # a layer
+    layers: list[Layer]  # the layers that were scored
+
+
+class Pruner:
+    """Decides about rows of one network; the scoring set is made once, when a criterion first asks for it."""
+
+    def __init__(self, network: Network, train: Images, dtype: torch.dtype) -> None:
+        self.network, self.train, self.dtype = network, train, dtype
+        self._sets: dict[bool, Tensor] = {}
+
+    def verdict(
+        self,
+        row: Tensor,
+        mask: Tensor | None,
+        experiment: Experiment,
+        step: int,
+        threshold: float | None = None,
+    ) -> Verdict:
+        """What to keep of a row, [P]; another threshold than the experiment's may be given."""
+        pruning = experiment.pruning
+        assert pruning is not None
+        layers, scores = self.scores(row, experiment, step)
+        alive = [self._alive(layer, mask, pruning, len(s)) for layer, s in zip(layers, scores, strict=True)]
+        limit = pruning.threshold if threshold is None else threshold
+        kept = masking.choose(scores, pruning, limit, alive)
+        keep = self._columns(layers, kept.units, pruning, row)
+        return Verdict(keep, scores, kept.units, kept.cutoffs, layers)
+
+    def scores(self, row: Tensor, experiment: Experiment, step: int) -> tuple[list[Layer], list[Tensor]]:
+        """The layers that the granularity can prune, and the scores of their units, [units] each."""
+        pruning = experiment.pruning
+        assert pruning is not None
+        layers = self.network.layout.layers
+        values = score(
+            registry.get("criterion", pruning.criterion),
+            self._scene(row, experiment, step),
+            pruning.own("criterion"),
+        )
+        if registry.get("granularity", pruning.granularity).traits["hidden"]:
+            layers, values = layers[:-1], values[:-1]
+        fan_ins = [layer.weight.shape[1:].numel() for layer in layers]
+        return layers, masking.unit_scores(values, fan_ins, pruning)
+
+    def equivalent(self, row: Tensor, mask: Tensor | None, before: Experiment, after: Experiment) -> float:
+        """The threshold that prunes as large a share under `after` as `before` has it of a row, [P]."""
+        assert after.pruning is not None
+        units = self.verdict(row, mask, before, 0).units
+        sparsity = sum(int((~u).sum()) for u in units) / sum(u.numel() for u in units)
+        if after.pruning.unit == "sparsity":
+            return min(sparsity, 0.999)  # a threshold of 1 would leave nothing, and is not allowed
+        return masking.score_at(self.scores(row, after, 0)[1], sparsity)
+
+    def _scene(self, row: Tensor, experiment: Experiment, step: int) -> Scene:
+        loss: LossValue = registry.get("loss", experiment.loss).traits["value"]
+        return Scene(
+            module=self.network.module,
+            parameters=self.network.layout.views(row.unsqueeze(0)),
+            layers=[layer.name for layer in self.network.layout.layers],
+            x=self._images(experiment.normalise),
+            labels=self.train.labels[:SCORING_IMAGES],
+            loss=loss,
+            generator=data.generator(experiment.seed, 2, step),
+        )
+
+    def _images(self, normalise: bool) -> Tensor:
+        if normalise not in self._sets:
+            pixels = self.train.pixels[:SCORING_IMAGES]
+            self._sets[normalise] = data.normalised(pixels, normalise, self.dtype)
+        return self._sets[normalise]
+
+    def _alive(self, layer: Layer, mask: Tensor | None, pruning: Pruning, units: int) -> Tensor:
+        """The units of a layer that are not pruned yet, bool [units]."""
+        if mask is None:
+            return torch.ones(units, dtype=torch.bool, device=self.train.labels.device)
+        weights = mask[layer.weight.start : layer.weight.stop] > 0
+        return weights if pruning.granularity == "weight" else weights.view(units, -1).any(1)
+
+    def _columns(self, layers: list[Layer], units: list[Tensor], pruning: Pruning, row: Tensor) -> Tensor:
+        keep = torch.ones_like(row, dtype=torch.bool)
+        shapes = [layer.weight.shape for layer in layers]
+        for layer, weights in zip(layers, masking.expand(units, shapes, pruning), strict=True):
+            keep[layer.weight.start : layer.weight.stop] &= weights.flatten()
+        if pruning.granularity == "neuron":
+            for layer, alive in zip(layers, units, strict=True):
+                _drop_outlets(keep, layer, alive)
+        return keep
+
+
+def _drop_outlets(keep: Tensor, layer: Layer, alive: Tensor) -> None:
+    """A neuron that is gone has no bias and nobody reads it."""
+    if layer.bias is not None:
+        keep[layer.bias.start : layer.bias.stop] &= alive
+    if layer.reads is not None:
+        read = keep[layer.reads.start : layer.reads.stop].view(layer.reads.shape)
+        read &= alive.repeat_interleave(layer.reads.shape[1] // len(alive)).view(
+            1, -1, *[1] * (read.dim() - 2)
+        )

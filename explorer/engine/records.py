@@ -1,0 +1,87 @@
+"""What a run leaves behind: tidy history, histograms, events. Plain lists here, polars frames when asked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.engine.rows import Layer
+
+BINS = 64
+SPREAD = 6.0  # the edges reach this many times the initial bound 1/√fan-in
+DECADES = 6.0  # scores are binned over this many decades below the largest
+
+Row = tuple[Any, ...]
+HISTORY = ("step", "epoch", "metric", "layer", "value")
+HISTOGRAMS = ("step", "layer", "axis", "left", "right", "kept", "pruned", "revived")
+EVENTS = ("step", "what", "from", "to")
+CUTOFFS = ("step", "layer", "cutoff")
+
+
+@dataclass
+class History:
+    """The growing record of one lane, as rows of the four frames."""
+
+    history: list[Row] = field(default_factory=list)
+    histograms: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    cutoffs: list[Row] = field(default_factory=list)
+
+    def copy(self) -> "History":
+        """An independent copy, for a Run that is to stay as it is."""
+        return History(list(self.history), list(self.histograms), list(self.events), list(self.cutoffs))
+
+    def forget_from(self, step: int) -> None:
+        """Forgets everything from `step` on: the run goes back there."""
+        for rows in (self.history, self.histograms, self.events, self.cutoffs):
+            rows[:] = [row for row in rows if row[0] < step]
+
+
+def weight_edges(layer: Layer) -> Tensor:
+    """The fixed edges of a layer's weight histogram, [BINS + 1]: symmetric, so that no bin crosses zero."""
+    reach = SPREAD / math.sqrt(layer.weight.shape[1:].numel())
+    return torch.linspace(-reach, reach, BINS + 1)
+
+
+def score_edges(top: float) -> Tensor:
+    """Edges of a score histogram, [BINS + 1]: even in the logarithm, since scores span decades."""
+    return torch.logspace(-DECADES, 0, BINS + 1) * (top or 1.0)
+
+
+def count(values: Tensor, groups: Tensor, edges: Tensor) -> Tensor:
+    """Values by bin and by group 0 to 2, int [3, BINS]; the outer bins take what lies beyond them."""
+    inner = edges[1:-1].to(values)
+    bins = torch.bucketize(values, inner, right=True)
+    return torch.bincount(bins + BINS * groups, minlength=3 * BINS).view(3, BINS)
+
+
+def weight_counts(
+    row: Tensor, mask: Tensor | None, fallen: Tensor | None, layer: Layer, edges: Tensor
+) -> Tensor:
+    """Kept, pruned and revived weights of a layer by bin, int [3, BINS].
+
+    A pruned weight is binned at its value just before it fell.
+    """
+    columns = slice(layer.weight.start, layer.weight.stop)
+    values = row[columns]
+    if mask is None or fallen is None:
+        return count(values, torch.zeros_like(values, dtype=torch.long), edges)
+    kept, was = mask[columns] > 0, fallen[columns]
+    fell = ~torch.isnan(was)
+    groups = torch.where(kept, torch.where(fell, 2, 0), 1)
+    return count(torch.where(kept, values, was), groups, edges)
+
+
+def score_counts(scores: Tensor, keep: Tensor, edges: Tensor) -> Tensor:
+    """Kept and pruned units of a layer by bin of their score, int [3, BINS]."""
+    return count(scores, (~keep).long(), edges)
+
+
+def histogram_rows(step: int, layer: str, axis: str, edges: Tensor, counts: Tensor) -> list[Row]:
+    """One row a bin, in the order of `HISTOGRAMS`."""
+    sides: list[float] = edges.tolist()
+    groups: list[Sequence[int]] = counts.tolist()
+    return [(step, layer, axis, *bin_) for bin_ in zip(sides, sides[1:], *groups, strict=False)]

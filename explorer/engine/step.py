@@ -1,0 +1,129 @@
+"""One training step of a whole stack, in two halves: the gradient, then the update.
+
+Order, as the contract has it: l1 joins the gradient → mask → norm → clip rule → coupled weight decay →
+optimizer. Pruned entries have zero weight, gradient and optimizer state, so the update leaves them at zero.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from explorer.engine.losses import Loss
+from explorer.engine.network import Batch, Network, Views
+from explorer.experiment import Experiment
+from explorer.registry import Method
+
+
+@dataclass
+class State:
+    """All that a training step changes, one row a lane."""
+
+    theta: Tensor  # [L, P]
+    memory: dict[str, Tensor] = field(default_factory=dict)  # the optimizer's, [L, P] or [L, 1]
+    mask: Tensor | None = None  # [L, P], 1 where kept; None while nothing is pruned
+    fallen: Tensor | None = None  # [L, P], a pruned weight's value just before it fell; NaN where none fell
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "State":
+        """A new State with every tensor changed in the same way."""
+        return State(
+            theta=change(self.theta),
+            memory={name: change(tensor) for name, tensor in self.memory.items()},
+            mask=None if self.mask is None else change(self.mask),
+            fallen=None if self.fallen is None else change(self.fallen),
+        )
+
+    def clone(self) -> "State":
+        """An independent copy."""
+        return self.map(torch.clone)
+
+    def fork(self, row: int) -> "State":
+        """One row more: a copy of this one, at the end."""
+        return self.map(lambda t: torch.cat([t, t[row : row + 1]]))
+
+    def prune(self, row: int, keep: Tensor) -> None:
+        """Zeroes what `keep`, bool [P], drops from a row: its weights and what the optimizer remembers."""
+        if self.mask is None or self.fallen is None:
+            self.mask = torch.ones_like(self.theta)
+            self.fallen = torch.full_like(self.theta, torch.nan)
+        falls = (self.mask[row] > 0) & ~keep
+        self.fallen[row] = torch.where(falls, self.theta[row], self.fallen[row])
+        self.mask[row] = keep.to(self.mask.dtype)
+        for tensor in (self.theta, *self.memory.values()):
+            if tensor.shape == self.theta.shape:
+                tensor[row].masked_fill_(~keep, 0)
+
+
+@dataclass
+class Rates:
+    """The numbers of each lane; sliders write into these tensors between two steps."""
+
+    lr: Tensor  # [L, 1]
+    momentum: Tensor | None  # [L, 1]; None where no lane has any, as for the two below
+    weight_decay: Tensor | None
+    l1: Tensor | None
+    max_norm: Tensor  # [L]
+
+    @classmethod
+    def of(cls, experiments: Sequence[Experiment], like: Tensor) -> "Rates":
+        """The numbers of a stack, as tensors of the same type and device as `like`."""
+
+        def column(name: str) -> Tensor:
+            return like.new_tensor([[getattr(e, name)] for e in experiments])
+
+        def used(name: str) -> Tensor | None:
+            return column(name) if any(getattr(e, name) for e in experiments) else None
+
+        bounds = [e.clipping.max_norm if e.clipping else 0.0 for e in experiments]
+        return cls(column("lr"), used("momentum"), used("weight_decay"), used("l1"), like.new_tensor(bounds))
+
+
+class Stepper:
+    """The step of one stack: holds the views so that no step has to make them anew."""
+
+    def __init__(
+        self, network: Network, state: State, loss: Loss, optimizer: Method, rule: Method | None
+    ) -> None:
+        self.network, self.state, self.loss, self.optimizer, self.rule = network, state, loss, optimizer, rule
+        self.grad = torch.zeros_like(state.theta)
+        self.views: list[Views] = network.blocks(state.theta)
+        self.grads: list[Views] = network.blocks(self.grad)
+        self.weights = self._weight_columns()
+        for name in optimizer.traits["state"]:
+            state.memory.setdefault(name, torch.zeros_like(state.theta))
+        if optimizer.name == "adam":
+            state.memory.setdefault("steps", state.theta.new_zeros(len(state.theta), 1))
+
+    def _weight_columns(self) -> Tensor:
+        """1 in the columns of prunable weights, 0 elsewhere: l1 leaves biases alone, [P]."""
+        columns = self.grad.new_zeros(self.grad.shape[1])
+        for layer in self.network.layout.layers:
+            columns[layer.weight.start : layer.weight.stop] = 1
+        return columns
+
+    def backward(self, batch: Batch, rates: Rates) -> tuple[Tensor, Tensor]:
+        """The masked gradient of each lane into `grad`; returns the losses and norms, [L] each."""
+        blocks = zip(self.views, self.grads, strict=True)
+        losses = [self.network.gradient(views, grads, batch, self.loss) for views, grads in blocks]
+        return torch.stack(losses).flatten(), self._norms(rates)
+
+    @torch.inference_mode()
+    def _norms(self, rates: Rates) -> Tensor:
+        if rates.l1 is not None:
+            self.grad.addcmul_(self.state.theta.sign() * self.weights, rates.l1)
+        if self.state.mask is not None:
+            self.grad.mul_(self.state.mask)
+        norms: Tensor = torch.linalg.vector_norm(self.grad, dim=1)
+        return norms
+
+    @torch.inference_mode()
+    def update(self, norms: Tensor, rates: Rates) -> tuple[Tensor, Tensor]:
+        """Clips and applies the gradient; returns which lanes were bound and their norms after, [L] each."""
+        bound, clipped = torch.zeros_like(norms, dtype=torch.bool), norms
+        if self.rule is not None:
+            bound, clipped = self.rule(self.grad, norms, rates.max_norm)
+        if rates.weight_decay is not None:
+            self.grad.addcmul_(self.state.theta, rates.weight_decay)
+        self.optimizer(self.state.theta, self.grad, rates.lr, rates.momentum, self.state.memory)
+        return bound, clipped

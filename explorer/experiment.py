@@ -1,0 +1,286 @@
+"""Experiment: the frozen, full description of a run; the single truth of widget, JSON, code and figures."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from explorer import registry
+
+SCHEMA = 1  # goes into every hash; raised only when an old description comes to mean something else
+
+
+class Options(dict[str, Any]):
+    """A dictionary that cannot be changed, so that an Experiment stays what its hash says."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            "an Experiment is frozen; make another with exp.replace({'pruning.options.NAME': value})"
+        )
+
+    __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = _refuse
+    __ior__ = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self))  # values may be lists; equal bags have equal names, which is enough
+
+    def __reduce__(self) -> Any:
+        return Options, (dict(self),)
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def _no_signed_zero(value: float) -> float:
+    return value + 0.0  # -0.0 equals 0.0, so it must not be written or hashed as another number
+
+
+def _frozen(value: Mapping[str, Any]) -> Options:
+    return Options({k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+
+
+Number = Annotated[
+    float, BeforeValidator(_not_bool), Field(allow_inf_nan=False), AfterValidator(_no_signed_zero)
+]
+NotNegative = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
+Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1)]
+Bag = Annotated[dict[str, Any], AfterValidator(_frozen), PlainSerializer(dict)]
+
+
+def _one_of(axis: str) -> AfterValidator:
+    """Holds a name to its registry; looked up when used, so that a method from a notebook counts at once."""
+
+    def check(name: str) -> str:
+        return registry.get(axis, name).name
+
+    return AfterValidator(check)
+
+
+class _Part(BaseModel):
+    """What Experiment, Pruning and Clipping share: frozen, validated, with errors made for people."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+    def __init__(self, /, **fields: Any) -> None:  # "/": a field that is called "self" is just unknown
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ValueError(_explain(type(self), error)) from None
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, in the order of declaration."""
+        default = type(self)()
+        return {n: v for n in type(self).model_fields if (v := getattr(self, n)) != getattr(default, n)}
+
+    def code(self) -> str:
+        """One Python expression: `eval(x.code(), {"ex": explorer}) == x`."""
+        parts = [
+            f"{n}={v.code() if isinstance(v, _Part) else _literal(v)}" for n, v in self.changed().items()
+        ]
+        return f"ex.{type(self).__name__}({', '.join(parts)})"
+
+    def _check_options(self, field: str, *chosen: registry.Method) -> None:
+        allowed = {name: option for method in chosen for name, option in method.options.items()}
+        checked = {}
+        for name, given in getattr(self, field).items():
+            if name not in allowed:
+                used = " + ".join(method.name for method in chosen)
+                raise ValueError(f"{registry.unknown('option', name, allowed)} (options of {used})")
+            checked[name] = allowed[name].check(given)
+        object.__setattr__(self, field, _frozen(checked))  # in the option's own type: 1 and 1.0 hash alike
+
+
+class Pruning(_Part):
+    """What to prune, by which score, how much, and when."""
+
+    criterion: Annotated[str, _one_of("criterion")] = "magnitude"
+    granularity: Annotated[str, _one_of("granularity")] = "weight"
+    allocation: Annotated[str, _one_of("allocation")] = "global"
+    threshold: Number = 0.9
+    unit: Annotated[str, _one_of("unit")] = "sparsity"
+    schedule: Annotated[str, _one_of("schedule")] = "one-shot"
+    begin_epoch: NotNegative | None = None
+    end_epoch: NotNegative | None = None
+    options: Bag = Options()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        criterion = registry.get("criterion", self.criterion)
+        schedule = registry.get("schedule", self.schedule)
+        _check_threshold(self.threshold, self.unit, signed=criterion.traits.get("signed", False))
+        only = criterion.traits.get("granularity")
+        if only and self.granularity not in only:
+            raise ValueError(
+                f"granularity = {self.granularity!r} does not go with criterion {self.criterion!r}, which "
+                f"scores whole units; allowed: {', '.join(only)}"
+            )
+        granularity, allocation = (registry.get(a, getattr(self, a)) for a in ("granularity", "allocation"))
+        self._check_options("options", criterion, granularity, allocation, schedule)
+        if None not in (self.begin_epoch, self.end_epoch) and self.end_epoch < self.begin_epoch:  # type: ignore[operator]
+            raise ValueError(f"end_epoch = {self.end_epoch} lies before begin_epoch = {self.begin_epoch}")
+        return self
+
+    def own(self, axis: str) -> dict[str, Any]:
+        """The options that belong to the method chosen on that axis."""
+        return registry.get(axis, getattr(self, axis)).own(self.options)
+
+
+class Clipping(_Part):
+    """How the gradient is bounded before the optimizer sees it."""
+
+    rule: Annotated[str, _one_of("rule")] = "norm"
+    max_norm: Positive = 1.0
+    options: Bag = Options()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        self._check_options("options", registry.get("rule", self.rule))
+        return self
+
+
+class Experiment(_Part):
+    """The full description of a run: data, model, training, pruning, clipping and seed.
+
+    Every field has a default. `pruning=None` is a dense run and `clipping=None` an unclipped one. `epochs` is
+    all the training there is, rounds of fine-tuning included; `validation` images of the 60,000 are held out.
+    """
+
+    model: Annotated[str, _one_of("model")] = "mlp-784-128-10"
+    dataset: Annotated[str, _one_of("dataset")] = "mnist"
+    normalise: bool = True
+    loss: Annotated[str, _one_of("loss")] = "cross-entropy"
+    optimizer: Annotated[str, _one_of("optimizer")] = "sgd"
+    lr: Positive = 0.1
+    momentum: Annotated[NotNegative, Field(lt=1)] = 0.0
+    weight_decay: NotNegative = 0.0
+    l1: NotNegative = 0.0
+    batch_size: Count = 64
+    epochs: Count = 3
+    seed: Annotated[int, BeforeValidator(_not_bool), Field(ge=0)] = 0
+    validation: Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=59_000)] = 5000
+    pruning: Pruning | None = Field(default_factory=Pruning)
+    clipping: Clipping | None = Field(default_factory=Clipping)
+    model_options: Bag = Options()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        self._check_options("model_options", registry.get("model", self.model))
+        if self.batch_size > 60_000 - self.validation:
+            raise ValueError(
+                f"batch_size = {self.batch_size} is more than the {60_000 - self.validation} training images"
+            )
+        for name in ("begin_epoch", "end_epoch"):
+            epoch = getattr(self.pruning, name, None)
+            if epoch is not None and epoch > self.epochs:
+                raise ValueError(
+                    f"pruning.{name} = {epoch} lies after the last epoch; allowed: 0 to {self.epochs}"
+                )
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum = {self.momentum} has no effect with optimizer {self.optimizer!r}; "
+                "set momentum=0 or optimizer='sgd'"
+            )
+        return self
+
+    def to_json(self) -> str:
+        """This Experiment as JSON text; `Experiment.from_json` reads it back."""
+        return self.model_dump_json(indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads what `to_json` wrote; raises ValueError where the text does not fit."""
+        try:
+            fields = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"this is not JSON: {error}; expected what Experiment.to_json() returns"
+            ) from None
+        if not isinstance(fields, dict):
+            raise ValueError(f"an Experiment is a JSON object, this is {text[:40]!r}")
+        return cls(**fields)
+
+    @cached_property
+    def hash(self) -> str:
+        """12 hex digits that name this Experiment; fields at their defaults do not count."""
+        changed = {n: v.changed() if isinstance(v, _Part) else v for n, v in self.changed().items()}
+        text = json.dumps({"schema": SCHEMA, **changed}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def replace(self, dotted: Mapping[str, Any] | None = None, /, **fields: Any) -> Self:
+        """A new Experiment with some fields changed; dotted names reach inside pruning, clipping and options.
+
+        `exp.replace({"pruning.threshold": 0.95, "clipping.max_norm": 0.5}, lr=0.05)`. Where pruning or
+        clipping is None, a dotted name starts from its defaults.
+        """
+        tree = self.model_dump()
+        for path, value in {**(dotted or {}), **fields}.items():
+            *parents, leaf = path.split(".")
+            node = tree
+            for parent in parents:
+                if not isinstance(node.get(parent), dict):
+                    node[parent] = {}
+                node = node[parent]
+            node[leaf] = _plain(value)
+        return type(self)(**tree)
+
+    def dense(self) -> Self:
+        """The dense twin: the same training without pruning."""
+        return self.replace(pruning=None)
+
+
+def _check_threshold(threshold: float, unit: str, *, signed: bool) -> None:
+    if unit == "sparsity" and not 0 <= threshold < 1:
+        raise ValueError(
+            f"threshold = {threshold} is outside what unit 'sparsity' allows, 0 ≤ threshold < 1: the share "
+            "of weights to prune, 0.9 prunes 90 %"
+        )
+    if unit == "score" and threshold < 0 and not signed:
+        raise ValueError(
+            f"threshold = {threshold} is outside what unit 'score' allows here, threshold ≥ 0: the scores of "
+            "this criterion are never negative"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A part or a bag as a dictionary that may be written to, the caller's own left alone."""
+    if isinstance(value, _Part):
+        return value.model_dump()
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _literal(value: Any) -> str:
+    return repr(dict(value)) if isinstance(value, Options) else repr(value)
+
+
+def _explain(cls: type[BaseModel], error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        path = ".".join(str(p) for p in problem["loc"] if not str(p).startswith("function-"))
+        given = problem["input"]
+        if problem["type"] == "extra_forbidden":
+            lines.append(registry.unknown("field", path, cls.model_fields))
+        elif problem["type"] == "value_error":
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(message if " = " in message else f"{path} = {given!r}: {message}")
+        else:
+            text = problem["msg"].removeprefix("Input should be ")
+            shown = "nan" if isinstance(given, float) and math.isnan(given) else repr(given)
+            lines.append(f"{path} = {shown}: must be {text}")
+    return f"{cls.__name__}: " + "; ".join(lines)

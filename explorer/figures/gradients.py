@@ -1,0 +1,140 @@
+"""Norm of the gradient before clipping at each step, and how often the clip bound.
+
+Datasets:
+    norms: epoch, norm, state ("clipped" or "not clipped")
+    clip: value, label; the clip norm, no row without one
+    note: text; one row, such as "38 % of steps clipped"
+"""
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from explorer.figures import theme
+
+TITLE = "Gradient norm before clipping"
+X_TITLE, Y_TITLES = "epoch", {False: "L2 norm", True: "L2 norm (log scale)"}
+STATES = ("clipped", "not clipped")
+CLIP_LABEL, NOTE, NO_CLIPPING = "clip {}", "{:.0f} % of steps clipped", "no clipping"
+DESCRIPTION = (
+    "Scatter chart of the gradient's L2 norm before clipping over epochs; marks tell clipped steps from "
+    "others and a horizontal rule marks the clip norm."
+)
+HEIGHT = 200
+WIDE = 20  # largest over smallest norm, from which a linear axis would hide the small ones
+
+
+def gradients(
+    norms: Any = None,
+    clip: Any = None,
+    note: Any = None,
+    *,
+    log: bool | None = None,
+    epochs: float | None = None,
+) -> alt.LayerChart:
+    """Draw gradient norms over epochs; without tables the chart is live and waits for its datasets.
+
+    Args:
+        norms: Table of epoch, norm, state.
+        clip: Table of value, label.
+        note: Table of text.
+        log: Logarithmic axis; by default where the norms span more than a factor of 20, and on live charts.
+        epochs: Length of the run, which keeps the horizontal axis still.
+    """
+    log = (norms is None or _wide(norms)) if log is None else log
+    chart = alt.layer(_dots(log, epochs), _rule(), _rule_label(), _note()).properties(
+        title=alt.Title(TITLE, offset=4),  # the note stands between title and marks
+        width=theme.WIDTH,
+        height=HEIGHT,
+        description=DESCRIPTION,
+        config=theme.config(),
+    )
+    return chart if norms is None else theme.inline(chart, {"norms": norms, "clip": clip, "note": note})
+
+
+def _wide(norms: Any) -> bool:
+    values = [value for value in norms["norm"] if value is not None and value > 0]
+    return bool(values) and max(values) > WIDE * min(values)
+
+
+def _dots(log: bool, epochs: float | None) -> alt.Chart:
+    reach = alt.Undefined if epochs is None else epochs
+    x = alt.X("epoch:Q", title=X_TITLE, scale=alt.Scale(domainMin=0, domainMax=reach, nice=False))
+    scale = alt.Scale(type="log") if log else alt.Scale(domainMin=0)
+    y = alt.Y("norm:Q", title=Y_TITLES[log], scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
+    colour = alt.Color("state:N", scale=alt.Scale(domain=STATES, range=[theme.CLIPPED, theme.UNCLIPPED]))
+    shape = alt.Shape("state:N", scale=alt.Scale(domain=STATES, range=["triangle-up", "circle"]))
+    tooltip = [
+        alt.Tooltip("state:N"),
+        alt.Tooltip("epoch:Q", format=".2f"),
+        alt.Tooltip("norm:Q", format=".3~g"),
+    ]
+    data = alt.Chart(theme.named("norms"))
+    data = data.transform_filter("datum.norm > 0") if log else data
+    return data.mark_point(filled=True, size=24, opacity=0.75).encode(x, y, colour, shape, tooltip=tooltip)
+
+
+def _rule() -> alt.Chart:
+    rule = alt.Chart(theme.named("clip")).mark_rule(color=theme.INK, strokeDash=[4, 3])
+    return rule.encode(alt.Y("value:Q"), tooltip=alt.Tooltip("value:Q", title="clip norm", format=".4~g"))
+
+
+def _rule_label() -> alt.LayerChart:
+    mark = theme.text(align="right", baseline="bottom", dx=-2, dy=-4, fontWeight=600)
+    data = alt.Chart(theme.named("clip"))
+    return theme.label(data, mark, x=alt.value("width"), y=alt.Y("value:Q"), text=alt.Text("label:N"))
+
+
+def _note() -> alt.Chart:
+    mark = theme.text(align="left", baseline="bottom", color=theme.MUTED)
+    return (
+        alt.Chart(theme.named("note"))
+        .mark_text(**mark)
+        .encode(x=alt.value(0), y=alt.value(-8), text="text:N")
+    )
+
+
+def clip_at(max_norm: float | None) -> dict[str, list[Any]]:
+    """Return the "clip" columns; no row where nothing bounds the norm."""
+    if max_norm is None:
+        return {"value": [], "label": []}
+    shown = float(f"{max_norm:.4g}")  # a float32 from the device would read 0.10000000149
+    return {"value": [max_norm], "label": [CLIP_LABEL.format(shown)]}
+
+
+def clipped_note(share: float | None) -> dict[str, list[str]]:
+    """Return the "note" columns from the share of clipped steps, 0 to 1; None says "no clipping"."""
+    return {"text": [NO_CLIPPING if share is None else NOTE.format(100 * share)]}
+
+
+def norms_of(run: Any) -> pl.DataFrame:
+    """Return the recorded gradient norms; a step was clipped where its norm after clipping is smaller."""
+    whole = run.history.filter(pl.col("layer").is_null())
+    before, after = (
+        whole.filter(pl.col("metric") == name).select("step", "epoch", pl.col("value").alias(name))
+        for name in ("grad_norm", "clipped_grad_norm")
+    )
+    both = before.join(after.drop("epoch"), on="step", how="left")
+    # clipping multiplies by norm / norm, so an unclipped step may differ in the last digits
+    clipped = (pl.col("clipped_grad_norm") < pl.col("grad_norm") * (1 - 1e-5)).fill_null(value=False)
+    state = pl.when(clipped).then(pl.lit(STATES[0])).otherwise(pl.lit(STATES[1]))
+    return both.sort("step").select("epoch", norm="grad_norm", state=state)
+
+
+def clipped_share(history: pl.DataFrame) -> float | None:
+    """Return the share of all steps that were clipped: each record's rate counts for the steps it covers."""
+    rates = history.filter((pl.col("metric") == "clip_rate") & pl.col("layer").is_null()).sort("step")
+    spans = rates["step"].diff().fill_null(rates["step"].min() if rates.height else 0)
+    total = spans.sum()
+    return float((rates["value"] * spans).sum() / total) if total else None
+
+
+def gradients_of(run: Any, *, log: bool | None = None) -> alt.LayerChart:
+    """Draw the recorded gradient norms of a run with its clip norm."""
+    clipping = run.experiment.clipping
+    rules = () if clipping is None else (clipping.rule,) if isinstance(clipping.rule, str) else clipping.rule
+    bound = clipping.max_norm if "norm" in rules else None
+    share = None if clipping is None else clipped_share(run.history)
+    epochs = run.experiment.epochs
+    return gradients(norms_of(run), clip_at(bound), clipped_note(share), log=log, epochs=epochs)

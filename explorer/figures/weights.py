@@ -1,0 +1,210 @@
+"""Histogram of one layer's weights or scores: what is kept above the line, what was pruned hanging below it.
+
+The two halves have a count axis each. At 90 % sparsity one shared axis would leave the kept weights a few
+pixels; and as a pruned weight falls from the upper half into the lower, the eye follows the threshold.
+
+Datasets:
+    bins: left, right, count, state ("kept", "revived" or "pruned")
+    cutoffs: value, label; where the threshold cuts: ±τ on the weight axis, τ on the score axis
+    note: text; one row, such as "10 % of 100,352 kept"
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+
+from explorer.figures import theme
+
+TITLES = {"weight": "{} weights", "score": "{} scores"}
+X_TITLES = {"weight": "weight", "score": "score", "log": "score (log scale)"}
+KEPT_TITLE, PRUNED_TITLE = "kept", "pruned"
+STATES = ("kept", "revived", "pruned")
+CUTOFF_LABEL, NOTE = "τ = {:.3g}", "{} of {:,} kept"
+NO_HISTOGRAMS = "this run has no histograms of axis {!r}; it has {}"
+DESCRIPTION = (
+    "Histogram of {}: counts of kept and revived weights upwards, of pruned weights downwards, each with its "
+    "own count axis; dashed rules mark the threshold."
+)
+HEIGHT, KEPT_FLOOR, PRUNED_TOP = 200, 118, 124  # pixels: the upper half ends, the lower half begins
+
+
+def weights(
+    bins: Any = None,
+    cutoffs: Any = None,
+    note: Any = None,
+    *,
+    title: str = "",
+    axis: str = "weight",
+    log: bool | None = None,
+) -> alt.LayerChart:
+    """Draw one layer's histogram; without tables the chart is live and waits for its datasets.
+
+    Args:
+        bins: Table of left, right, count, state.
+        cutoffs: Table of value, label.
+        note: Table of text.
+        title: The layer's name.
+        axis: "weight" or "score".
+        log: Logarithmic horizontal axis; scores have one unless told otherwise, as they span decades.
+    """
+    log = axis == "score" if log is None else log
+    name = TITLES[axis].format(title).strip()
+    chart = alt.layer(_kept(axis, log), _pruned(axis, log), _rules(), _rule_labels(), _note())
+    chart = chart.resolve_scale(y="independent").properties(
+        title=alt.Title(name, offset=4),  # the note stands between title and bars
+        width=theme.WIDTH,
+        height=HEIGHT,
+        description=DESCRIPTION.format(name),
+        config=theme.config(),
+    )
+    return chart if bins is None else theme.inline(chart, {"bins": bins, "cutoffs": cutoffs, "note": note})
+
+
+def _kept(axis: str, log: bool) -> alt.Chart:
+    bars = alt.Chart(theme.named("bins")).transform_filter(_drawn("datum.state != 'pruned'", log))
+    bars = bars.transform_stack(
+        ["base", "top"], stack="count", groupby=["left"], sort=[alt.SortField("state")]
+    )
+    y = _count("top", KEPT_TITLE, [KEPT_FLOOR, 0])
+    return bars.mark_bar(binSpacing=0).encode(
+        _left(axis, log), alt.X2("right"), y, alt.Y2("base"), *_common()
+    )
+
+
+def _pruned(axis: str, log: bool) -> alt.Chart:
+    bars = alt.Chart(theme.named("bins")).transform_filter(_drawn("datum.state == 'pruned'", log))
+    y = _count("count", PRUNED_TITLE, [PRUNED_TOP, HEIGHT])
+    bars = bars.mark_bar(binSpacing=0)
+    return bars.encode(_left(axis, log), alt.X2("right"), y, alt.Y2Datum(0), *_common())
+
+
+def _drawn(test: str, log: bool) -> str:
+    return f"{test} && datum.left > 0" if log else test
+
+
+def _left(axis: str, log: bool) -> alt.X:
+    scale = alt.Scale(type="log" if log else "linear", nice=False, zero=False)
+    ticks = alt.Axis(
+        grid=False, format="~e" if log else "~g", tickCount=6, labelOverlap="greedy", labelSeparation=8
+    )
+    return alt.X("left:Q", title=X_TITLES["log" if log else axis], scale=scale, axis=ticks)
+
+
+def _count(field: str, title: str, pixels: Sequence[int]) -> alt.Y:
+    scale = alt.Scale(range=list(pixels), domainMin=0, nice=True)
+    # 500, 5k: the axis' own format would write 0k; zero is the line between the halves
+    short = "datum.value ? format(datum.value, '~s') : ''"
+    axis = alt.Axis(title=title, orient="left", labelExpr=short, tickCount=3, tickMinStep=1, minExtent=30)
+    return alt.Y(f"{field}:Q", scale=scale, axis=axis)
+
+
+def _common() -> tuple[Any, ...]:
+    colours = alt.Scale(domain=STATES, range=[theme.KEPT, theme.REVIVED, theme.REMOVED])
+    tooltip = [
+        alt.Tooltip("state:N"),
+        alt.Tooltip("count:Q", format=","),
+        alt.Tooltip("left:Q", title="from", format=".3~g"),
+        alt.Tooltip("right:Q", title="to", format=".3~g"),
+    ]
+    return alt.Color("state:N", scale=colours), tooltip
+
+
+def _rules() -> alt.Chart:
+    rule = alt.Chart(theme.named("cutoffs")).mark_rule(color=theme.INK, strokeDash=[4, 3])
+    return rule.encode(alt.X("value:Q"), tooltip=alt.Tooltip("value:Q", title="threshold", format=".4~g"))
+
+
+def _rule_labels() -> alt.Chart:
+    """Beside the rule in the lower half, which is empty beyond the threshold."""
+    labels = alt.Chart(theme.named("cutoffs")).mark_text(
+        **theme.text(align="left", dx=5, dy=-5, baseline="bottom")
+    )
+    return labels.encode(alt.X("value:Q"), y=alt.value("height"), text="label:N")
+
+
+def _note() -> alt.Chart:
+    mark = theme.text(align="left", baseline="bottom", color=theme.MUTED)
+    return (
+        alt.Chart(theme.named("note"))
+        .mark_text(**mark)
+        .encode(x=alt.value(0), y=alt.value(-8), text="text:N")
+    )
+
+
+def stacked(left: Any, right: Any, kept: Any, pruned: Any, revived: Any) -> dict[str, Any]:
+    """Return the "bins" columns from per-bin counts, one array a state."""
+    n = len(left)
+    counts = [np.asarray(column) for column in (kept, revived, pruned)]
+    return {
+        "left": np.tile(np.asarray(left), 3),
+        "right": np.tile(np.asarray(right), 3),
+        "count": np.concatenate(counts),
+        "state": [state for state in STATES for _ in range(n)],
+    }
+
+
+def cutoffs_at(value: float | None, axis: str = "weight") -> dict[str, list[Any]]:
+    """Return the "cutoffs" columns: ±τ on the weight axis with one label, τ on the score axis."""
+    if value is None or not np.isfinite(value):
+        return {"value": [], "label": []}
+    label = CUTOFF_LABEL.format(value)
+    return (
+        {"value": [-value, value], "label": ["", label]}
+        if axis == "weight"
+        else {"value": [value], "label": [label]}
+    )
+
+
+def kept_note(kept: int, total: int) -> dict[str, list[str]]:
+    """Return the "note" columns: the share of weights that is kept, never rounded to a false 0 or 100 %."""
+    percent = 100 * kept / max(total, 1)
+    share = "100 %" if kept == total else f"{min(max(percent, 0.1), 99.9):.1f} %" if kept else "0 %"
+    return {"text": [NOTE.format(share.replace(".0 ", " "), total)]}
+
+
+def weights_of(run: Any, step: int | None = None, axis: str | None = None) -> alt.ConcatChart:
+    """Draw every layer's histogram of a run at one record, the last by default.
+
+    Args:
+        run: Anything with the frames ``histograms`` and ``cutoffs`` and an ``experiment``.
+        step: The record; the nearest one before it is drawn.
+        axis: "weight" or "score"; by default that on which the criterion cuts, if the run recorded it.
+    """
+    have = run.histograms["axis"].unique().to_list()
+    cuts = _cut_axis(run.experiment)
+    axis = axis or (cuts if cuts in have else "weight")
+    if axis not in have:
+        raise ValueError(NO_HISTOGRAMS.format(axis, have))
+    frame = _at(run.histograms.filter(pl.col("axis") == axis), step)
+    cutoffs = _at(run.cutoffs, step) if axis == cuts and run.cutoffs.height else None
+    layers = frame["layer"].unique(maintain_order=True)
+    return theme.combine({layer: _layer(frame, cutoffs, layer, axis) for layer in layers}, columns=2)
+
+
+def _cut_axis(experiment: Any) -> str:
+    pruning = experiment.pruning
+    return "weight" if pruning is None or pruning.criterion == "magnitude" else "score"
+
+
+def _at(frame: pl.DataFrame, step: int | None) -> pl.DataFrame:
+    """Return each layer's rows at its newest record that is not after ``step``."""
+    past = frame if step is None else frame.filter(pl.col("step") <= step)
+    return past.filter(pl.col("step") == pl.col("step").max().over("layer"))
+
+
+def _layer(frame: pl.DataFrame, cutoffs: pl.DataFrame | None, layer: str, axis: str) -> alt.LayerChart:
+    rows = frame.filter(pl.col("layer") == layer).sort("left")
+    cut = [] if cutoffs is None else cutoffs.filter(pl.col("layer") == layer)["cutoff"].to_list()
+    columns = [rows[name].to_numpy() for name in ("left", "right", "kept", "pruned", "revived")]
+    kept, total = int(columns[2].sum() + columns[4].sum()), int(sum(part.sum() for part in columns[2:]))
+    return weights(
+        stacked(*columns),
+        cutoffs_at(cut[-1] if cut else None, axis),
+        kept_note(kept, total),
+        title=layer,
+        axis=axis,
+        log=axis == "score" and bool((columns[0] > 0).any()) and not (columns[1] < 0).any(),
+    )

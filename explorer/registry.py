@@ -1,0 +1,151 @@
+"""A method is a function: its signature and its docstring are its schema.
+
+Positional parameters name what a method needs, keyword-only parameters are its options (their annotation
+gives the range or the choices), the docstring's first line is the tooltip, and the lines that begin with
+"Formula:" and "Reference:" say what it computes and where it comes from. Menus, validation, the sweep, the
+table in the README and the contract tests are all read from here.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+# Where the methods of each axis live; a module registers its own when it is first asked for.
+HOMES = {
+    "criterion": "explorer.methods.criteria",
+    "granularity": "explorer.methods.granularity",
+    "allocation": "explorer.methods.allocation",
+    "schedule": "explorer.methods.schedules",
+    "unit": "explorer.methods.units",
+    "rule": "explorer.methods.clipping",
+    "model": "explorer.engine.models",
+    "dataset": "explorer.engine.data",
+    "loss": "explorer.engine.losses",
+    "optimizer": "explorer.engine.optimizers",
+}
+
+_METHODS: dict[str, dict[str, "Method"]] = {axis: {} for axis in HOMES}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword-only parameter of a method: a number or a choice that the user may set."""
+
+    name: str
+    default: Any
+    annotation: Any
+
+    def check(self, value: Any) -> Any:
+        """Returns the value in the option's own type; raises ValueError with what is allowed."""
+        if isinstance(value, bool) and not isinstance(self.default, bool):  # True == 1, but is no number
+            raise ValueError(f"{self.name} = {value!r}: must be like {self.default!r}, not a truth value")
+        try:
+            return TypeAdapter(self.annotation).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise ValueError(f"{self.name} = {value!r}: {error.errors()[0]['msg'].lower()}") from None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered function and what its signature and docstring say of it."""
+
+    axis: str
+    name: str
+    function: Callable[..., Any]
+    needs: tuple[str, ...]
+    options: Mapping[str, Option]
+    help: str
+    formula: str
+    reference: str
+    traits: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Calls the function itself."""
+        return self.function(*args, **options)
+
+    def own(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of a bag of options that belongs to this method."""
+        return {name: value for name, value in options.items() if name in self.options}
+
+
+def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Registers a function under a name that users type; it stays an ordinary function."""
+    if axis not in HOMES:
+        raise ValueError(unknown("axis", axis, HOMES))
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        text = inspect.cleandoc(function.__doc__ or "")
+        _METHODS[axis][name] = Method(
+            axis=axis,
+            name=name,
+            function=function,
+            needs=_needs(function),
+            options=_options(function),
+            help=text.partition("\n")[0],
+            formula=_section(text, "Formula"),
+            reference=_section(text, "Reference"),
+            traits=traits,
+        )
+        return function
+
+    return decorate
+
+
+def get(axis: str, name: str) -> Method:
+    """The method of that name; raises ValueError with the names there are and the nearest one."""
+    methods = _load(axis)
+    if name not in methods:
+        raise ValueError(unknown(axis, name, methods))
+    return methods[name]
+
+
+def names(axis: str) -> tuple[str, ...]:
+    """All names on an axis, in the order of registration."""
+    return tuple(_load(axis))
+
+
+def methods(axis: str) -> tuple[Method, ...]:
+    """All methods on an axis, in the order of registration."""
+    return tuple(_load(axis).values())
+
+
+def unknown(what: str, given: object, allowed: Iterable[str]) -> str:
+    """The text of an error about a name: what was given, the nearest match, and all that is allowed."""
+    known = list(allowed)
+    near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{what} = {given!r} is not known{hint} Allowed: {', '.join(known) or 'none'}".replace(
+        "known Allowed", "known. Allowed"
+    )
+
+
+def _load(axis: str) -> dict[str, Method]:
+    if axis not in HOMES:
+        raise ValueError(unknown("axis", axis, HOMES))
+    importlib.import_module(HOMES[axis])
+    return _METHODS[axis]
+
+
+def _needs(function: Callable[..., Any]) -> tuple[str, ...]:
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+
+
+def _options(function: Callable[..., Any]) -> dict[str, Option]:
+    hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    return {
+        p.name: Option(p.name, p.default, hints.get(p.name, Any))
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+    }
+
+
+def _section(text: str, title: str) -> str:
+    lines = [line for line in text.splitlines() if line.startswith(f"{title}:")]
+    return lines[0].removeprefix(f"{title}:").strip() if lines else ""

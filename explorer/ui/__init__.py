@@ -1,0 +1,1 @@
+"""The widget: a session in the background, controls, live charts."""

@@ -1,0 +1,305 @@
+/* Persistent Vega views. live_chart.py puts Vega in front of this text and declares `explorerVega.embed`.
+   One copy of this module's default export runs a widget model; each place that shows it is a view. */
+
+const frame = () => new Promise(requestAnimationFrame);
+
+/* ---- data ---- */
+
+const readers = {
+  // ipywidgets hands over DataViews at any offset; float32 wants an aligned copy
+  number: (view) => {
+    const values = new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+    return (i) => (Number.isFinite(values[i]) ? values[i] : null);
+  },
+  label: (view, labels) => {
+    const codes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    return (i) => labels[codes[i]];
+  },
+};
+
+function decode({ columns, length }, buffers) {
+  const read = columns.map(({ labels }, j) => (labels ? readers.label(buffers[j], labels) : readers.number(buffers[j])));
+  return Array.from({ length }, (_, i) => Object.fromEntries(columns.map(({ name }, j) => [name, read[j](i)])));
+}
+
+/* ---- theme ---- */
+
+function readTheme(roles) {
+  const style = getComputedStyle(document.body);
+  const light = document.body.dataset.jpThemeLight;
+  const dark = light === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : light === "false";
+  const variable = (name) => (name && style.getPropertyValue(name).trim()) || null;
+  return {
+    dark,
+    font: variable("--jp-ui-font-family") ?? "system-ui, sans-serif",
+    colours: roles.map(([day, night, name]) => [day, variable(name) ?? (dark ? night : day)]),
+  };
+}
+
+function themed(spec, theme) {
+  let text = JSON.stringify(spec);
+  for (const [from, to] of theme.colours) text = text.replaceAll(JSON.stringify(from), JSON.stringify(to));
+  return JSON.parse(text);
+}
+
+/* ---- one chart in one view ---- */
+
+class Pane {
+  constructor(name) {
+    this.figure = document.createElement("figure");
+    this.figure.className = `explorer-chart explorer-chart-${name}`;
+    this.figure.dataset.chart = name;
+    this.figure.setAttribute("role", "img");
+  }
+
+  async draw({ label, spec }, theme) {
+    this.finalize();
+    this.figure.setAttribute("aria-label", label);
+    const drawn = themed(spec, theme);
+    this.own = drawn.signals?.find((signal) => signal.name === "width" && signal.init);
+    if (this.own) {
+      // a figure in a tab or a side bar changes width without the window's resize event that Vega listens to
+      delete this.own.init;
+      delete this.own.on;
+      this.own.value = this.room();
+    }
+    this.datasets = new Set(drawn.data.map((data) => data.name));
+    this.rows = new Map();
+    const place = document.createElement("div");
+    this.figure.replaceChildren(place);
+    try {
+      this.embedded = await explorerVega.embed(place, drawn, {
+        mode: "vega",
+        renderer: "canvas",
+        actions: false,
+        defaultStyle: false,
+        config: { font: theme.font },
+        tooltip: { theme: theme.dark ? "dark" : "light" },
+      });
+    } catch (error) {
+      place.className = "explorer-chart-error";
+      place.textContent = `This chart can't be drawn: ${error.message}`;
+    }
+  }
+
+  /* In place: changed fields are modified, only the tail comes or goes. Removing all rows to insert new ones leaks
+     in Vega's faceted marks (vega#2920) and is slower. */
+  patch(dataset, rows) {
+    if (!this.embedded || !this.datasets.has(dataset)) return;
+    const known = this.rows.get(dataset) ?? [];
+    const change = this.embedded.view.changeset();
+    const stay = known.slice(0, rows.length);
+    stay.forEach((row, i) => {
+      for (const field in rows[i]) if (row[field] !== rows[i][field]) change.modify(row, field, rows[i][field]);
+    });
+    const fresh = rows.slice(known.length).map((row) => ({ ...row }));
+    const gone = known.slice(rows.length);
+    if (fresh.length) change.insert(fresh);
+    if (gone.length) change.remove(gone);
+    this.embedded.view.change(dataset, change);
+    this.rows.set(dataset, stay.concat(fresh));
+  }
+
+  /* Pixels to fill. While JupyterLab switches themes or tabs the page has no layout: then the last width counts. */
+  room() {
+    this.width = this.figure.clientWidth || this.width || 300;
+    return this.width;
+  }
+
+  async paint() {
+    if (this.own) this.embedded?.view.width(this.room());
+    // without resize() Vega keeps the margins it measured while the data were empty, and crops legends and titles
+    await this.embedded?.view.resize().runAsync();
+  }
+
+  finalize() {
+    this.embedded?.finalize();
+    this.embedded = null;
+  }
+}
+
+/* ---- grab and release of the threshold slider, which ipywidgets doesn't report ---- */
+
+const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
+const WATCHED = ["pointerdown", "pointerup", "pointercancel", "keydown", "keyup", "input", "focusout"];
+
+function watchThreshold(el, send) {
+  let held = null; // how the slider is held: "pointer", "key" or "text"
+  const grab = (how) => {
+    if (!held) send("grab");
+    held = how;
+  };
+  const release = () => {
+    held = null;
+    // We hear the event before the slider does. It sets its value in this task, and ipywidgets holds a value back
+    // while an earlier one is on its way; 30 ms lets both go first. No promise: subshell threads may still swap them.
+    setTimeout(() => send("release"), 30);
+  };
+  const part = (event) => {
+    const path = event.composedPath().filter((node) => node instanceof Element);
+    const control = path.find((node) => node.classList.contains("explorer-threshold"));
+    const explorer = control?.closest(".explorer");
+    if (!explorer || explorer !== el.closest(".explorer")) return null;
+    if (path.some((node) => node.classList.contains("noUi-target"))) return "slider";
+    return path.some((node) => node.classList.contains("widget-readout")) ? "readout" : null;
+  };
+  const hear = {
+    pointerdown: (event) => part(event) === "slider" && grab("pointer"),
+    pointerup: () => held === "pointer" && release(), // anywhere: the pointer may have left the slider
+    pointercancel: () => held === "pointer" && release(),
+    keydown: (event) => {
+      if (MOVES.includes(event.key) && part(event) === "slider") grab("key");
+      else if (event.key === "Enter" && held === "text") release();
+    },
+    keyup: (event) => held === "key" && MOVES.includes(event.key) && release(),
+    input: (event) => part(event) === "readout" && grab("text"),
+    focusout: (event) => (held === "key" || held === "text") && part(event) && release(),
+  };
+  const stop = new AbortController();
+  for (const type of WATCHED) {
+    document.addEventListener(type, hear[type], { capture: true, signal: stop.signal });
+  }
+  return () => stop.abort();
+}
+
+/* ---- one view ---- */
+
+function show({ model, el, latest, tagged }) {
+  const root = document.createElement("div");
+  root.className = "explorer-charts";
+  root.dataset.frames = 0;
+  el.appendChild(root);
+  const panes = new Map(); // name -> { pane, key }: a pane is redrawn when its key changes
+  const dirty = new Set(); // keys of `latest`
+  const narrow = new Set(); // panes whose width changed
+  let [stale, working, gone] = [true, false, false];
+
+  const widths = new ResizeObserver((entries) => {
+    for (const { target } of entries) narrow.add(target);
+    wake();
+  });
+  const themes = new MutationObserver(() => rebuild());
+  const unwatch = watchThreshold(el, (type) => model.send({ type }));
+
+  function rebuild() {
+    stale = true;
+    wake();
+  }
+
+  async function build() {
+    stale = false;
+    const theme = readTheme(model.get("_roles"));
+    const charts = model.get("_charts");
+    for (const [name, { pane }] of panes) if (!charts.some((chart) => chart.name === name)) drop(name, pane);
+    for (const [at, chart] of charts.entries()) {
+      if (!panes.has(chart.name)) panes.set(chart.name, { pane: new Pane(chart.name), key: null });
+      const entry = panes.get(chart.name);
+      if (root.children[at] !== entry.pane.figure) root.insertBefore(entry.pane.figure, root.children[at] ?? null);
+      const key = JSON.stringify([chart, theme]);
+      if (entry.key === key) continue;
+      entry.key = key;
+      await entry.pane.draw(chart, theme);
+      if (gone) return entry.pane.finalize();
+      widths.observe(entry.pane.figure);
+      for (const [name, data] of latest) if (data.chart === chart.name) dirty.add(name);
+    }
+  }
+
+  function drop(name, pane) {
+    widths.unobserve(pane.figure);
+    pane.finalize();
+    pane.figure.remove();
+    panes.delete(name);
+  }
+
+  async function paint() {
+    const tag = tagged();
+    const touched = new Set();
+    for (const name of dirty) {
+      const { chart, dataset, rows } = latest.get(name) ?? {};
+      const pane = panes.get(chart)?.pane;
+      pane?.patch(dataset, rows);
+      if (pane) touched.add(pane);
+    }
+    dirty.clear();
+    for (const { pane } of panes.values()) if (narrow.has(pane.figure)) touched.add(pane);
+    narrow.clear();
+    for (const pane of touched) await pane.paint();
+    requestAnimationFrame(() => {
+      root.dataset.frames = Number(root.dataset.frames) + 1;
+      if (tag !== null) root.dataset.tag = tag;
+    });
+  }
+
+  /* The only place that builds or paints, so the two never run at once. A hidden tab gets no frames: the newest data
+     wait in `latest`, the rest are never drawn. */
+  async function wake() {
+    if (working || gone) return;
+    working = true;
+    try {
+      while (!gone && (stale || dirty.size || narrow.size)) {
+        await frame();
+        if (stale && !gone) await build();
+        if (!gone) await paint();
+      }
+    } catch (error) {
+      console.error("explorer charts:", error);
+    } finally {
+      working = false;
+    }
+  }
+
+  model.on("change:_charts", rebuild);
+  themes.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  wake();
+  return {
+    take(names) {
+      for (const name of names) dirty.add(name);
+      wake();
+    },
+    close() {
+      gone = true;
+      model.off("change:_charts", rebuild);
+      themes.disconnect();
+      widths.disconnect();
+      unwatch();
+      for (const { pane } of panes.values()) pane.finalize();
+      root.remove();
+    },
+  };
+}
+
+export default () => {
+  const latest = new Map(); // "chart/dataset" -> its newest rows, kept for views still to come
+  const views = new Set();
+  let tag = null;
+
+  function receive(message, buffers) {
+    if (message.type !== "data") return;
+    let at = 0;
+    const names = message.tables.map((table) => {
+      const name = `${table.chart}/${table.dataset}`;
+      const own = buffers.slice(at, (at += table.columns.length));
+      latest.set(name, { chart: table.chart, dataset: table.dataset, rows: decode(table, own) });
+      return name;
+    });
+    tag = message.tag ?? tag;
+    for (const view of views) view.take(names);
+  }
+
+  return {
+    initialize({ model }) {
+      model.on("msg:custom", receive);
+      model.send({ type: "ready" }); // what was sent before this page listened, it gets now
+      return () => model.off("msg:custom", receive);
+    },
+    render({ model, el }) {
+      const view = show({ model, el, latest, tagged: () => tag });
+      views.add(view);
+      return () => {
+        views.delete(view);
+        view.close();
+      };
+    },
+  };
+};

@@ -1,0 +1,35 @@
+"""The magic `%explorer`: opens the explorer in a notebook."""
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from explorer.experiment import Experiment
+from explorer.ui.dashboard import Explorer
+
+
+@magics_class
+class ExplorerMagics(Magics):
+    """`%explorer` and, with changes, `%explorer lr=0.05 pruning.threshold=0.95`."""
+
+    @line_magic
+    def explorer(self, line: str) -> Explorer:
+        """Opens the explorer; `name=value` pairs change the Experiment that it starts from."""
+        pairs = [part.partition("=") for part in line.split()]
+        bad = [name for name, sign, _ in pairs if not sign]
+        if bad:
+            raise ValueError(f"%explorer takes name=value pairs, this is {bad[0]!r}; try lr=0.05")
+        return Explorer(Experiment().replace({name: _parsed(text) for name, _, text in pairs}))
+
+
+def _parsed(text: str) -> object:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"None": None, "True": True, "False": False}.get(text, text)
+
+
+def register(shell: InteractiveShell) -> None:
+    """Makes `%explorer` known to a shell."""
+    shell.register_magics(ExplorerMagics)

@@ -1,0 +1,262 @@
+"""The chart widget in a real JupyterLab: it draws, stays, follows the theme, and reports grab and release."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+SETUP = """
+import threading, numpy as np, ipywidgets
+from explorer import figures
+from explorer.ui.live_chart import LiveChart
+
+def batch(tick):
+    rng = np.random.default_rng(tick)
+    epoch = np.linspace(0, 1 + tick % 20 / 10, 12 + tick % 20)
+    dense = 98 - 12 * np.exp(-3 * epoch)
+    pruned = dense - np.where(epoch > 1, 0.4, 0)
+    weights = rng.laplace(0, 0.028, 100_352)
+    edges = np.linspace(-0.2, 0.2, 65)
+    tau = np.quantile(abs(weights), 0.9)
+    kept = np.histogram(weights[abs(weights) >= tau], edges)[0]
+    pruned_counts = np.histogram(weights[abs(weights) < tau], edges)[0]
+    norm = rng.lognormal(-0.4, 0.5, 200)
+    points = dict(epoch=np.r_[epoch, epoch], accuracy=np.r_[pruned, dense])
+    points["net"] = ["pruned"] * len(epoch) + ["dense"] * len(epoch)
+    shift = dict(epoch=epoch[-1:], accuracy=pruned[-1:], label=[figures.shift_label(pruned[-1], dense[-1])])
+    state = np.where(norm > 1, "clipped", "not clipped")
+    return {
+        ("accuracy", "points"): points,
+        ("accuracy", "events"): dict(epoch=[1.0], label=["pruned to 90 %"], kind=["prune"]),
+        ("accuracy", "shift"): shift,
+        ("weights-fc1", "bins"): figures.stacked(edges[:-1], edges[1:], kept, pruned_counts, 0 * kept),
+        ("weights-fc1", "cutoffs"): figures.cutoffs_at(tau),
+        ("weights-fc1", "note"): figures.kept_note(int(kept.sum()), 100_352),
+        ("gradients", "norms"): dict(epoch=np.linspace(0, 3, 200), norm=norm, state=state),
+        ("gradients", "clip"): figures.clip_at(1.0),
+        ("gradients", "note"): figures.clipped_note(float((norm > 1).mean())),
+    }
+
+charts = LiveChart({
+    "accuracy": figures.accuracy(subtitle="n = 5,000 validation images, 1 seed", epochs=3),
+    "weights-fc1": figures.weights(title="fc1"),
+    "gradients": figures.gradients(epochs=3, log=False),
+})
+tick, halt = 0, threading.Event()
+
+def play(until):
+    global tick
+    while tick < until and not halt.wait(0.1):
+        tick += 1
+        charts.update(batch(tick), tag=tick)
+
+def go(until):
+    threading.Thread(target=play, args=(until,), daemon=True).start()
+"""
+SHOW = "charts"
+CANVAS = ".explorer-charts canvas.marks"
+PIXELS = "() => [...document.querySelectorAll('.explorer-charts canvas.marks')].map((c) => c.toDataURL())"
+PAINTED = (
+    "(tag) => [...document.querySelectorAll('.explorer-charts')].some((r) => Number(r.dataset.tag) >= tag)"
+)
+MARK = """() => { window.kept = [...document.querySelectorAll('.explorer-charts canvas.marks')];
+  return window.kept.length }"""
+SAME = """() => { const now = [...document.querySelectorAll('.explorer-charts canvas.marks')];
+  return now.length === window.kept.length && now.every((canvas, i) => canvas === window.kept[i]) }"""
+
+
+@pytest.fixture
+def shown(open_notebook):
+    """Three charts with their first data painted."""
+    notebook = open_notebook([SETUP, SHOW, "# room for another view"])
+    notebook.locator(CANVAS).nth(2).wait_for()
+    notebook.run("charts.update(batch(0), tag=0)")
+    notebook.until(PAINTED, 0)
+    return notebook
+
+
+def test_thirty_updates_change_pixels_in_the_same_canvases(shown):
+    before = shown.page.evaluate(PIXELS)
+    assert shown.page.evaluate(MARK) == 3
+    shown.run("go(30)")
+    shown.until(PAINTED, 30)
+    after = shown.page.evaluate(PIXELS)
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    assert shown.page.evaluate(SAME)
+    assert int(shown.locator(".explorer-charts").get_attribute("data-frames")) >= 15
+
+
+def test_figures_are_named_and_described(shown):
+    figure = shown.locator("figure.explorer-chart-accuracy[data-chart=accuracy][role=img]")
+    assert "validation accuracy" in figure.get_attribute("aria-label")
+
+
+def test_second_view_shows_the_present_data(shown):
+    shown.page.evaluate("() => window.jupyterapp.commands.execute('notebook:move-cursor-down')")
+    shown.page.evaluate(
+        """() => { const panel = window.jupyterapp.shell.currentWidget;
+        panel.content.activeCellIndex = 2; panel.content.activeCell.model.sharedModel.setSource('charts');
+        window.jupyterapp.commands.execute('notebook:run-cell') }"""
+    )
+    shown.locator(CANVAS).nth(5).wait_for()
+    shown.until(
+        "() => [...document.querySelectorAll('.explorer-charts')].every((r) => r.dataset.tag === '0')"
+    )
+    pixels = shown.page.evaluate(PIXELS)
+    assert pixels[:3] == pixels[3:]
+
+
+def test_theme_switch_redraws(shown):
+    light = shown.page.evaluate(PIXELS)
+    shown.theme("JupyterLab Dark")
+    try:
+        shown.until(
+            "(old) => { const now = (" + PIXELS + ")(); return now.every((p, i) => p !== old[i]) }", light
+        )
+    finally:
+        shown.theme("JupyterLab Light")
+    shown.until("(old) => JSON.stringify((" + PIXELS + ")()) === JSON.stringify(old)", light)
+
+
+def test_reload_with_a_live_kernel_shows_the_data_again(shown):
+    before = shown.page.evaluate(PIXELS)
+    shown.save()
+    shown.reload()
+    shown.locator(CANVAS).nth(2).wait_for()
+    shown.until("(old) => JSON.stringify((" + PIXELS + ")()) === JSON.stringify(old)", before)
+
+
+def test_set_charts_keeps_the_views_and_data_that_stay(shown):
+    accuracy = "document.querySelector('.explorer-chart-accuracy canvas')"
+    shown.page.evaluate(f"() => {{ window.kept = {accuracy}; window.pixels = window.kept.toDataURL() }}")
+    shown.run(
+        """old = charts._sources
+fc2 = figures.weights(title="fc2")
+charts.set_charts({"accuracy": old["accuracy"], "weights-fc2": fc2, "gradients": old["gradients"]})
+charts.update({("weights-fc2", "bins"): batch(3)["weights-fc1", "bins"]}, tag=5)"""
+    )
+    shown.until(PAINTED, 5)
+    names = "() => [...document.querySelectorAll('.explorer-chart')].map((f) => f.dataset.chart)"
+    assert shown.page.evaluate(names) == ["accuracy", "weights-fc2", "gradients"]
+    assert shown.page.evaluate(
+        f"() => {accuracy} === window.kept && {accuracy}.toDataURL() === window.pixels"
+    )
+
+
+def test_charts_follow_the_width_without_a_loop(shown):
+    widths = "() => [...document.querySelectorAll('.explorer-chart canvas')].map((c) => c.clientWidth)"
+    before = shown.page.evaluate(widths)
+    shown.page.set_viewport_size({"width": 800, "height": 1000})
+    try:
+        shown.until(f"(old) => ({widths})().every((w, i) => w !== old[i])", before)
+        fits = "(f) => Math.abs(f.clientWidth - f.querySelector('canvas').clientWidth) <= 1"
+        shown.until(f"() => [...document.querySelectorAll('.explorer-chart')].every({fits})")
+    finally:
+        shown.page.set_viewport_size({"width": 1400, "height": 1000})
+    shown.until(f"(old) => JSON.stringify(({widths})()) === JSON.stringify(old)", before)
+    frames = shown.locator(".explorer-charts").get_attribute("data-frames")
+    shown.run("charts.update(batch(0), tag=1)")
+    shown.until(PAINTED, 1)
+    assert int(shown.locator(".explorer-charts").get_attribute("data-frames")) == int(frames) + 1
+
+
+LISTENERS = """() => { window.live = 0;
+  const {addEventListener} = Document.prototype;
+  document.addEventListener = function (type, hear, options) {
+    if (options?.signal) window.live += 1;
+    options?.signal?.addEventListener('abort', () => { window.live -= 1 });
+    return addEventListener.call(this, type, hear, options) } }"""
+
+
+def test_removing_the_output_cleans_up(open_notebook):
+    notebook = open_notebook([SETUP, SHOW], run=False)
+    notebook.page.evaluate(LISTENERS)
+    notebook.run_all()
+    notebook.locator(CANVAS).nth(2).wait_for()
+    assert notebook.page.evaluate("() => window.live") == 7
+    notebook.page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    notebook.locator(".explorer-charts").wait_for(state="detached")
+    notebook.until("() => window.live === 0")
+    notebook.run("charts.update(batch(1))")
+
+
+CONTROL = """
+heard, moved = [], []
+slider = ipywidgets.FloatSlider(value=0.5, min=0, max=1, step=0.01, description="threshold")
+slider.add_class("explorer-threshold")
+other = ipywidgets.FloatSlider(value=0.5, min=0, max=1, description="other")
+charts.on_release(lambda what: heard.append([what, slider.value]))
+box = ipywidgets.VBox([slider, other, charts])
+box.add_class("explorer")
+box
+"""
+
+
+@pytest.fixture
+def controlled(open_notebook):
+    notebook = open_notebook([SETUP, CONTROL])
+    notebook.locator(CANVAS).nth(2).wait_for()
+    return notebook
+
+
+def heard(notebook, n):
+    """Wait for n messages in the kernel; each question is a round trip, so this polls without sleeping."""
+    for _ in range(500):
+        got = json.loads(notebook.run("import json; print(json.dumps(heard))"))
+        if len(got) >= n:
+            return got
+    raise AssertionError(f"only {got} of {n} messages came")
+
+
+def test_drag_with_the_mouse_reports_grab_and_release(controlled):
+    handle = controlled.locator(".explorer-threshold .noUi-handle").bounding_box()
+    mouse, x, y = controlled.page.mouse, handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    mouse.move(x, y)
+    mouse.down()
+    assert heard(controlled, 1) == [["grab", 0.5]]
+    mouse.move(x + 60, y, steps=5)
+    mouse.move(x + 60, y + 300)  # let go far off the slider
+    mouse.up()
+    got = heard(controlled, 2)
+    assert [what for what, _ in got] == ["grab", "release"]
+    assert got[1][1] > 0.5
+    assert got[1][1] == float(controlled.run("print(slider.value)"))
+
+
+def test_keys_report_grab_and_release(controlled):
+    controlled.locator(".explorer-threshold .noUi-handle").focus()
+    controlled.page.keyboard.press("ArrowRight")
+    assert heard(controlled, 2) == [["grab", 0.5], ["release", 0.51]]
+
+
+@pytest.mark.parametrize("end", ["Enter", "blur"])
+def test_typing_a_number_reports_grab_and_release(controlled, end):
+    readout = controlled.locator(".explorer-threshold .widget-readout")
+    readout.click()
+    controlled.page.keyboard.press("Control+A")
+    controlled.page.keyboard.type("0.75")
+    if end == "Enter":
+        controlled.page.keyboard.press("Enter")
+    else:
+        readout.blur()
+    got = heard(controlled, 2)
+    assert [what for what, _ in got] == ["grab", "release"]
+    assert got[1][1] == 0.75
+
+
+def test_other_sliders_report_nothing(controlled):
+    controlled.locator(".noUi-handle").nth(1).focus()
+    controlled.page.keyboard.press("ArrowRight")
+    controlled.locator(".explorer-threshold .noUi-handle").focus()
+    controlled.page.keyboard.press("ArrowLeft")
+    assert [what for what, _ in heard(controlled, 2)] == ["grab", "release"]
+
+
+def test_update_costs_the_kernel_little(shown):
+    code = """from time import perf_counter
+data, times = batch(1), []
+for _ in range(30):
+    start = perf_counter(); charts.update(data); times.append(1000 * (perf_counter() - start))
+print(sorted(times)[15])"""
+    assert float(shown.run(code)) < 5

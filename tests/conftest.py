@@ -1,0 +1,42 @@
+"""Shared by all tests: one thread for torch, and a data set small enough to train on in a blink."""
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Two cores are shared with a browser and a kernel; threads that spin cost more than they bring."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def scratch_registry(monkeypatch):
+    """A registry of this test's own: what the test registers is gone afterwards."""
+    from explorer import registry
+
+    methods = {axis: {m.name: m for m in registry.methods(axis)} for axis in registry.HOMES}
+    monkeypatch.setattr(registry, "_METHODS", methods)
+    return registry
+
+
+@pytest.fixture
+def tiny(scratch_registry):
+    """Makes experiments on 500 training, 100 validation and 200 test images: 16 steps an epoch, the last of 20."""
+    import torch
+
+    import explorer as ex
+    from explorer.engine import data
+
+    @scratch_registry.register("dataset", "tiny")
+    def few():
+        """The first images of MNIST."""
+        train, test = data.load("mnist", torch.device("cpu"))
+        return train[slice(600)], test[slice(200)]
+
+    def make(**fields):
+        small = {"dataset": "tiny", "batch_size": 32, "validation": 100, "epochs": 1}
+        return ex.Experiment(**(small | fields))
+
+    return make

@@ -1,0 +1,115 @@
+"""A method's signature and docstring are its schema."""
+
+from typing import Annotated
+
+import pytest
+import torch
+from pydantic import Field
+
+import explorer as ex
+from explorer import registry
+
+SCIENCE = ("criterion", "granularity", "allocation", "schedule", "unit", "rule")
+METHODS = [m for axis in registry.HOMES for m in registry.methods(axis)]
+
+
+def test_signature_and_docstring_become_the_schema(scratch_registry):
+    @scratch_registry.register("criterion", "made-up", granularity=("weight",))
+    def made_up(weight, grad, *, power: Annotated[int, Field(ge=1)] = 2, flip: bool = False):
+        """One line.
+
+        More lines.
+
+        Formula: a + b
+        Reference: Nobody 1900, https://example.org/a
+        """
+        return weight * grad, power, flip
+
+    method = scratch_registry.get("criterion", "made-up")
+    assert method.needs == ("weight", "grad")
+    assert {name: option.default for name, option in method.options.items()} == {"power": 2, "flip": False}
+    assert (method.help, method.formula) == ("One line.", "a + b")
+    assert method.reference == "Nobody 1900, https://example.org/a"
+    assert method.traits == {"granularity": ("weight",)}
+    assert method.own({"power": 3, "other": 1}) == {"power": 3}
+    assert method(2, 3, power=4) == (6, 4, False)
+    assert made_up(2, 3) == (6, 2, False)
+    assert method.options["power"].check(3) == 3
+    with pytest.raises(ValueError, match="power = 0: .*greater than or equal to 1"):
+        method.options["power"].check(0)
+
+
+def test_a_docstring_is_not_needed(scratch_registry):
+    scratch_registry.register("criterion", "silent")(abs)
+    method = scratch_registry.get("criterion", "silent")
+    assert (method.help != "", method.formula, method.reference) == (True, "", "")
+
+
+def test_unknown_names_say_what_there_is():
+    with pytest.raises(ValueError, match="criterion = 'magnitud' is not known; did you mean 'magnitude'?"):
+        registry.get("criterion", "magnitud")
+    with pytest.raises(ValueError, match=r"axis = 'criteria' is not known; did you mean 'criterion'?"):
+        registry.names("criteria")
+    with pytest.raises(ValueError, match=r"'zzzz' is not known\. Allowed: sgd, adam"):
+        registry.get("optimizer", "zzzz")
+    with pytest.raises(ValueError, match="axis = 'rules'"):
+        registry.register("rules", "x")
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.axis}-{m.name}")
+def test_every_method_explains_itself(method):
+    assert method.help.endswith(".")
+    assert len(method.help) <= 100  # a tooltip
+    if method.axis in SCIENCE:
+        assert method.formula
+        assert "https://" in method.reference
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.axis}-{m.name}")
+def test_every_option_allows_its_own_default(method):
+    for option in method.options.values():
+        assert option.check(option.default) == option.default
+
+
+@pytest.mark.parametrize("axis", SCIENCE)
+def test_every_method_can_be_chosen(axis):
+    for name in registry.names(axis):
+        part = ex.Clipping if axis == "rule" else ex.Pruning
+        fits = {"granularity": "neuron"} if name == "activity" else {}
+        assert getattr(part(**{axis: name, **fits}), axis) == name
+
+
+def test_a_new_method_works_at_once_and_in_a_run(tiny, scratch_registry):
+    with pytest.raises(ValueError, match="largest-first"):
+        ex.Pruning(criterion="largest-first")
+
+    @scratch_registry.register("criterion", "largest-first")
+    def largest_first(weight, *, scale: float = 1.0):
+        """Large weights fall first."""
+        return -scale * weight.abs()
+
+    pruning = ex.Pruning(criterion="largest-first", threshold=0.3, begin_epoch=1, options={"scale": 2})
+    run = ex.train(tiny(pruning=pruning), progress=False)
+    dense, kept = run.dense.model(), run.masks
+    weights = torch.cat([dense.get_parameter(name).abs().flatten() for name in kept])
+    keep = torch.cat([mask.flatten() for mask in kept.values()])
+    assert int((~keep).sum()) == round(0.3 * len(keep))
+    assert weights[keep].max() <= weights[~keep].min()
+
+
+def test_a_new_clip_rule_works_at_once_and_in_a_run(tiny, scratch_registry):
+    @scratch_registry.register("rule", "nothing-moves")
+    def nothing_moves(grad, grad_norm, max_norm):
+        """Every gradient becomes zero."""
+        grad.zero_()
+        return max_norm > 0, grad_norm * 0
+
+    run = ex.train(tiny(pruning=None, clipping=ex.Clipping(rule="nothing-moves")), progress=False)
+    start = ex.train(tiny(pruning=None, lr=1e-30), progress=False)
+    assert torch.equal(run.row, start.row)
+    assert run.summary["clip_rate"] == 1
+
+
+def test_the_scratch_registry_leaves_nothing_behind():
+    assert {"made-up", "silent", "largest-first"}.isdisjoint(registry.names("criterion"))
+    assert "tiny" not in registry.names("dataset")
