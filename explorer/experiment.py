@@ -21,6 +21,7 @@ from pydantic import (
 from explorer import registry
 
 SCHEMA = 1  # goes into every hash; raised only when an old description comes to mean something else
+DEFAULT_END = 0.75  # of the whole training: what remains is for fine-tuning
 
 
 class Options(dict[str, Any]):
@@ -104,6 +105,11 @@ class _Part(BaseModel):
                 used = " + ".join(method.name for method in chosen)
                 raise ValueError(f"{registry.unknown('option', name, allowed)} (options of {used})")
             checked[name] = allowed[name].check(given)
+        for name, option in allowed.items():
+            if option.required and name not in checked:
+                raise ValueError(
+                    f"{field} lacks {name!r}: {option.method} needs it; options={{{name!r}: ...}}"
+                )
         object.__setattr__(self, field, _frozen(checked))  # in the option's own type: 1 and 1.0 hash alike
 
 
@@ -125,17 +131,28 @@ class Pruning(_Part):
         criterion = registry.get("criterion", self.criterion)
         schedule = registry.get("schedule", self.schedule)
         _check_threshold(self.threshold, self.unit, signed=criterion.traits.get("signed", False))
-        only = criterion.traits.get("granularity")
-        if only and self.granularity not in only:
-            raise ValueError(
-                f"granularity = {self.granularity!r} does not go with criterion {self.criterion!r}, which "
-                f"scores whole units; allowed: {', '.join(only)}"
-            )
+        self._check_company(criterion)
         granularity, allocation = (registry.get(a, getattr(self, a)) for a in ("granularity", "allocation"))
         self._check_options("options", criterion, granularity, allocation, schedule)
         if None not in (self.begin_epoch, self.end_epoch) and self.end_epoch < self.begin_epoch:  # type: ignore[operator]
             raise ValueError(f"end_epoch = {self.end_epoch} lies before begin_epoch = {self.begin_epoch}")
         return self
+
+    def _check_company(self, criterion: registry.Method) -> None:
+        """Some criteria make sense only with some of the methods on another axis."""
+        for axis in ("granularity", "allocation"):
+            chosen, only = getattr(self, axis), criterion.traits.get(axis)
+            if only and chosen not in only:
+                raise ValueError(
+                    f"{axis} = {chosen!r} does not go with criterion {self.criterion!r}; "
+                    f"allowed: {', '.join(only)}"
+                )
+        if criterion.traits.get("signed") and not registry.get("unit", self.unit).traits["signed"]:
+            allowed = [m.name for m in registry.methods("unit") if m.traits["signed"]]
+            raise ValueError(
+                f"unit = {self.unit!r} does not go with criterion {self.criterion!r}, whose scores are "
+                f"signed; allowed: {', '.join(allowed)}"
+            )
 
     def own(self, axis: str) -> dict[str, Any]:
         """The options that belong to the method chosen on that axis."""
@@ -192,12 +209,27 @@ class Experiment(_Part):
                 raise ValueError(
                     f"pruning.{name} = {epoch} lies after the last epoch; allowed: 0 to {self.epochs}"
                 )
+        self._check_events()
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(
                 f"momentum = {self.momentum} has no effect with optimizer {self.optimizer!r}; "
                 "set momentum=0 or optimizer='sgd'"
             )
         return self
+
+    def _check_events(self) -> None:
+        """A continuous schedule needs room: without one event the run would be dense under another name."""
+        if self.pruning is None:
+            return
+        traits = registry.get("schedule", self.pruning.schedule).traits
+        begin, end = self.pruning.begin_epoch, self.pruning.end_epoch
+        begin = traits["begin"] * self.epochs if begin is None else begin
+        end = DEFAULT_END * self.epochs if end is None else end
+        if traits["continuous"] and begin >= end:
+            raise ValueError(
+                f"schedule = {self.pruning.schedule!r} would never prune: begin_epoch = {begin:g} does not "
+                f"lie before end_epoch = {end:g} (by default {DEFAULT_END:g} of the epochs)"
+            )
 
     def to_json(self) -> str:
         """This Experiment as JSON text; `Experiment.from_json` reads it back."""
@@ -251,10 +283,10 @@ def _check_threshold(threshold: float, unit: str, *, signed: bool) -> None:
             f"threshold = {threshold} is outside what unit 'sparsity' allows, 0 ≤ threshold < 1: the share "
             "of weights to prune, 0.9 prunes 90 %"
         )
-    if unit == "score" and threshold < 0 and not signed:
+    if unit != "sparsity" and threshold < 0 and not signed:
         raise ValueError(
-            f"threshold = {threshold} is outside what unit 'score' allows here, threshold ≥ 0: the scores of "
-            "this criterion are never negative"
+            f"threshold = {threshold} is outside what unit {unit!r} allows here, threshold ≥ 0: the scores "
+            "of this criterion are never negative"
         )
 
 

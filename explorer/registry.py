@@ -39,6 +39,12 @@ class Option:
     name: str
     default: Any
     annotation: Any
+    method: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is inspect.Parameter.empty
 
     def check(self, value: Any) -> Any:
         """Returns the value in the option's own type; raises ValueError with what is allowed."""
@@ -85,7 +91,7 @@ def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any
             name=name,
             function=function,
             needs=_needs(function),
-            options=_options(function),
+            options=_options(function, name),
             help=text.partition("\n")[0],
             formula=_section(text, "Formula"),
             reference=_section(text, "Reference"),
@@ -136,11 +142,11 @@ def _needs(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
 
 
-def _options(function: Callable[..., Any]) -> dict[str, Option]:
+def _options(function: Callable[..., Any], method: str) -> dict[str, Option]:
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
     return {
-        p.name: Option(p.name, p.default, hints.get(p.name, Any))
+        p.name: Option(p.name, p.default, hints.get(p.name, Any), method)
         for p in parameters
         if p.kind is p.KEYWORD_ONLY
     }

@@ -23,7 +23,7 @@ def scratch_registry(monkeypatch):
 
 @pytest.fixture
 def tiny(scratch_registry):
-    """Makes experiments on 500 training, 100 validation and 200 test images: 16 steps an epoch, the last of 20."""
+    """Experiments on 500 training, 100 validation and 200 test images: 16 steps an epoch, the last of 20."""
     import torch
 
     import explorer as ex

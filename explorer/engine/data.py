@@ -72,6 +72,10 @@ def split(dataset: str, device: torch.device, validation: int) -> Split:
     """The last `validation` training images are held out; the test images are never trained or chosen on."""
     train, test = load(dataset, device)
     cut = len(train) - validation
+    if cut <= 0:
+        raise ValueError(
+            f"validation = {validation} leaves none of {dataset}'s {len(train)} images to train on"
+        )
     return Split(train[slice(0, cut)], train[slice(cut, len(train))], test)
 
 

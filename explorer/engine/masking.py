@@ -34,25 +34,56 @@ def select(scores: Tensor, k: int) -> Tensor:
     return keep | (tied & (tied.cumsum(0) > k - below))
 
 
-def choose(scores: Sequence[Tensor], pruning: Pruning, threshold: float, alive: Sequence[Tensor]) -> Kept:
-    """Decides which units stay. `scores` are [units] a layer, `alive` the units kept so far.
+def choose(
+    scores: Sequence[Tensor],
+    pruning: Pruning,
+    threshold: float,
+    alive: Sequence[Tensor],
+    *,
+    shapes: Sequence[Sequence[int]] = (),
+    spread: Sequence[Tensor] = (),
+    scale: Sequence[float] = (),
+) -> Kept:
+    """Decides which units stay.
 
     With unit "sparsity" exactly round(threshold × n) units are pruned afterwards, those pruned before
     included; with another unit, what scores less than the cut-off joins them.
+
+    Args:
+        scores: [units] a layer.
+        pruning: allocation and unit.
+        threshold: in that unit; the pruning's own is not looked at.
+        alive: the units kept so far, bool [units] a layer.
+        shapes: of the layers' weights, for allocations that ask.
+        spread: the values whose standard deviation counts, a layer each; the scores by default.
+        scale: a layer's cut-off for a threshold of 1 where it was fixed before, not to be taken anew.
     """
     masked = [s.masked_fill(~kept, GONE) for s, kept in zip(scores, alive, strict=True)]
-    unit = registry.get("unit", pruning.unit)
     if pruning.unit == "sparsity":
-        units = _by_count(masked, pruning, threshold)
+        chosen = _by_count(masked, pruning, threshold, shapes)
+        units = [keep & kept for keep, kept in zip(chosen, alive, strict=True)]
         return Kept(units, [_lowest(s, keep) for s, keep in zip(masked, units, strict=True)])
-    limit = torch.tensor(threshold, dtype=scores[0].dtype, device=scores[0].device)
-    cutoffs = [unit(limit, s[kept]) for s, kept in zip(scores, alive, strict=True)]
-    return Kept([s >= c for s, c in zip(masked, cutoffs, strict=True)], [float(c) for c in cutoffs])
+    factors = scale or scale_of(scores, pruning, alive, spread)
+    cutoffs = [threshold * factor for factor in factors]
+    return Kept([s >= c for s, c in zip(masked, cutoffs, strict=True)], cutoffs)
 
 
-def _by_count(scores: Sequence[Tensor], pruning: Pruning, sparsity: float) -> list[Tensor]:
+def scale_of(
+    scores: Sequence[Tensor], pruning: Pruning, alive: Sequence[Tensor], spread: Sequence[Tensor] = ()
+) -> list[float]:
+    """Each layer's cut-off for a threshold of 1: every unit but "sparsity" is proportional to it."""
+    unit = registry.get("unit", pruning.unit)
+    one = torch.ones((), dtype=scores[0].dtype, device=scores[0].device)
+    rows = zip(scores, spread or scores, alive, strict=True)
+    return [float(unit(one, s[kept], w[kept])) if kept.any() else 0.0 for s, w, kept in rows]
+
+
+def _by_count(
+    scores: Sequence[Tensor], pruning: Pruning, sparsity: float, shapes: Sequence[Sequence[int]]
+) -> list[Tensor]:
     sizes = [s.numel() for s in scores]
-    budget = registry.get("allocation", pruning.allocation)(sizes, sparsity, **pruning.own("allocation"))
+    allocation = registry.get("allocation", pruning.allocation)
+    budget = allocation(sizes, shapes or [(n,) for n in sizes], sparsity, **pruning.own("allocation"))
     if budget is not None:
         return [select(s, k) for s, k in zip(scores, budget, strict=True)]
     keep = select(torch.cat(list(scores)), round(sparsity * sum(sizes)))
@@ -64,6 +95,12 @@ def _lowest(scores: Tensor, keep: Tensor) -> float:
     kept = scores[keep]
     value = float(kept.min()) if kept.numel() else float(scores.max())
     return value if value > GONE else 0.0
+
+
+def spread(pruning: Pruning, weights: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The values whose standard deviation unit "std" counts in: the weights, [n] a layer, for magnitude."""
+    plain = pruning.criterion == "magnitude" and pruning.granularity == "weight"
+    return weights if plain else ()
 
 
 def unit_scores(scores: Sequence[Tensor], fan_ins: Sequence[int], pruning: Pruning) -> list[Tensor]:

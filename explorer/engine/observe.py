@@ -1,7 +1,5 @@
 """What can be said of a lane's weights without changing them: accuracy, sparsity, norms, histograms."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -10,15 +8,7 @@ from explorer.engine.losses import Loss
 from explorer.engine.network import Network, evaluate
 from explorer.engine.pruner import Verdict
 from explorer.engine.rows import Slot
-
-
-@dataclass(frozen=True)
-class View:
-    """The weights of one lane as they are, [P] each; no mask where nothing is pruned."""
-
-    row: Tensor
-    mask: Tensor | None  # above 0 where kept
-    fallen: Tensor | None  # a pruned weight's value just before it fell; NaN where none fell
+from explorer.engine.step import View
 
 
 class Observer:
@@ -75,7 +65,7 @@ def score_rows(step: int, verdict: Verdict) -> list[records.Row]:
     """The histograms of the scores that a prune event decided by, as rows of the record."""
     rows = []
     for layer, scores, keep in zip(verdict.layers, verdict.scores, verdict.units, strict=True):
-        edges = records.score_edges(float(scores.max()))
+        edges = records.score_edges(scores)
         counts = records.score_counts(scores, keep, edges)
         rows += records.histogram_rows(step, layer.name, "score", edges, counts)
     return rows

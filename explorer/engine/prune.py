@@ -8,8 +8,9 @@ from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 from explorer import registry
 from explorer.engine import data, masking
+from explorer.engine.quantities import Scene
 from explorer.engine.rows import PRUNABLE
-from explorer.engine.scoring import Scene, score
+from explorer.engine.scoring import score
 from explorer.experiment import Pruning
 
 
@@ -69,20 +70,34 @@ def _layers(module: nn.Module, skip: Collection[str]) -> list[str]:
         raise ValueError(
             f"there is nothing to prune: {type(module).__name__} has no Linear or Conv layer to spare"
         )
+    _check_plain(module, left)
     return left
 
 
+def _check_plain(module: nn.Module, layers: Collection[str]) -> None:
+    """A weight that torch computes at every forward pass can't be pruned in place: it would come back."""
+    parameters = dict(module.named_parameters())
+    for name in layers:
+        if name not in parameters and f"{name}.weight" not in parameters:
+            raise ValueError(
+                f"layer {name!r} has no plain weight, torch holds it behind a mask or a parametrization; "
+                "make that permanent first, for instance by torch.nn.utils.prune.remove(layer, 'weight')"
+            )
+
+
 def _masks(module: nn.Module, scene: Scene, pruning: Pruning) -> dict[str, Tensor]:
-    training = module.training
+    modes = [(part, part.training) for part in module.modules()]  # a frozen one stays so
     module.eval()
     try:
         criterion = registry.get("criterion", pruning.criterion)
         scores = score(criterion, scene, pruning.own("criterion"))
     finally:
-        module.train(training)
+        for part, training in modes:
+            part.training = training
     slots = [scene.weight_name(layer) for layer in scene.layers]
     shapes = [scene.parameters[slot].shape for slot in slots]
     units = masking.unit_scores(scores, [s[1:].numel() for s in shapes], pruning)
     alive = [torch.ones_like(u, dtype=torch.bool) for u in units]
-    kept = masking.choose(units, pruning, pruning.threshold, alive)
+    spread = masking.spread(pruning, [scene.parameters[slot].detach().flatten() for slot in slots])
+    kept = masking.choose(units, pruning, pruning.threshold, alive, shapes=shapes, spread=spread)
     return dict(zip(slots, masking.expand(kept.units, shapes, pruning), strict=True))

@@ -1,6 +1,7 @@
 """Prunes one row of a run: scores its layers, chooses what stays, and turns that into columns of the row."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,8 +10,10 @@ from explorer import registry
 from explorer.engine import data, masking
 from explorer.engine.data import Images
 from explorer.engine.network import Network
+from explorer.engine.quantities import LossValue, Scene
 from explorer.engine.rows import Layer
-from explorer.engine.scoring import LossValue, Scene, score
+from explorer.engine.scoring import score
+from explorer.engine.step import View
 from explorer.experiment import Experiment, Pruning
 
 SCORING_IMAGES = 5000
@@ -36,30 +39,68 @@ class Pruner:
 
     def verdict(
         self,
-        row: Tensor,
-        mask: Tensor | None,
+        view: View,
         experiment: Experiment,
         step: int,
+        *,
         threshold: float | None = None,
+        scale: Sequence[float] = (),
     ) -> Verdict:
-        """What to keep of a row, [P]; another threshold than the experiment's may be given."""
+        """What to keep of a lane; another threshold than the experiment's may be given.
+
+        A criterion with rounds is scored anew in each, on the way to the threshold in even steps of the
+        logarithm of what is kept.
+        """
         pruning = experiment.pruning
         assert pruning is not None
-        layers, scores = self.scores(row, experiment, step)
-        alive = [self._alive(layer, mask, pruning, len(s)) for layer, s in zip(layers, scores, strict=True)]
         limit = pruning.threshold if threshold is None else threshold
-        kept = masking.choose(scores, pruning, limit, alive)
-        keep = self._columns(layers, kept.units, pruning, row)
+        rounds = registry.get("criterion", pruning.criterion).traits.get("rounds", 1)
+        if pruning.unit != "sparsity" or rounds == 1:
+            return self._round(view, experiment, step, limit, scale)
+        for i in range(1, rounds + 1):
+            verdict = self._round(view, experiment, step, 1 - (1 - limit) ** (i / rounds), scale)
+            kept = verdict.keep.to(view.row.dtype)
+            view = replace(view, row=view.row * kept, mask=kept)
+        return verdict
+
+    def _round(
+        self, view: View, experiment: Experiment, step: int, threshold: float, scale: Sequence[float]
+    ) -> Verdict:
+        pruning = experiment.pruning
+        assert pruning is not None
+        layers, scores = self.scores(view, experiment, step)
+        alive = [self._alive(la, view.mask, pruning, len(s)) for la, s in zip(layers, scores, strict=True)]
+        kept = masking.choose(
+            scores,
+            pruning,
+            threshold,
+            alive,
+            shapes=[layer.weight.shape for layer in layers],
+            spread=self._spread(view, pruning, layers),
+            scale=scale,
+        )
+        keep = self._columns(layers, kept.units, pruning, view.row)
         return Verdict(keep, scores, kept.units, kept.cutoffs, layers)
 
-    def scores(self, row: Tensor, experiment: Experiment, step: int) -> tuple[list[Layer], list[Tensor]]:
+    def scale(self, view: View, experiment: Experiment, step: int) -> list[float]:
+        """Each layer's cut-off for a threshold of 1, to be kept by schedules that must not take it anew."""
+        pruning = experiment.pruning
+        assert pruning is not None
+        layers, scores = self.scores(view, experiment, step)
+        alive = [self._alive(la, view.mask, pruning, len(s)) for la, s in zip(layers, scores, strict=True)]
+        return masking.scale_of(scores, pruning, alive, self._spread(view, pruning, layers))
+
+    def _spread(self, view: View, pruning: Pruning, layers: list[Layer]) -> Sequence[Tensor]:
+        return masking.spread(pruning, [view.row[la.weight.start : la.weight.stop] for la in layers])
+
+    def scores(self, view: View, experiment: Experiment, step: int) -> tuple[list[Layer], list[Tensor]]:
         """The layers that the granularity can prune, and the scores of their units, [units] each."""
         pruning = experiment.pruning
         assert pruning is not None
         layers = self.network.layout.layers
         values = score(
             registry.get("criterion", pruning.criterion),
-            self._scene(row, experiment, step),
+            self._scene(view, experiment, step),
             pruning.own("criterion"),
         )
         if registry.get("granularity", pruning.granularity).traits["hidden"]:
@@ -67,25 +108,35 @@ class Pruner:
         fan_ins = [layer.weight.shape[1:].numel() for layer in layers]
         return layers, masking.unit_scores(values, fan_ins, pruning)
 
-    def equivalent(self, row: Tensor, mask: Tensor | None, before: Experiment, after: Experiment) -> float:
-        """The threshold that prunes as large a share under `after` as `before` has it of a row, [P]."""
+    def equivalent(self, view: View, before: Experiment, after: Experiment) -> float:
+        """The threshold that prunes as large a share of a lane under `after` as `before` has it."""
         assert after.pruning is not None
-        units = self.verdict(row, mask, before, 0).units
+        units = self.verdict(view, before, 0).units
         sparsity = sum(int((~u).sum()) for u in units) / sum(u.numel() for u in units)
         if after.pruning.unit == "sparsity":
             return min(sparsity, 0.999)  # a threshold of 1 would leave nothing, and is not allowed
-        return masking.score_at(self.scores(row, after, 0)[1], sparsity)
+        _, scores = self.scores(view, after, 0)
+        cutoff = masking.score_at(scores, sparsity)
+        if after.pruning.unit == "score":
+            return cutoff
+        scale = self.scale(view, after, 0)
+        return _sparsity_matched(scores, scale, sparsity)
 
-    def _scene(self, row: Tensor, experiment: Experiment, step: int) -> Scene:
+    def _scene(self, view: View, experiment: Experiment, step: int) -> Scene:
         loss: LossValue = registry.get("loss", experiment.loss).traits["value"]
+        layers = self.network.layout.layers
         return Scene(
             module=self.network.module,
-            parameters=self.network.layout.views(row.unsqueeze(0)),
-            layers=[layer.name for layer in self.network.layout.layers],
+            parameters=self.network.layout.views(view.row.unsqueeze(0)),
+            layers=[layer.name for layer in layers],
             x=self._images(experiment.normalise),
             labels=self.train.labels[:SCORING_IMAGES],
             loss=loss,
             generator=data.generator(experiment.seed, 2, step),
+            memory={
+                name: {la.name: la.weight.view(trace.unsqueeze(0))[0] for la in layers}
+                for name, trace in view.traces.items()
+            },
         )
 
     def _images(self, normalise: bool) -> Tensor:
@@ -121,3 +172,9 @@ def _drop_outlets(keep: Tensor, layer: Layer, alive: Tensor) -> None:
         read &= alive.repeat_interleave(layer.reads.shape[1] // len(alive)).view(
             1, -1, *[1] * (read.dim() - 2)
         )
+
+
+def _sparsity_matched(scores: list[Tensor], scale: list[float], sparsity: float) -> float:
+    """The threshold whose cut-offs, in proportion to `scale`, come nearest to this share of all units."""
+    pairs = zip(scores, scale, strict=True)
+    return masking.score_at([s / factor if factor else s for s, factor in pairs], sparsity)

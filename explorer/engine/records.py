@@ -11,8 +11,8 @@ from torch import Tensor
 from explorer.engine.rows import Layer
 
 BINS = 64
-SPREAD = 6.0  # the edges reach this many times the initial bound 1/√fan-in
-DECADES = 6.0  # scores are binned over this many decades below the largest
+SPREAD = 8.0  # the edges reach this many times the initial bound 1/√fan-in
+DECADES = 6  # scores are binned over at most this many decades below the largest
 
 Row = tuple[Any, ...]
 HISTORY = ("step", "epoch", "metric", "layer", "value")
@@ -34,11 +34,6 @@ class History:
         """An independent copy, for a Run that is to stay as it is."""
         return History(list(self.history), list(self.histograms), list(self.events), list(self.cutoffs))
 
-    def forget_from(self, step: int) -> None:
-        """Forgets everything from `step` on: the run goes back there."""
-        for rows in (self.history, self.histograms, self.events, self.cutoffs):
-            rows[:] = [row for row in rows if row[0] < step]
-
 
 def weight_edges(layer: Layer) -> Tensor:
     """The fixed edges of a layer's weight histogram, [BINS + 1]: symmetric, so that no bin crosses zero."""
@@ -46,9 +41,14 @@ def weight_edges(layer: Layer) -> Tensor:
     return torch.linspace(-reach, reach, BINS + 1)
 
 
-def score_edges(top: float) -> Tensor:
-    """Edges of a score histogram, [BINS + 1]: even in the logarithm, since scores span decades."""
-    return torch.logspace(-DECADES, 0, BINS + 1) * (top or 1.0)
+def score_edges(scores: Tensor) -> Tensor:
+    """Edges of a score histogram, [BINS + 1]: even in the logarithm, over at most six decades."""
+    positive = scores[scores > 0]
+    if not len(positive):
+        return torch.logspace(-DECADES, 0, BINS + 1)
+    top = float(positive.max()) * (1 + 1e-6)  # rounding must not put the largest beyond the last edge
+    low = max(float(positive.min()), top * 10**-DECADES)
+    return torch.logspace(math.log10(min(low, top / 2)), math.log10(top), BINS + 1)
 
 
 def count(values: Tensor, groups: Tensor, edges: Tensor) -> Tensor:

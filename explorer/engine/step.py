@@ -16,6 +16,16 @@ from explorer.experiment import Experiment
 from explorer.registry import Method
 
 
+@dataclass(frozen=True)
+class View:
+    """The weights of one lane as they are, [P] each; no mask where nothing is pruned."""
+
+    row: Tensor
+    mask: Tensor | None = None  # above 0 where kept
+    fallen: Tensor | None = None  # a pruned weight's value just before it fell; NaN where none fell
+    traces: dict[str, Tensor] = field(default_factory=dict)  # what criteria with a memory ask for
+
+
 @dataclass
 class State:
     """All that a training step changes, one row a lane."""
@@ -23,7 +33,14 @@ class State:
     theta: Tensor  # [L, P]
     memory: dict[str, Tensor] = field(default_factory=dict)  # the optimizer's, [L, P] or [L, 1]
     mask: Tensor | None = None  # [L, P], 1 where kept; None while nothing is pruned
-    fallen: Tensor | None = None  # [L, P], a pruned weight's value just before it fell; NaN where none fell
+    fallen: Tensor | None = None  # [L, P], as in View
+    traces: dict[str, Tensor] = field(default_factory=dict)  # [L, P] each: "initial_weight", "movement"
+
+    def view(self, row: int) -> View:
+        """One lane; shares the memory."""
+        mask = None if self.mask is None else self.mask[row]
+        fallen = None if self.fallen is None else self.fallen[row]
+        return View(self.theta[row], mask, fallen, {name: t[row] for name, t in self.traces.items()})
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "State":
         """A new State with every tensor changed in the same way."""
@@ -32,6 +49,7 @@ class State:
             memory={name: change(tensor) for name, tensor in self.memory.items()},
             mask=None if self.mask is None else change(self.mask),
             fallen=None if self.fallen is None else change(self.fallen),
+            traces={name: change(tensor) for name, tensor in self.traces.items()},
         )
 
     def clone(self) -> "State":
@@ -110,6 +128,8 @@ class Stepper:
 
     @torch.inference_mode()
     def _norms(self, rates: Rates) -> Tensor:
+        if "movement" in self.state.traces:
+            self.state.traces["movement"].addcmul_(self.state.theta, self.grad, value=-1)
         if rates.l1 is not None:
             self.grad.addcmul_(self.state.theta.sign() * self.weights, rates.l1)
         if self.state.mask is not None:

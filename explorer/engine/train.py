@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from explorer.engine.lanes import Lane
 from explorer.engine.run import Run
-from explorer.engine.trainer import Lane, Record, Trainer
+from explorer.engine.trainer import Record, Trainer
 from explorer.experiment import Experiment
 
 

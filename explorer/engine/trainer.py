@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
@@ -12,32 +12,19 @@ from torch import Tensor
 from explorer import registry
 from explorer.engine import data, models, observe
 from explorer.engine.device import pick_device
+from explorer.engine.lanes import Checkpoint, Lane, check_stack
 from explorer.engine.network import Network, evaluate
-from explorer.engine.observe import Observer, View
+from explorer.engine.observe import Observer
 from explorer.engine.pruner import Pruner, Verdict
-from explorer.engine.records import History
-from explorer.engine.step import Rates, State, Stepper
-from explorer.experiment import Experiment, Pruning
+from explorer.engine.scoring import NotFinite
+from explorer.engine.step import Rates, State, Stepper, View
+from explorer.experiment import DEFAULT_END, Experiment, Pruning
 
 LIVE = {
     "lr": "lr",
     "clipping.max_norm": "max_norm",
     "pruning.threshold": "threshold",
 }  # what a slider may move
-
-
-@dataclass
-class Lane:
-    """One run in a stack: its experiment, the row that it trains in, and what it has recorded."""
-
-    experiment: Experiment
-    row: int
-    plan: dict[int, float]  # step -> share of the threshold
-    history: History = field(default_factory=History)
-    verdict: Verdict | None = None
-    steered: bool = False
-    diverged: str = ""
-    rescued: Tensor | None = None  # the last good weights of a lane that diverged, [P]
 
 
 @dataclass(frozen=True)
@@ -47,16 +34,6 @@ class Record:
     step: int
     epoch: float
     lanes: list[dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The state just before the first prune event, to go back to when the threshold moves."""
-
-    step: int
-    state: State
-    rows: list[int]
-    recorded: int
 
 
 class Trainer:
@@ -70,6 +47,7 @@ class Trainer:
         self, experiments: Sequence[Experiment], device: str = "auto", dtype: torch.dtype = torch.float32
     ) -> None:
         first = experiments[0]
+        check_stack(experiments)
         self.device, self.dtype = pick_device(device), dtype
         self.network = Network(models.build(first))
         self.split = data.split(first.dataset, self.device, first.validation)
@@ -86,17 +64,28 @@ class Trainer:
             Lane(e, unique.index(k), self._plan(e.pruning)) for e, k in zip(experiments, keys, strict=True)
         ]
         self.step, self.done, self.seconds = 0, False, 0.0
+        self._moved = False  # the run went back while a record was looked at
         self.checkpoint: Checkpoint | None = None
         self.log: list[list[list[float]]] = []
         self._tail: list[tuple[Tensor, ...]] = []  # the steps that are not in the log yet
         self._recorded = 0  # the length of the log at the last record
-        self._load(State(torch.stack([self._initial(experiments[keys.index(k)].seed) for k in unique])))
+        theta = torch.stack([self._initial(experiments[keys.index(k)].seed) for k in unique])
+        self._load(State(theta, traces=self._traces(theta)))
 
     # -- set-up ---------------------------------------------------------------------------------------
 
     def _initial(self, seed: int) -> Tensor:
         module = models.initialise(models.build(self.lanes[0].experiment), data.generator(seed, 0))
         return self.network.layout.row(module).to(self.device, self.dtype)
+
+    def _traces(self, theta: Tensor) -> dict[str, Tensor]:
+        """What criteria may ask to be remembered from the first step on; movement only where one does."""
+        moves = any(_movement(lane.experiment.pruning) for lane in self.lanes)
+        return {"initial_weight": theta.clone(), **({"movement": torch.zeros_like(theta)} if moves else {})}
+
+    def remembers(self, pruning: Pruning | None) -> bool:
+        """Whether all that a pruning's criterion asks for has been kept since the first step."""
+        return "movement" in self.state.traces or not _movement(pruning)
 
     def _prepare(self, images: data.Images, normalise: bool) -> tuple[Tensor, Tensor]:
         return data.normalised(images.pixels, normalise, self.dtype), images.labels
@@ -106,7 +95,7 @@ class Trainer:
             return {}
         schedule = _schedule(pruning)
         begin = self._at(pruning.begin_epoch, schedule.traits["begin"])
-        end = max(begin, self._at(pruning.end_epoch, 0.75))
+        end = max(begin, self._at(pruning.end_epoch, DEFAULT_END))
         spacing = registry.get("unit", pruning.unit).traits["every"]
         return dict(schedule(begin, end, spacing, **pruning.own("schedule")))
 
@@ -114,12 +103,14 @@ class Trainer:
         """The step at which an epoch, or a default share of the whole, is reached."""
         return round(default * self.total if epoch is None else epoch * self.per_epoch)
 
-    def _load(self, state: State) -> None:
+    def _load(self, state: State, grad: Tensor | None = None) -> None:
         first = self.lanes[0].experiment
         rule = registry.get("rule", first.clipping.rule) if first.clipping else None
         self.state = state
         optimizer = registry.get("optimizer", first.optimizer)
         self.stepper = Stepper(self.network, state, self.loss.function, optimizer, rule)
+        if grad is not None:
+            self.stepper.grad.copy_(grad)
         by_row = {lane.row: lane.experiment for lane in self.lanes}
         self.rates = Rates.of([by_row[row] for row in range(len(state.theta))], state.theta)
 
@@ -137,10 +128,11 @@ class Trainer:
             if marked or here in self.record_steps:
                 record = self._record()
                 self.seconds += time.perf_counter() - started
+                self._moved = False
                 yield record
                 started = time.perf_counter()
-                if self.step != here:
-                    continue  # the run went back to its checkpoint meanwhile
+                if self._moved:
+                    continue  # the run went back to its checkpoint, perhaps to this very step
             if here >= self.total or all(lane.diverged for lane in self.lanes):
                 self._finish()
                 self.done = True
@@ -174,12 +166,14 @@ class Trainer:
                     s.name for s in self.network.layout.slots.values() if not s.view(grad).isfinite().all()
                 ]
                 where = broken[0] if broken else "all layers together"
-                lane.rescued = self.state.theta[lane.row].clone()
-                lane.diverged = (
-                    f"the gradient of {where} is not finite at step {self.step + 1} "
-                    f"(epoch {(self.step + 1) / self.per_epoch:.2f}): try a clip norm of 1, or a learning "
-                    f"rate below {lane.experiment.lr:g}"
-                )
+                self._give_up(lane, f"the gradient of {where} is not finite at step {self.step + 1}")
+
+    def _give_up(self, lane: Lane, what: str) -> None:
+        lane.rescued = self.state.theta[lane.row].clone()
+        lane.diverged = (
+            f"{what} (epoch {self.step / self.per_epoch:.2f}): try a clip norm of 1, or a learning rate "
+            f"below {lane.experiment.lr:g}"
+        )
 
     # -- pruning --------------------------------------------------------------------------------------
 
@@ -194,10 +188,13 @@ class Trainer:
             assert pruning is not None
             continuous = _schedule(pruning).traits["continuous"]
             if self.checkpoint is None and not continuous:
-                self.checkpoint = Checkpoint(
-                    self.step, self.state.clone(), [each.row for each in self.lanes], self._recorded
-                )
-            self._prune(lane, share * pruning.threshold, note=not continuous)
+                lanes = [each.copy() for each in self.lanes]
+                grad = self.stepper.grad.clone()
+                self.checkpoint = Checkpoint(self.step, self.state.clone(), grad, lanes, self._recorded)
+            try:
+                self._prune(lane, share * pruning.threshold, note=not continuous)
+            except NotFinite as error:  # the gradient of the scoring set, before any batch's
+                self._give_up(lane, f"{error}, at step {self.step}")
             marked |= not continuous
         return marked
 
@@ -205,10 +202,12 @@ class Trainer:
         if any(other is not lane and other.row == lane.row for other in self.lanes):
             self.flush()  # what is still to be logged knows only the old rows
             shared, lane.row = lane.row, len(self.state.theta)
-            self._load(self.state.fork(shared))
+            grad = self.stepper.grad
+            self._load(self.state.fork(shared), torch.cat([grad, grad[shared : shared + 1]]))
         before = self.sparsity(lane)
         view = self.view(lane)
-        lane.verdict = self.pruner.verdict(view.row, view.mask, lane.experiment, self.step, threshold)
+        scale = self._scale(lane, view)
+        lane.verdict = self.pruner.verdict(view, lane.experiment, self.step, threshold=threshold, scale=scale)
         self.state.prune(lane.row, lane.verdict.keep)
         if note:
             lane.history.events.append((self.step, "prune", before, self.sparsity(lane)))
@@ -222,10 +221,16 @@ class Trainer:
 
     def view(self, lane: Lane) -> View:
         """A lane's present weights; the last good ones where it diverged."""
-        row = self.state.theta[lane.row] if lane.rescued is None else lane.rescued
-        mask = None if self.state.mask is None else self.state.mask[lane.row]
-        fallen = None if self.state.fallen is None else self.state.fallen[lane.row]
-        return View(row, mask, fallen)
+        view = self.state.view(lane.row)
+        return view if lane.rescued is None else replace(view, row=lane.rescued)
+
+    def _scale(self, lane: Lane, view: View) -> list[float]:
+        """A continuous schedule's statistics, taken once: as weights fall they would erode."""
+        pruning = lane.experiment.pruning
+        assert pruning is not None
+        if _schedule(pruning).traits["continuous"] and pruning.unit in ("std", "mean") and not lane.scale:
+            lane.scale = self.pruner.scale(view, lane.experiment, self.step)
+        return lane.scale
 
     # -- steering -------------------------------------------------------------------------------------
 
@@ -240,8 +245,8 @@ class Trainer:
             lane.experiment = lane.experiment.replace(moves)
             lane.steered = lane.steered or bool(moves)
             lane.history.events += [(self.step, n.split(".")[-1], old[n], float(v)) for n, v in moves.items()]
-            if "pruning.threshold" in moves and lane.plan and self.step > max(lane.plan):
-                lane.plan[self.step] = 1.0
+            if "pruning.threshold" in moves and lane.verdict is not None and self.step >= max(lane.plan):
+                lane.plan[self.step + 1] = 1.0  # all events are over: one more, with the next step
         by_row = {lane.row: lane.experiment for lane in self.lanes}
         self.rates = Rates.of([by_row[row] for row in range(len(self.state.theta))], self.state.theta)
 
@@ -263,30 +268,31 @@ class Trainer:
         """The first lane as a new threshold would find it: just before its prune event, or as it is."""
         if self.checkpoint is None:
             return self.view(self.lanes[0]), self.step
-        state, row = self.checkpoint.state, self.checkpoint.rows[0]
-        return View(
-            state.theta[row], None if state.mask is None else state.mask[row], None
-        ), self.checkpoint.step
+        return self.checkpoint.state.view(self.checkpoint.lanes[0].row), self.checkpoint.step
 
     def preview(self, experiment: Experiment) -> tuple[View, Verdict]:
         """What the first lane would be under this pruning: its checkpoint, or its present weights, masked."""
         assert experiment.pruning is not None
         view, step = self.source()
-        verdict = self.pruner.verdict(view.row, view.mask, experiment, step)
+        verdict = self.pruner.verdict(view, experiment, step)
         fallen = torch.where(verdict.keep, torch.nan, view.row)
         return View(view.row * verdict.keep, verdict.keep.to(view.row.dtype), fallen), verdict
 
     def restore(self, experiment: Experiment) -> None:
-        """Goes back to just before the first prune event, with another pruning for the first lane."""
-        assert self.checkpoint is not None
-        self.step, self.done = self.checkpoint.step, False
+        """Goes back to just before the first prune event, with another pruning for the first lane.
+
+        A learning rate or clip norm that was not in force there acts from there on, as a slider move.
+        """
+        point = self.checkpoint
+        assert point is not None
+        self.step, self.done, self._moved = point.step, False, True
         del self.flush()[self.step :]
-        self._recorded = self.checkpoint.recorded
-        for lane, row in zip(self.lanes, self.checkpoint.rows, strict=True):
-            lane.row, lane.verdict, lane.diverged, lane.rescued = row, None, "", None
-            lane.history.forget_from(self.step)
-        self.replan(experiment)
-        self._load(self.checkpoint.state.clone())
+        self._recorded = point.recorded
+        for lane, then in zip(self.lanes, point.lanes, strict=True):
+            vars(lane).update(vars(then.copy()))
+        self.replan(point.lanes[0].experiment.replace(pruning=experiment.pruning))
+        self._load(point.state.clone(), point.grad)
+        self.steer({n: v for n in ("lr", "clipping.max_norm") if (v := _value(experiment, n)) is not None})
 
     # -- records --------------------------------------------------------------------------------------
 
@@ -337,6 +343,10 @@ def _value(experiment: Experiment, name: str) -> float | None:
     node = getattr(experiment, part) if part else experiment
     value: float | None = getattr(node, field_, None)
     return value
+
+
+def _movement(pruning: Pruning | None) -> bool:
+    return pruning is not None and "movement" in registry.get("criterion", pruning.criterion).needs
 
 
 def _schedule(pruning: Pruning) -> registry.Method:

@@ -11,7 +11,7 @@ import altair as alt
 from explorer.figures.accuracy import accuracy, accuracy_of, shift_label, shift_of
 from explorer.figures.gradients import clip_at, clipped_note, gradients, gradients_of
 from explorer.figures.theme import combine, dark, inline, save
-from explorer.figures.weights import cutoffs_at, kept_note, stacked, weights, weights_of
+from explorer.figures.weights import cutoffs_at, kept_note, layers_of, stacked, weights, weights_of
 
 __all__ = [
     "accuracy",
@@ -25,6 +25,7 @@ __all__ = [
     "gradients_of",
     "inline",
     "kept_note",
+    "layers_of",
     "overview",
     "save",
     "shift_label",
@@ -35,7 +36,6 @@ __all__ = [
 ]
 
 
-def overview(run: Any) -> alt.VConcatChart:
+def overview(run: Any) -> alt.ConcatChart:
     """Draw all of a run: accuracy and gradient norms side by side, and below them each layer's histogram."""
-    top = combine({"accuracy": accuracy_of(run), "gradients": gradients_of(run)})
-    return alt.vconcat(top, weights_of(run))
+    return combine({"accuracy": accuracy_of(run), "gradients": gradients_of(run), **layers_of(run)})

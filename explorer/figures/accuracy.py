@@ -23,14 +23,12 @@ DESCRIPTION = (
 PRUNE_LABEL, ROUND_LABEL = "pruned to {:.3g} %", "{:.3g} %"
 NO_VALIDATION = "no validation images are held out"
 SAMPLE = "n = {:,} validation images, 1 seed"
-HEIGHT = 220
+HEIGHT = 200
 LABELLED_EVENTS = 6  # more rules than this are drawn without words: they would overlap
 
-# The interesting part of the axis: four times the median's distance from 100 %, in steps of five, so that an
-# untrained network's 10 % does not squash the curves. What lies lower leaves through the floor.
-_MEDIAN = "sort(pluck(data('points'),'accuracy'))[floor(length(data('points'))/2)]"
-_LOWEST = "extent(pluck(data('points'),'accuracy'))[0]"
-FLOOR = f"length(data('points')) ? 5*floor(max({_LOWEST}, 100 - 4*(100-{_MEDIAN}))/5) : 0"
+# The axis begins in steps of five below the lowest point, so that the depth of a fall is always seen. The
+# untrained network's 10 % is left out of the points, as it would squash the curves.
+FLOOR = "length(data('points')) ? 5*floor(extent(pluck(data('points'),'accuracy'))[0]/5) : 0"
 
 
 def accuracy(
@@ -128,7 +126,7 @@ def shift_label(pruned: float, dense: float) -> str:
 
 def shift_of(points: pl.DataFrame) -> pl.DataFrame:
     """Return the gap at the last epoch at which both networks were measured; empty without a pair."""
-    pairs = points.pivot("net", index="epoch", values="accuracy").sort("epoch")
+    pairs = points.pivot("net", index="epoch", values="accuracy", aggregate_function="last").sort("epoch")
     if not set(NETS) <= set(pairs.columns) or not (pairs := pairs.drop_nulls(NETS)).height:
         return pl.DataFrame(schema={"epoch": pl.Float64, "accuracy": pl.Float64, "label": pl.String})
     last = pairs.row(-1, named=True)
@@ -142,11 +140,19 @@ def points_of(run: Any) -> pl.DataFrame:
     """Return validation accuracy in percent of a run and of its dense twin."""
     own = "dense" if run.experiment.pruning is None else "pruned"
     nets = [(own, run)] + ([("dense", run.dense)] if run.dense is not None else [])
-    return pl.concat([_curve(one.history, net) for net, one in nets])
+    curves = [_curve(one.history, net) for net, one in nets]
+    return pl.concat([_brink(run, curves[-1])] * (len(nets) > 1) + curves)
+
+
+def _brink(run: Any, dense: pl.DataFrame) -> pl.DataFrame:
+    """Return where the pruned curve stood just before its first prune event: on its twin's."""
+    epoch = events_of(run).filter(pl.col("kind") == "prune")["epoch"].min()
+    return dense.filter(pl.col("epoch") == epoch).with_columns(net=pl.lit("pruned"))
 
 
 def _curve(history: pl.DataFrame, net: str) -> pl.DataFrame:
-    wanted = (pl.col("metric") == "val_accuracy") & pl.col("layer").is_null()
+    # without the untrained network, whose 10 % would squash the curves
+    wanted = (pl.col("metric") == "val_accuracy") & pl.col("layer").is_null() & (pl.col("step") > 0)
     return history.filter(wanted).select("epoch", accuracy=pl.col("value") * 100, net=pl.lit(net))
 
 

@@ -137,7 +137,7 @@ def dark(chart: alt.TopLevelMixin) -> Any:
     spec = json.dumps(chart.to_dict(validate=False))
     for light, night, _ in ROLES:
         spec = spec.replace(f'"{light}"', f'"{night}"')
-    return alt.Chart.from_dict(json.loads(spec), validate=False)
+    return type(chart).from_dict(json.loads(spec), validate=False)
 
 
 @cache

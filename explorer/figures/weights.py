@@ -88,7 +88,7 @@ def _drawn(test: str, log: bool) -> str:
 def _left(axis: str, log: bool) -> alt.X:
     scale = alt.Scale(type="log" if log else "linear", nice=False, zero=False)
     ticks = alt.Axis(
-        grid=False, format="~e" if log else "~g", tickCount=6, labelOverlap="greedy", labelSeparation=8
+        grid=False, format="~e" if log else "~g", tickCount=4, labelOverlap="greedy", labelSeparation=8
     )
     return alt.X("left:Q", title=X_TITLES["log" if log else axis], scale=scale, axis=ticks)
 
@@ -166,7 +166,12 @@ def kept_note(kept: int, total: int) -> dict[str, list[str]]:
 
 
 def weights_of(run: Any, step: int | None = None, axis: str | None = None) -> alt.ConcatChart:
-    """Draw every layer's histogram of a run at one record, the last by default.
+    """Draw every layer's histogram of a run at one record, as ``layers_of`` does, in one figure."""
+    return theme.combine(layers_of(run, step, axis))
+
+
+def layers_of(run: Any, step: int | None = None, axis: str | None = None) -> dict[str, alt.LayerChart]:
+    """Return each layer's histogram of a run at one record, the last by default.
 
     Args:
         run: Anything with the frames ``histograms`` and ``cutoffs`` and an ``experiment``.
@@ -180,8 +185,9 @@ def weights_of(run: Any, step: int | None = None, axis: str | None = None) -> al
         raise ValueError(NO_HISTOGRAMS.format(axis, have))
     frame = _at(run.histograms.filter(pl.col("axis") == axis), step)
     cutoffs = _at(run.cutoffs, step) if axis == cuts and run.cutoffs.height else None
-    layers = frame["layer"].unique(maintain_order=True)
-    return theme.combine({layer: _layer(frame, cutoffs, layer, axis) for layer in layers}, columns=2)
+    return {
+        layer: _layer(frame, cutoffs, layer, axis) for layer in frame["layer"].unique(maintain_order=True)
+    }
 
 
 def _cut_axis(experiment: Any) -> str:

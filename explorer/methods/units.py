@@ -1,9 +1,10 @@
 """Units: what the threshold's number means.
 
-A unit turns a threshold into a cut-off score for each layer, from the scores of the units that are still
-kept. `sparsity` is not a cut-off but a count, and is selected exactly by the engine. The trait `every` is the
-default number of steps between two events of a continuous schedule: a count costs a selection, a cut-off
-only a comparison.
+A unit turns a threshold into a cut-off score for a layer, from what is not pruned yet: `scores`, [units], and
+`spread`, the values whose standard deviation counts: the weights themselves for magnitude, the scores
+otherwise. `sparsity` is not a cut-off but a count, and is selected exactly by the engine. The trait `every`
+is the default number of steps between two events of a continuous schedule: a count costs a selection, a
+cut-off only a comparison. The trait `signed` says whether the unit makes sense for scores below zero.
 """
 
 from torch import Tensor
@@ -11,8 +12,8 @@ from torch import Tensor
 from explorer.registry import register
 
 
-@register("unit", "sparsity", every=100)
-def sparsity(threshold: Tensor, scores: Tensor) -> None:  # noqa: ARG001  a count needs no cut-off
+@register("unit", "sparsity", every=100, signed=True)
+def sparsity(threshold: Tensor, scores: Tensor, spread: Tensor) -> None:  # noqa: ARG001  a count cuts nowhere
     """The share of all prunable units that falls: exactly round(threshold × n).
 
     Formula: k = round(s · n)
@@ -21,11 +22,31 @@ def sparsity(threshold: Tensor, scores: Tensor) -> None:  # noqa: ARG001  a coun
     return
 
 
-@register("unit", "score", every=1)
-def score(threshold: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG001  the cut-off is the threshold itself
+@register("unit", "score", every=1, signed=True)
+def score(threshold: Tensor, scores: Tensor, spread: Tensor) -> Tensor:  # noqa: ARG001  it is the cut-off
     """The score itself: what scores less than the threshold falls.
 
     Formula: score < τ
     Reference: Han, Pool, Tran & Dally 2015, https://arxiv.org/abs/1506.02626
     """
     return threshold
+
+
+@register("unit", "std", every=1, signed=False)
+def std(threshold: Tensor, scores: Tensor, spread: Tensor) -> Tensor:  # noqa: ARG001
+    """Standard deviations of the layer: of its weights for magnitude, of its scores otherwise.
+
+    Formula: score < τ · σ, σ of the whole layer, not of a sample
+    Reference: Han, Pool, Tran & Dally 2015, https://arxiv.org/abs/1506.02626
+    """
+    return threshold * spread.std(correction=0)
+
+
+@register("unit", "mean", every=1, signed=False)
+def mean(threshold: Tensor, scores: Tensor, spread: Tensor) -> Tensor:  # noqa: ARG001
+    """The layer's mean score: the rate of article 001.
+
+    Formula: score < τ · mean(score)
+    Reference: article 001, section 4; compare Han, Pool, Tran & Dally 2015, https://arxiv.org/abs/1506.02626
+    """
+    return threshold * scores.mean()

@@ -13,8 +13,9 @@ from explorer.engine.run import Run
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui import controls, display
+from explorer.ui.frames import Frame
 from explorer.ui.live_chart import LiveChart
-from explorer.ui.session import ACTIVE, Frame, Session
+from explorer.ui.session import ACTIVE, Session
 
 BUTTONS = {
     "train": ("Train", "Train from the beginning"),
@@ -172,7 +173,7 @@ class Explorer(w.VBox):
 
         def equivalent(trainer: Trainer) -> float:
             view, _ = trainer.source()
-            return trainer.pruner.equivalent(view.row, view.mask, before, after)
+            return trainer.pruner.equivalent(view, before, after)
 
         return {"pruning.threshold": float(f"{self.session.call(equivalent).result(5):.4g}")}
 
@@ -185,6 +186,9 @@ class Explorer(w.VBox):
 
     def _on_threshold(self, value: float) -> None:
         def moved(_: Any) -> None:
+            pruning = self.experiment.pruning
+            if pruning is None or value == (self._wanted or pruning.threshold):
+                return  # the page's echo of what it was told
             self.session.preview(value)
             self._wanted = value
             self._rest()
@@ -262,8 +266,8 @@ class Explorer(w.VBox):
 
     def _tell(self, frame: Frame) -> None:
         parts = [
-            f'<span class="explorer-fact"><b class="explorer-{name.replace(" ", "-").replace("/", "-")}">'
-            f"{escape(text)}</b> {escape(name)}</span>"
+            f'<span class="explorer-fact explorer-{name.replace(" ", "-").replace("/", "-")}">'
+            f"{'' if name == 'state' else escape(name)} <b>{escape(text)}</b></span>"
             for name, text in display.facts(frame).items()
         ]
         self._status.value = f'<div role="status">{"".join(parts)}</div>'

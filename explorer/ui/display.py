@@ -9,7 +9,7 @@ import numpy as np
 from explorer import figures, registry
 from explorer.engine import records
 from explorer.experiment import Experiment
-from explorer.ui.session import Frame, Point
+from explorer.ui.frames import Frame, Point
 
 STATUS = {
     "idle": "ready",
@@ -55,14 +55,24 @@ def tables(frame: Frame, points: list[Point]) -> Tables:
 def _accuracy(frame: Frame, points: list[Point]) -> Tables:
     twin = frame.trainer.lanes[1:]
     nets = ("pruned", "dense") if frame.trainer.lanes[0].experiment.pruning else ("dense",)
-    rows = [(p.epoch, 100 * a, net) for p in points for a, net in zip(p.accuracy, nets, strict=False)]
-    last = points[-1] if points and twin else None
+    trained = [p for p in points if p.step]  # an untrained network's 10 % would squash the curves
+    rows = [(p.epoch, 100 * a, net) for p in trained for a, net in zip(p.accuracy, nets, strict=False)]
+    last = trained[-1] if twin and trained else None
     shift = [(last.epoch, 100 * last.accuracy[0], _shift(last.accuracy))] if last else []
+    rows = _brink(frame, trained) + rows
     return {
         ("accuracy", "points"): _columns(rows, ("epoch", "accuracy", "net")),
         ("accuracy", "events"): _columns(_events(frame), ("epoch", "label", "kind")),
         ("accuracy", "shift"): _columns(shift, ("epoch", "accuracy", "label")),
     }
+
+
+def _brink(frame: Frame, points: list[Point]) -> list[tuple[float, float, str]]:
+    """Where the pruned curve stood just before its first prune event: on its twin's."""
+    pruned = [step for step, what, *_ in frame.trainer.lanes[0].history.events if what == "prune"]
+    return [
+        (p.epoch, 100 * p.accuracy[1], "pruned") for p in points if pruned[:1] == [p.step] and p.accuracy[1:]
+    ]
 
 
 def _shift(accuracy: list[float]) -> str:
@@ -73,7 +83,7 @@ def _events(frame: Frame) -> list[tuple[float, str, str]]:
     rows = []
     for step, what, before, after in frame.trainer.lanes[0].history.events:
         prune = what == "prune"
-        label = f"pruned to {after:.1%}" if prune else f"{what} {before:.3g} → {after:.3g}"
+        label = f"pruned to {100 * after:.3g} %" if prune else f"{what} {before:.3g} → {after:.3g}"
         rows.append((step / frame.trainer.per_epoch, label, "prune" if prune else "move"))
     return rows
 
@@ -99,7 +109,7 @@ def _gradients(frame: Frame) -> Tables:
 def _clip_note(clips: bool, share: float | None, steps: int) -> str:
     if not clips:
         return "no clipping"
-    return "" if share is None else f"{share:.0%} of the last {steps} steps clipped"
+    return "" if share is None else f"{100 * share:.0f} % of the last {steps} steps clipped"
 
 
 def weights(frame: Frame) -> Tables:
@@ -127,9 +137,9 @@ def _scores(frame: Frame, layers: list[str]) -> Tables:
     if verdict is None:
         return {(f"scores-{name}", "note"): {"text": [UNSCORED]} for name in layers}
     found: Tables = {}
-    for i, layer in enumerate(verdict.layers):
+    for i, layer in enumerate(verdict.layers if layers else []):
         scores, keep, name = verdict.scores[i], verdict.units[i], f"scores-{layer.name}"
-        edges = records.score_edges(float(scores.max()))
+        edges = records.score_edges(scores)
         counts, sides = records.score_counts(scores, keep, edges).cpu().numpy(), edges.numpy()
         found[name, "bins"] = figures.stacked(sides[:-1], sides[1:], *counts)
         found[name, "cutoffs"] = figures.cutoffs_at(verdict.cutoffs[i], "score")

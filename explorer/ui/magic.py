@@ -1,5 +1,6 @@
 """The magic `%explorer`: opens the explorer in a notebook."""
 
+import altair as alt
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_magic, magics_class
 
@@ -31,5 +32,6 @@ def _parsed(text: str) -> object:
 
 
 def register(shell: InteractiveShell) -> None:
-    """Makes `%explorer` known to a shell."""
+    """Makes `%explorer` known to a shell, and has Altair draw figures here: its default asks a CDN."""
     shell.register_magics(ExplorerMagics)
+    alt.renderers.enable("svg")

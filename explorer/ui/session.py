@@ -2,52 +2,23 @@
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from typing import Any
 
 import torch
 
-from explorer.engine.observe import View
-from explorer.engine.pruner import Verdict
 from explorer.engine.run import Run
 from explorer.engine.train import lanes_of, run_of
 from explorer.engine.trainer import LIVE, Trainer
 from explorer.experiment import Experiment, Pruning
+from explorer.ui.frames import Camera, Frame, Point
 
-FRAME_SECONDS = 0.1  # at most ten frames a second
-SHARE = 0.1  # of the time may go into frames
 ACTIVE = ("training", "paused")
 PRUNING = {f"pruning.{name}" for name in Pruning.model_fields}
 NETWORK = ("model", "model_options", "dataset", "normalise", "seed", "validation")
-
-
-@dataclass(frozen=True)
-class Point:
-    """Validation accuracy of each lane at a moment of training."""
-
-    step: int
-    epoch: float
-    accuracy: list[float]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What there is to see now; made for the display and not kept."""
-
-    status: str  # idle, training, paused, stopped, done or diverged
-    trainer: Trainer
-    view: View
-    verdict: Verdict | None
-    accuracy: list[float]  # of each lane, empty without validation images
-    sparsity: float
-    speed: float  # training images a second
-    left: float  # seconds to the end
-    preview: float | None = None  # the threshold, while one is tried out
-    advice: str = ""
 
 
 class Session:
@@ -67,8 +38,7 @@ class Session:
     ) -> None:
         self.experiment = experiment or Experiment()
         self.device, self.twin, self.status = device, twin, "idle"
-        self.points: list[Point] = []
-        self._on_frame, self._on_error = on_frame or (lambda _: None), on_error
+        self._camera, self._on_error = Camera(on_frame or (lambda _: None)), on_error
         self._inbox: deque[Callable[[], object]] = deque()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -77,8 +47,6 @@ class Session:
         self._wanted: float | None = None  # the newest threshold to try out
         self._settled = threading.Event()
         self._settled.set()
-        self._shown = self._cost = self._judged_at = self._judge_cost = 0.0
-        self._pace: deque[tuple[float, int]] = deque(maxlen=20)
         self._error: Exception | None = None
 
     # -- what callers use -----------------------------------------------------------------------------
@@ -150,6 +118,11 @@ class Session:
         return self.run
 
     @property
+    def points(self) -> list[Point]:
+        """Validation accuracy so far, finer than the record."""
+        return self._camera.points
+
+    @property
     def run(self) -> Run:
         """The run as it is now; "stopped" until it is done."""
         run: Run = self.call(lambda trainer: run_of(trainer, "done" if trainer.done else "stopped")).result()
@@ -192,30 +165,32 @@ class Session:
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        self._error, self._steps = error, None
-        self._turn(self.status, "stopped")
-        self._settled.set()
+        self._error, self._steps, self.status = error, None, "stopped"
+        if self._trainer is not None:
+            with suppress(Exception):  # drawing may be what failed; the worker lives on all the same
+                self._show()
         if self._on_error is not None:
-            self._on_error(error)
+            with suppress(Exception):
+                self._on_error(error)
+        self._settled.set()
 
     def _advance(self) -> None:
         assert self._trainer is not None
         assert self._steps is not None
         item: Any = next(self._steps, _END_OF_RUN)
-        now = time.perf_counter()
         if item is _END_OF_RUN:
             diverged = self._trainer.lanes[0].diverged
             self._finish("diverged" if diverged else "done")
         elif item is not None:
-            self._point([lane.get("val_accuracy") for lane in item.lanes])
-            self._show(now)
-        elif now - self._shown > max(FRAME_SECONDS, self._cost / SHARE):
-            self._show(now)
+            self._camera.point(self._trainer, [lane.get("val_accuracy") for lane in item.lanes])
+            self._show()
+        elif self._camera.due():
+            self._show()
 
     def _finish(self, status: str) -> None:
         self._steps = None
         self.status = status
-        self._show(time.perf_counter())
+        self._show()
         self._settled.set()
 
     # -- commands, all on the worker ------------------------------------------------------------------
@@ -223,14 +198,14 @@ class Session:
     def _ready(self) -> Trainer:
         if self._trainer is None:
             self._build(self.experiment)
-            self._judge()
-            self._show(time.perf_counter())
+            self._camera.judge(self._trainer)
+            self._show()
         assert self._trainer is not None
         return self._trainer
 
     def _build(self, experiment: Experiment) -> None:
         self._trainer = Trainer(lanes_of(experiment, twin=self.twin), self.device)
-        self.points.clear()
+        self._camera.clear()
 
     def _start(self, experiment: Experiment) -> None:
         self._steps = None
@@ -241,8 +216,7 @@ class Session:
         """Trains on from where the trainer stands."""
         assert self._trainer is not None
         self._steps = self._trainer.run()
-        self._pace.clear()
-        self._error, self._judged_at, self.status = None, 0.0, "training"
+        self._error, self.status = None, "training"
         self._settled.clear()
 
     def _rewindable(self, experiment: Experiment) -> bool:
@@ -251,18 +225,23 @@ class Session:
         if trainer is None or trainer.checkpoint is None or experiment.pruning is None:
             return False
         same = trainer.lanes[0].experiment.dense() == experiment.dense()
-        return same and trainer.first_event(experiment.pruning) == trainer.checkpoint.step
+        known = trainer.remembers(experiment.pruning)
+        return same and known and trainer.first_event(experiment.pruning) == trainer.checkpoint.step
 
     def _rewind(self, experiment: Experiment) -> None:
         """Prunes the checkpoint anew and fine-tunes."""
         assert self._trainer is not None
         self._trainer.restore(experiment)
-        self.points = [p for p in self.points if p.step < self._trainer.step]
+        self._camera.forget_from(self._trainer.step)
         self._go()
 
     def _stop(self) -> None:
         if self.status in ACTIVE:
             self._finish("stopped")
+
+    def _show(self) -> None:
+        assert self._trainer is not None
+        self._camera.show(self._trainer, self.status)
 
     def _reset(self) -> None:
         self._trainer, self._steps, self.status = None, None, "idle"
@@ -273,7 +252,7 @@ class Session:
         if self.status == before:
             self.status = after
             if self._trainer is not None:
-                self._show(time.perf_counter())
+                self._show()
 
     def _change(self, before: Experiment, after: Experiment, changes: Mapping[str, Any]) -> None:
         trainer, active = self._trainer, self.status in ACTIVE
@@ -301,73 +280,14 @@ class Session:
             return  # a newer one is waiting
         if self._trainer is not None and not self._fits(experiment):
             self._reset()
-        trainer = self._ready()
-        view, verdict = trainer.preview(experiment)
-        accuracy = [found["val_accuracy"] for found in [trainer.observer.judge(view)] if found]
-        dense = self.points[-1].accuracy[1:] if self.points else []
-        sparsity = trainer.observer.sparsity(view)
-        frame = self._frame(view, verdict, [*accuracy, *dense], sparsity)
-        self._on_frame(replace(frame, preview=threshold))
+        self._camera.preview(self._ready(), self.status, experiment)
 
     def _fits(self, experiment: Experiment) -> bool:
-        """Whether the trainer's weights are those of this experiment's network."""
+        """Whether the trainer's weights, and what it remembers of them, serve this experiment too."""
         assert self._trainer is not None
         shown = self._trainer.lanes[0].experiment
-        return all(getattr(shown, name) == getattr(experiment, name) for name in NETWORK)
-
-    # -- frames ---------------------------------------------------------------------------------------
-
-    def _show(self, now: float) -> None:
-        trainer = self._trainer
-        assert trainer is not None
-        if self.status == "training" and now - self._judged_at > max(0.5, self._judge_cost / SHARE):
-            self._judge()
-        lane = trainer.lanes[0]
-        accuracy = self.points[-1].accuracy if self.points else []
-        self._on_frame(self._frame(trainer.view(lane), lane.verdict, accuracy, trainer.sparsity(lane)))
-        self._shown = time.perf_counter()
-        self._cost = self._shown - now
-
-    def _frame(self, view: View, verdict: Verdict | None, accuracy: list[float], sparsity: float) -> Frame:
-        trainer = self._trainer
-        assert trainer is not None
-        speed = self._speed(trainer)
-        return Frame(
-            status=self.status,
-            trainer=trainer,
-            view=view,
-            verdict=verdict,
-            accuracy=accuracy,
-            sparsity=sparsity,
-            speed=speed * trainer.lanes[0].experiment.batch_size,
-            left=(trainer.total - trainer.step) / speed if speed else 0.0,
-            advice=trainer.lanes[0].diverged,
-        )
-
-    def _speed(self, trainer: Trainer) -> float:
-        """Steps a second over the last frames."""
-        if self.status == "training":
-            self._pace.append((time.perf_counter(), trainer.step))
-        (t0, s0), (t1, s1) = (self._pace[0], self._pace[-1]) if self._pace else ((0, 0), (0, 0))
-        return max(0.0, (s1 - s0) / (t1 - t0)) if t1 > t0 else 0.0
-
-    def _judge(self) -> None:
-        trainer = self._trainer
-        assert trainer is not None
-        started = time.perf_counter()
-        self._point(
-            [trainer.observer.judge(trainer.view(lane)).get("val_accuracy") for lane in trainer.lanes]
-        )
-        self._judge_cost = time.perf_counter() - started
-
-    def _point(self, accuracy: list[float | None]) -> None:
-        trainer = self._trainer
-        assert trainer is not None
-        self._judged_at = time.perf_counter()
-        found = [a for a in accuracy if a is not None]
-        if found:
-            self.points = [p for p in self.points if p.step < trainer.step]
-            self.points.append(Point(trainer.step, trainer.step / trainer.per_epoch, found))
+        same = all(getattr(shown, name) == getattr(experiment, name) for name in NETWORK)
+        return same and self._trainer.remembers(experiment.pruning)
 
 
 class _End(Exception):  # noqa: N818  it ends the worker, it is no error

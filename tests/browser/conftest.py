@@ -1,7 +1,9 @@
-"""A real JupyterLab and a real Chromium for the whole session, with the network closed.
+"""A real JupyterLab and a real Chromium, network closed: one server, page and kernel for all stories.
 
-Nothing here sleeps: every wait is for a condition. Machines without Chromium skip these tests, unless
-EXPLORER_REQUIRE_BROWSER=1, which turns the skip into a failure.
+The page shows a copy of notebooks/explore.ipynb with empty cells at its end, where each story writes and runs
+what it needs; afterwards the outputs, the widgets and the names in the kernel are gone. Nothing here sleeps:
+every wait is for a condition. Machines without Chromium skip these tests, unless EXPLORER_REQUIRE_BROWSER=1,
+which turns the skip into a failure.
 """
 
 import contextlib
@@ -11,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +45,7 @@ CHROMIUM = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 # JupyterLab's and the browser's own remarks, which no code of ours can cause or cure
-HARMLESS = (
-    "favicon",
-    "ResizeObserver loop",
-    "Failed to load resource: the server responded with a status of 404",
-)
+HARMLESS = ("favicon", "Could not restore the debugger state")
 
 
 def pytest_collection_modifyitems(items):
@@ -101,7 +100,13 @@ def _answers(url):
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     pytest.importorskip("jupyterlab")
-    home = tmp_path_factory.mktemp("lab")
+    with serve(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def serve(home):
+    """Run JupyterLab with all its files in a folder."""
     root, log = home / "notebooks", home / "server.log"
     root.mkdir()
     env, port = _environment(home), _free_port()
@@ -136,6 +141,13 @@ def _await_server(server, url, log):
 
 @pytest.fixture(scope="session")
 def browser():
+    with launch() as running:
+        yield running
+
+
+@contextlib.contextmanager
+def launch():
+    """Run Chromium without a window."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -173,13 +185,19 @@ class Watch:
 
 @pytest.fixture(scope="session")
 def _page_and_watch(browser, lab):
+    page, watch = open_page(browser, lab)
+    yield page, watch
+    page.close()
+
+
+def open_page(browser, lab):
+    """Open a page that is watched, and can reach nothing but the server."""
     page, watch = browser.new_page(viewport={"width": 1400, "height": 1000}), Watch()
     page.set_default_timeout(PATIENCE)
     page.route("**/*", lambda route, request: watch.route(route, request, lab.url))
     page.on("console", watch.console)
     page.on("pageerror", lambda error: watch.errors.append(str(error)))
-    yield page, watch
-    page.close()
+    return page, watch
 
 
 @pytest.fixture
@@ -216,11 +234,30 @@ EXECUTE = """async (code) => {
   const reply = await future.done;
   return [reply.content.status, text];
 }""".replace("KERNEL", KERNEL)
+# Cells are told by their place from the end, where the stories' own are
+SHOW = """async ([code, at]) => {
+  const notebook = window.jupyterapp.shell.currentWidget.content;
+  notebook.activeCellIndex = notebook.widgets.length + at;
+  notebook.activeCell.model.sharedModel.setSource(code);
+  await window.jupyterapp.commands.execute("notebook:run-cell");
+}"""
+CLEAR = "() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"
+# Explorers first: they end their sessions. Later stories must not find names or threads of this one.
+SWEEP = """
+import ipywidgets, threading
+ipywidgets.Widget.close_all()
+get_ipython().reset(new_session=False)
+import threading
+[t.name for t in threading.enumerate() if t.name.startswith("explorer-session")]
+"""
+SPARE_CELLS = 2
+CANVAS = ".explorer-charts canvas.marks"
+PIXELS = f"() => [...document.querySelectorAll('{CANVAS}')].map((c) => c.toDataURL())"
 
 
 @dataclass
 class Notebook:
-    """An open notebook with a live kernel."""
+    """The open notebook with its live kernel."""
 
     page: object
 
@@ -234,9 +271,29 @@ class Notebook:
         assert status == "ok", text
         return text.strip()
 
+    def value(self, expression):
+        """Return the value of a Python expression in the kernel, by way of JSON."""
+        return json.loads(self.run(f"import json; print(json.dumps({expression}))"))
+
+    def show(self, code, at=-1):
+        """Write code into a cell, counted from the end, and run it; its output is then on the page."""
+        self.page.evaluate(SHOW, [code, at])
+
     def run_all(self):
         """Start all cells; wait for what they show, as this returns at once."""
         self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+
+    def pixels(self):
+        """Return what each chart's canvas shows, as data URLs."""
+        return self.page.evaluate(PIXELS)
+
+    def until_pixels_change(self, before):
+        """Wait until no canvas looks as it did."""
+        self.until(f"(old) => ({PIXELS})().every((now, i) => now !== old[i])", before)
+
+    def until_pixels_are(self, wanted):
+        """Wait until all canvases look like this."""
+        self.until(f"(wanted) => JSON.stringify(({PIXELS})()) === JSON.stringify(wanted)", wanted)
 
     def save(self):
         """Save the file, outputs included."""
@@ -268,47 +325,46 @@ class Notebook:
         """Wait until a JavaScript expression, a function of ``arg``, is true."""
         self.page.wait_for_function(expression, arg=arg)
 
+    def until_kernel(self, expression):
+        """Wait until a Python expression in the kernel is true; each question is a round trip, no sleep."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not (found := self.value(expression)):
+            assert time.monotonic() < deadline, f"{expression} stayed {found}"
+
+    def sweep(self):
+        """Take away all outputs, widgets and names, so that the next story starts with nothing."""
+        self.page.evaluate(CLEAR)
+        for at in range(-SPARE_CELLS, 0):
+            self.show("", at)
+        assert self.run(SWEEP) == "[]", "a session outlived its widget"
+
     def close(self):
-        """Shut the kernel down, so that the next test has the processors to itself."""
+        """Shut the kernel down."""
         session = "window.jupyterapp?.shell?.currentWidget?.context?.sessionContext"
         self.page.evaluate(f"async () => {{ await {session}?.shutdown() }}")
         self.page.goto("about:blank")
 
 
-@pytest.fixture
-def open_file(page, lab):
-    """Return a function that opens a notebook file, runs all its cells and returns the Notebook."""
-    opened = []
-
-    def open_(path, run=True):
-        target = lab.root / Path(path).name
-        if Path(path).resolve() != target:
-            shutil.copy(path, target)
-        page.goto(f"{lab.url}/doc/tree/{target.name}")
-        opened.append(Notebook(page).ready())
-        if run:
-            opened[-1].run_all()
-        return opened[-1]
-
-    yield open_
-    for notebook in opened[-1:]:
-        notebook.close()
-
-
-@pytest.fixture
-def open_notebook(open_file, lab, request):
-    """Return a function that opens a notebook made of these cells, runs it and returns the Notebook."""
+def open_copy(page, lab, path):
+    """Open a copy of a notebook file with spare cells at its end."""
     import nbformat
 
-    def open_(cells, run=True):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        notebook.metadata["kernelspec"] = {
-            "name": "python3",
-            "display_name": "Python 3",
-            "language": "python",
-        }
-        path = lab.root / f"{request.node.name.replace('[', '-').strip(']')}.ipynb"
-        nbformat.write(notebook, path)
-        return open_file(path, run)
+    content = nbformat.read(path, as_version=4)
+    content.cells += [nbformat.v4.new_code_cell() for _ in range(SPARE_CELLS)]
+    nbformat.write(content, lab.root / Path(path).name)
+    page.goto(f"{lab.url}/doc/tree/{Path(path).name}")
+    return Notebook(page).ready()
 
-    return open_
+
+@pytest.fixture(scope="session")
+def _notebook(_page_and_watch, lab):
+    notebook = open_copy(_page_and_watch[0], lab, REPO / "notebooks/explore.ipynb")
+    yield notebook
+    notebook.close()
+
+
+@pytest.fixture
+def notebook(_notebook):
+    """The session's notebook, empty of what earlier stories showed."""
+    yield _notebook
+    _notebook.sweep()

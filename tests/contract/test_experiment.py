@@ -61,7 +61,11 @@ def test_pickle_and_deepcopy_round_trip(exp):
 
 def test_options_stay_frozen_after_copies():
     exp = VARIED["neurons"]
-    for again in (pickle.loads(pickle.dumps(exp)), copy.deepcopy(exp), ex.Experiment.from_json(exp.to_json())):
+    for again in (
+        pickle.loads(pickle.dumps(exp)),
+        copy.deepcopy(exp),
+        ex.Experiment.from_json(exp.to_json()),
+    ):
         with pytest.raises(TypeError, match="frozen"):
             again.pruning.options["norm"] = 2
 

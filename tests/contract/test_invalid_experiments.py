@@ -60,7 +60,11 @@ def test_every_axis_is_among_those_tried():
 
 
 NUMBERS = [
-    ("pruning.threshold", [1, 1.0, 1.5, -0.1, math.nan, math.inf, -math.inf, True, "much", None], "threshold"),
+    (
+        "pruning.threshold",
+        [1, 1.0, 1.5, -0.1, math.nan, math.inf, -math.inf, True, "much", None],
+        "threshold",
+    ),
     ("pruning.begin_epoch", [-1, -0.01, math.nan, math.inf, True, 3.01, 4], "begin_epoch"),
     ("pruning.end_epoch", [-1, math.nan, math.inf, False, 3.01], "end_epoch"),
     ("clipping.max_norm", [0, 0.0, -1, math.inf, math.nan, True, None], "max_norm"),
@@ -111,7 +115,7 @@ OPTIONS = [
 
 @pytest.mark.parametrize(("fields", "words"), OPTIONS)
 def test_bad_options(fields, words):
-    with pytest.raises(ValueError, match="option|norm|every") as error:
+    with pytest.raises(ValueError, match=r"option|norm|every") as error:
         ex.Pruning(**fields)
     assert all(word in str(error.value) for word in words)
 
@@ -124,7 +128,7 @@ def test_bad_options_of_the_other_parts():
 
 
 def test_activity_needs_whole_units():
-    with pytest.raises(ValueError, match="'weight' does not go with criterion 'activity'.*allowed: neuron"):
+    with pytest.raises(ValueError, match=r"'weight' does not go with criterion 'activity'.*allowed: neuron"):
         ex.Pruning(criterion="activity")
 
 

@@ -35,7 +35,7 @@ def test_signature_and_docstring_become_the_schema(scratch_registry):
     assert method(2, 3, power=4) == (6, 4, False)
     assert made_up(2, 3) == (6, 2, False)
     assert method.options["power"].check(3) == 3
-    with pytest.raises(ValueError, match="power = 0: .*greater than or equal to 1"):
+    with pytest.raises(ValueError, match=r"power = 0: .*greater than or equal to 1"):
         method.options["power"].check(0)
 
 
@@ -46,9 +46,9 @@ def test_a_docstring_is_not_needed(scratch_registry):
 
 
 def test_unknown_names_say_what_there_is():
-    with pytest.raises(ValueError, match="criterion = 'magnitud' is not known; did you mean 'magnitude'?"):
+    with pytest.raises(ValueError, match=r"criterion = 'magnitud' is not known; did you mean 'magnitude'\?"):
         registry.get("criterion", "magnitud")
-    with pytest.raises(ValueError, match=r"axis = 'criteria' is not known; did you mean 'criterion'?"):
+    with pytest.raises(ValueError, match=r"axis = 'criteria' is not known; did you mean 'criterion'\?"):
         registry.names("criteria")
     with pytest.raises(ValueError, match=r"'zzzz' is not known\. Allowed: sgd, adam"):
         registry.get("optimizer", "zzzz")
@@ -59,7 +59,7 @@ def test_unknown_names_say_what_there_is():
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.axis}-{m.name}")
 def test_every_method_explains_itself(method):
     assert method.help.endswith(".")
-    assert len(method.help) <= 100  # a tooltip
+    assert len(method.help) <= 110  # a tooltip is one line
     if method.axis in SCIENCE:
         assert method.formula
         assert "https://" in method.reference
@@ -68,15 +68,41 @@ def test_every_method_explains_itself(method):
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.axis}-{m.name}")
 def test_every_option_allows_its_own_default(method):
     for option in method.options.values():
+        if option.required:
+            continue
         assert option.check(option.default) == option.default
+
+
+NEEDED = {"shares": {"shares": (0.1, 0.5)}}  # options without a default
+
+
+def partners(method):
+    """The granularity and allocation that a criterion insists on, where it does."""
+    return {axis: method.traits[axis][0] for axis in ("granularity", "allocation") if axis in method.traits}
 
 
 @pytest.mark.parametrize("axis", SCIENCE)
 def test_every_method_can_be_chosen(axis):
-    for name in registry.names(axis):
-        part = ex.Clipping if axis == "rule" else ex.Pruning
-        fits = {"granularity": "neuron"} if name == "activity" else {}
-        assert getattr(part(**{axis: name, **fits}), axis) == name
+    part = ex.Clipping if axis == "rule" else ex.Pruning
+    for method in registry.methods(axis):
+        fits = partners(method) if axis == "criterion" else {}
+        if method.name in NEEDED:
+            with pytest.raises(ValueError, match=f"lacks '{next(iter(NEEDED[method.name]))}'"):
+                part(**{axis: method.name})
+            fits = {"options": NEEDED[method.name]}
+        assert getattr(part(**{axis: method.name, **fits}), axis) == method.name
+
+
+@pytest.mark.parametrize("name", registry.names("criterion"))
+def test_every_criterion_prunes_exactly_the_share_asked_for(tiny, name):
+    fits = partners(registry.get("criterion", name))
+    exp = tiny(pruning={"criterion": name, "threshold": 0.5, **fits})
+    run = ex.train(exp, progress=False, twin=False)
+    assert run.status == "done"
+    if exp.pruning.granularity == "weight":
+        assert run.events.rows() == [(8, "prune", 0.0, 0.5)]
+    else:
+        assert int((~run.masks["fc1.weight"].any(1)).sum()) == 64
 
 
 def test_a_new_method_works_at_once_and_in_a_run(tiny, scratch_registry):

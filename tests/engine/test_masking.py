@@ -119,6 +119,13 @@ def test_pruned_units_stay_pruned_and_count(unit):
     assert kept.units[0].tolist() == [False, True, True, True, False]
 
 
+@pytest.mark.parametrize(("unit", "threshold"), [("sparsity", 1 / 3), ("score", 0)])
+def test_the_dead_come_before_living_units_that_score_zero(unit, threshold):
+    scores, alive = [torch.tensor([0.0, 0.0, 9.0])], [torch.tensor([True, True, False])]
+    kept = masking.choose(scores, ex.Pruning(unit=unit, threshold=threshold), threshold, alive)
+    assert kept.units[0].tolist() == [True, True, False]
+
+
 def test_twice_the_same_share_prunes_no_more():
     """0.2 twice is 20 % here, not 36 %."""
     scores, alive = layers(100)

@@ -1,11 +1,12 @@
 """The hand-written backward pass is the derivative: autograd, in float64, is the judge."""
 
 from collections import OrderedDict
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 from explorer import registry
 from explorer.engine import losses
@@ -18,7 +19,7 @@ LOSSES = {name: registry.get("loss", name).function for name in ("cross-entropy"
 def chain(activation, seed=0, widths=(12, 7, 5, 3)):
     torch.manual_seed(seed)
     parts = [("flatten", nn.Flatten())]
-    for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(widths)):
         parts += [(f"fc{i}", nn.Linear(a, b)), (f"act{i}", activation())]
     return nn.Sequential(OrderedDict(parts[:-1])).double()
 

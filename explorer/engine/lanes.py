@@ -1,0 +1,64 @@
+"""A lane is one run in a stack: its experiment, its row, what it has recorded, and a way back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from explorer.engine.pruner import Verdict
+from explorer.engine.records import History
+from explorer.engine.step import State
+from explorer.experiment import Experiment
+
+OWN = ("pruning", "lr", "momentum", "weight_decay", "l1")  # what lanes of a stack may differ in
+
+
+@dataclass
+class Lane:
+    """One run in a stack: its experiment, the row that it trains in, and what it has recorded."""
+
+    experiment: Experiment
+    row: int
+    plan: dict[int, float]  # step -> share of the threshold
+    history: History = field(default_factory=History)
+    verdict: Verdict | None = None
+    steered: bool = False
+    diverged: str = ""
+    scale: list[float] = field(default_factory=list)  # each layer's cut-off for a threshold of 1, once fixed
+    rescued: Tensor | None = None  # the last good weights of a lane that diverged, [P]
+
+    def copy(self) -> "Lane":
+        """The lane as it is now: what is recorded and planned later does not show in it."""
+        return replace(self, history=self.history.copy(), plan=dict(self.plan))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All there was just before the first prune event, to go back to when the threshold moves."""
+
+    step: int
+    state: State
+    grad: Tensor  # of the step before: the event's record tells its norms
+    lanes: list[Lane]
+    recorded: int
+
+
+def check_stack(experiments: Sequence[Experiment]) -> None:
+    """Raises ValueError where experiments cannot share one data order, one clip rule and one clock."""
+    first = experiments[0]
+    for other in experiments[1:]:
+        for name in Experiment.model_fields:
+            ours, theirs = _shared(first, name), _shared(other, name)
+            if ours != theirs:
+                raise ValueError(
+                    f"{name} = {ours!r} and {theirs!r} cannot train in one stack; its lanes may differ in "
+                    f"{', '.join(OWN)} and clipping.max_norm"
+                )
+
+
+def _shared(experiment: Experiment, name: str) -> object:
+    """The part of a field that all lanes of a stack have in common."""
+    value = getattr(experiment, name)
+    if name == "clipping":
+        return value and (value.rule, dict(value.options))
+    return None if name in OWN else value

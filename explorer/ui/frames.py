@@ -1,0 +1,121 @@
+"""Frames: what there is to see at a moment of training, made for the display and not kept."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from explorer.engine.pruner import Verdict
+from explorer.engine.step import View
+from explorer.engine.trainer import Trainer
+from explorer.experiment import Experiment
+
+FRAME_SECONDS = 0.1  # at most ten frames a second
+JUDGE_SECONDS = 0.5  # validation costs more than drawing, and records bring it as well
+SHARE = 0.1  # of the time may go into frames
+
+
+@dataclass(frozen=True)
+class Point:
+    """Validation accuracy of each lane at a moment of training."""
+
+    step: int
+    epoch: float
+    accuracy: list[float]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What there is to see now; made for the display and not kept."""
+
+    status: str  # idle, training, paused, stopped, done or diverged
+    trainer: Trainer
+    view: View
+    verdict: Verdict | None
+    accuracy: list[float]  # of each lane, empty without validation images
+    sparsity: float
+    speed: float  # training images a second
+    left: float  # seconds to the end
+    preview: float | None = None  # the threshold, while one is tried out
+    advice: str = ""
+
+
+class Camera:
+    """Takes frames of a trainer: at most ten a second, and at most a tenth of the time."""
+
+    def __init__(self, on_frame: Callable[[Frame], None]) -> None:
+        self.points: list[Point] = []
+        self._on_frame = on_frame
+        self._shown = self._cost = self._judged = self._judge_cost = 0.0
+        self._pace: deque[tuple[float, int]] = deque(maxlen=20)
+
+    def clear(self) -> None:
+        """Forgets the run."""
+        self.points = []
+        self._pace.clear()
+
+    def forget_from(self, step: int) -> None:
+        """Forgets what came at a step or after it: the run goes back there."""
+        self.points = [p for p in self.points if p.step < step]
+        self._pace.clear()
+
+    def due(self) -> bool:
+        """Whether it is time for a frame."""
+        return time.perf_counter() - self._shown > max(FRAME_SECONDS, self._cost / SHARE)
+
+    def show(self, trainer: Trainer, status: str) -> None:
+        """Shows the first lane as it is, its accuracy measured anew where that is due."""
+        started = time.perf_counter()
+        if status == "training" and started - self._judged > max(JUDGE_SECONDS, self._judge_cost / SHARE):
+            self.judge(trainer)
+        accuracy = self.points[-1].accuracy if self.points else []
+        lane = trainer.lanes[0]
+        self._on_frame(self._frame(trainer, status, trainer.view(lane), lane.verdict, accuracy))
+        self._shown = time.perf_counter()
+        self._cost = self._shown - started
+
+    def preview(self, trainer: Trainer, status: str, experiment: Experiment) -> None:
+        """Shows what another threshold would prune, and how well that answers without training."""
+        assert experiment.pruning is not None
+        view, verdict = trainer.preview(experiment)
+        accuracy = [found["val_accuracy"] for found in [trainer.observer.judge(view)] if found]
+        dense = self.points[-1].accuracy[1:] if self.points else []
+        frame = self._frame(trainer, status, view, verdict, accuracy + dense)
+        self._on_frame(replace(frame, preview=experiment.pruning.threshold))
+
+    def judge(self, trainer: Trainer) -> None:
+        """Measures the validation accuracy of all lanes now."""
+        started = time.perf_counter()
+        views = [trainer.view(lane) for lane in trainer.lanes]
+        self.point(trainer, [trainer.observer.judge(view).get("val_accuracy") for view in views])
+        self._judge_cost = time.perf_counter() - started
+
+    def point(self, trainer: Trainer, accuracy: list[float | None]) -> None:
+        """Keeps a point of the accuracy curve, unless there are no validation images."""
+        self._judged = time.perf_counter()
+        found = [a for a in accuracy if a is not None]
+        if found:
+            self.points = [p for p in self.points if p.step < trainer.step]
+            self.points.append(Point(trainer.step, trainer.step / trainer.per_epoch, found))
+
+    def _frame(
+        self, trainer: Trainer, status: str, view: View, verdict: Verdict | None, accuracy: list[float]
+    ) -> Frame:
+        pace = self._steps_a_second(trainer.step)
+        return Frame(
+            status=status,
+            trainer=trainer,
+            view=view,
+            verdict=verdict,
+            accuracy=accuracy,
+            sparsity=trainer.observer.sparsity(view),
+            speed=pace * trainer.lanes[0].experiment.batch_size,
+            left=(trainer.total - trainer.step) / pace if pace else 0.0,
+            advice=trainer.lanes[0].diverged,
+        )
+
+    def _steps_a_second(self, step: int) -> float:
+        """Over the last frames."""
+        self._pace.append((time.perf_counter(), step))
+        (t0, s0), (t1, s1) = self._pace[0], self._pace[-1]
+        return max(0.0, (s1 - s0) / (t1 - t0)) if t1 > t0 else 0.0

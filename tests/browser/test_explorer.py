@@ -1,0 +1,331 @@
+"""Stories of the explorer: what a person does with it in JupyterLab, on the embedded MNIST."""
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+CANVAS = ".explorer-charts canvas.marks"
+CONTROLS = (
+    "criterion granularity allocation unit threshold schedule rule max-norm model loss optimizer lr epochs device"
+)
+PARTS = "train pause stop reset progress status"
+STATE = ".explorer-state b"
+NOW = """() => ({
+  state: document.querySelector(".explorer-state b").textContent,
+  accuracy: parseFloat(document.querySelector(".explorer-accuracy b").textContent),
+  sparsity: parseFloat(document.querySelector(".explorer-sparsity b").textContent),
+})"""
+
+
+@pytest.fixture
+def opened(notebook):
+    """Returns a function that shows an Explorer as `e`, and waits until its charts are painted."""
+
+    def open_(epochs=2, more=""):
+        notebook.show(f"import explorer as ex\ne = ex.Explorer(ex.Experiment(epochs={epochs}{more}))\ne")
+        notebook.locator(f"{STATE}:text-is('ready')").wait_for()
+        notebook.locator(CANVAS).nth(3).wait_for()
+        notebook.until("() => Number(document.querySelector('.explorer-charts').dataset.tag) > 0")
+        return notebook
+
+    return open_
+
+
+def press(notebook, name):
+    notebook.locator(f".explorer-{name}").click()
+
+
+def until_state(notebook, state):
+    notebook.locator(f"{STATE}:text-is('{state}')").wait_for()
+
+
+def grab(notebook):
+    """Takes hold of the threshold's knob with the mouse; returns where it is held."""
+    knob = notebook.locator(".explorer-threshold:visible .noUi-handle")
+    knob.hover()  # waits until the page has stopped moving
+    box = knob.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    notebook.page.mouse.move(x, y)
+    notebook.page.mouse.down()
+    return x, y
+
+
+def step_of(notebook):
+    return notebook.value("e.session.call(lambda trainer: trainer.step).result()")
+
+
+# -- finding one's way --------------------------------------------------------------------------------
+
+
+def test_the_notebook_runs_from_top_to_bottom(notebook):
+    notebook.run_all()
+    notebook.locator(f"{STATE}:text-is('ready')").wait_for()
+    notebook.locator(".jp-OutputArea-output", has_text="all claims hold").wait_for()
+    assert notebook.locator("[data-mime-type='application/vnd.jupyter.stderr'] pre").all_inner_texts() == []
+
+
+def test_every_control_is_there_and_has_a_name(opened):
+    notebook = opened()
+    for name in CONTROLS.split():
+        control = notebook.locator(f".explorer .explorer-{name}:visible")
+        assert control.count() == 1, name
+        assert control.locator("label").first.inner_text().strip(), name
+    for name in PARTS.split():
+        assert notebook.locator(f".explorer .explorer-{name}:visible").count() == 1, name
+    assert notebook.locator(".explorer-error").count() == 1
+    assert notebook.locator(".explorer-error").inner_text().strip() == ""
+    for name in ("train", "reset"):
+        assert notebook.locator(f".explorer-{name}").is_enabled()
+    for name in ("pause", "stop"):
+        assert notebook.locator(f".explorer-{name}").is_disabled()
+
+
+def test_the_magic_opens_an_explorer(notebook):
+    notebook.show("%load_ext explorer\n%explorer epochs=1 pruning.threshold=0.75")
+    until_state(notebook, "ready")
+    assert notebook.locator(".explorer-epochs .widget-readout").inner_text() == "1"
+    assert notebook.locator(".explorer-threshold:visible .widget-readout").inner_text() == "75.0%"
+
+
+# -- training -----------------------------------------------------------------------------------------
+
+
+def test_training_reaches_95_percent_and_draws_it(opened):
+    notebook = opened()
+    before = notebook.pixels()
+    press(notebook, "train")
+    notebook.until(f"() => ({NOW})().accuracy > 95")
+    until_state(notebook, "done")
+    notebook.until_pixels_change(before)
+    now = notebook.page.evaluate(NOW)
+    assert now["sparsity"] == 90.0
+    run = notebook.value("[e.run.status, e.run.summary['sparsity'], e.run.history['value'].to_list()[-1]]")
+    assert run == ["done", pytest.approx(0.9, abs=1e-5), pytest.approx(now["accuracy"] / 100, abs=0.01)]
+    assert notebook.locator(".explorer-stop").is_disabled()
+    assert notebook.locator(".explorer-error").inner_text().strip() == ""
+
+
+def test_the_clip_norm_moves_in_mid_run(opened):
+    notebook = opened(epochs=1000)
+    press(notebook, "train")
+    until_state(notebook, "training")
+    notebook.locator(".explorer-max-norm .noUi-handle").focus()
+    notebook.page.keyboard.press("ArrowLeft")
+    notebook.until_kernel("'max_norm' in e.run.events['what'].to_list()")
+    assert notebook.value("[e.session.status, e.run.summary['steered']]") == ["training", True]
+    assert notebook.value("e.run.events.rows()[-1][1:]") == ["max_norm", 1.0, pytest.approx(0.891)]
+    assert notebook.value("e.experiment.clipping.max_norm") == pytest.approx(0.891)
+
+
+STOPWATCH = """
+from time import perf_counter
+took, asked = [], e._on_stop
+def timed():
+    start = perf_counter()
+    asked()
+    e.session._settled.wait(10)
+    took.append([perf_counter() - start, e.session.status])
+e._on_stop = timed
+"""
+
+
+def test_pause_resume_and_stop(opened):
+    notebook = opened(epochs=1000)
+    press(notebook, "train")
+    notebook.until(f"() => ({NOW})().accuracy > 80")
+    press(notebook, "pause")
+    until_state(notebook, "paused")
+    here = step_of(notebook)
+    assert notebook.locator(".explorer-pause").inner_text() == "Resume"
+    assert step_of(notebook) == here
+    press(notebook, "pause")
+    until_state(notebook, "training")
+    notebook.until_kernel(f"e.session.call(lambda trainer: trainer.step).result() > {here}")
+    assert notebook.locator(".explorer-pause").inner_text() == "Pause"
+    notebook.run(STOPWATCH)
+    press(notebook, "stop")
+    until_state(notebook, "stopped")
+    [[seconds, status]] = notebook.value("took")
+    assert status == "stopped"
+    assert seconds < 0.2
+    assert step_of(notebook) == step_of(notebook)
+
+
+def test_reset_is_where_it_began(opened):
+    notebook = opened()
+    before = notebook.pixels()
+    notebook.locator(".explorer-criterion select").select_option("random")
+    press(notebook, "train")
+    until_state(notebook, "done")
+    press(notebook, "reset")
+    until_state(notebook, "ready")
+    assert notebook.locator(".explorer-criterion select").input_value() == "magnitude"
+    assert notebook.value("e.experiment == ex.Experiment(epochs=2)")
+    notebook.until_pixels_are(before)
+
+
+# -- the threshold ------------------------------------------------------------------------------------
+
+
+def test_dragging_before_training_tries_and_letting_go_only_sets(opened):
+    notebook = opened()
+    before = notebook.pixels()
+    x, y = grab(notebook)
+    for dx in (-10, -20, -30):
+        notebook.page.mouse.move(x + dx, y)
+        notebook.until("(old) => document.querySelector('.explorer-state b').textContent.startsWith('trying')")
+    notebook.until(f"() => ({NOW})().sparsity < 90")  # the preview's, while the mouse is still down
+    readout = notebook.locator(".explorer-threshold:visible .widget-readout").inner_text()
+    notebook.locator(f"{STATE}:text-is('trying {readout}')").wait_for()
+    weights = "document.querySelector('.explorer-chart-weights-fc1 canvas').toDataURL()"
+    notebook.until(f"(old) => {weights} !== old", before[2])
+    assert notebook.value("e.experiment.pruning.threshold") == 0.9  # not set before it is let go
+    notebook.page.mouse.up()
+    until_state(notebook, "ready")
+    wanted = notebook.value("e.experiment.pruning.threshold")
+    assert f"{wanted:.1%}" == readout
+    assert notebook.value("[e.session.status, e.run.summary['steps']]") == ["idle", 0]
+
+
+def test_letting_go_after_a_run_prunes_anew_and_retrains(opened):
+    notebook = opened(epochs=1)
+    press(notebook, "train")
+    until_state(notebook, "done")
+    event = notebook.value("e.run.events.rows()")
+    x, y = grab(notebook)
+    notebook.page.mouse.move(x - 40, y, steps=8)
+    notebook.locator(f"{STATE}:has-text('trying')").wait_for()
+    assert notebook.value("e.run.events.rows()") == event  # the run is as it was while one tries
+    notebook.page.mouse.up()
+    notebook.until_kernel("e.experiment.pruning.threshold != 0.9 and e.session.status == 'done'")
+    until_state(notebook, "done")
+    wanted = notebook.value("e.experiment.pruning.threshold")
+    assert wanted < 0.85
+    [[step, what, start, end]] = notebook.value("e.run.events.rows()")
+    assert [step, what, start] == event[0][:3]
+    assert end == pytest.approx(wanted, abs=1e-5)
+    assert notebook.value("e.run.summary['sparsity']") == end
+    assert not notebook.value("e.run.summary['steered']")
+    assert notebook.page.evaluate(NOW)["sparsity"] == pytest.approx(100 * wanted, abs=0.051)
+
+
+def test_another_unit_keeps_what_falls(opened):
+    notebook = opened()
+    notebook.locator(".explorer-unit select").select_option("score")
+    notebook.until_kernel("e.experiment.pruning.unit == 'score'")
+    press(notebook, "train")
+    until_state(notebook, "done")
+    assert notebook.locator(".explorer-threshold:visible").count() == 1
+    assert 0 < notebook.value("e.experiment.pruning.threshold") < 0.1  # of |w|, where 90 % lay untrained
+
+
+def test_activity_prunes_neurons_and_says_so(opened):
+    notebook = opened()
+    notebook.locator(".explorer-criterion select").select_option("activity")
+    notebook.locator(".explorer-hint", has_text="granularity is now neuron").wait_for()
+    assert notebook.locator(".explorer-granularity select").input_value() == "neuron"
+    assert notebook.value("[e.experiment.pruning.criterion, e.experiment.pruning.granularity]") == [
+        "activity",
+        "neuron",
+    ]
+    notebook.locator(".explorer-chart-scores-fc1 canvas").wait_for()  # scores are not |w|: a chart of their own
+    assert notebook.locator(".explorer-error").inner_text().strip() == ""
+
+
+# -- when things go wrong -----------------------------------------------------------------------------
+
+
+def test_a_refused_value_is_told_and_the_control_goes_back(opened):
+    notebook = opened()
+    notebook.run("e._controls['epochs'].widget.min = -1; e._controls['epochs'].widget.value = 0")
+    alert = notebook.locator(".explorer-error [role=alert]")
+    alert.wait_for()
+    assert "epochs = 0" in alert.inner_text()
+    assert notebook.value("e.experiment.epochs") == 2
+    notebook.locator(".explorer-epochs .widget-readout:text-is('2')").wait_for()
+    notebook.locator(".explorer-loss select").select_option("mse")
+    alert.wait_for(state="detached")  # what is done right clears the box
+
+
+def test_a_failure_of_the_worker_is_told(opened):
+    notebook = opened()
+    notebook.run(
+        """from explorer.ui import session
+def fail(*_, **__): raise RuntimeError("out of ink")
+kept, session.lanes_of = session.lanes_of, fail"""
+    )
+    try:
+        press(notebook, "train")
+        alert = notebook.locator(".explorer-error [role=alert]")
+        alert.wait_for()
+        assert "RuntimeError: out of ink" in alert.inner_text()
+        assert "Press Reset" in alert.inner_text()
+    finally:
+        notebook.run("session.lanes_of = kept")
+    press(notebook, "train")
+    until_state(notebook, "done")
+    assert notebook.locator(".explorer-error").inner_text().strip() == ""
+
+
+# -- more than one look at it -------------------------------------------------------------------------
+
+
+def test_a_second_view_and_a_reloaded_page_show_the_present_state(opened):
+    notebook = opened(epochs=1)
+    press(notebook, "train")
+    until_state(notebook, "done")
+    tag = notebook.value("e._tag")
+    notebook.until("(tag) => document.querySelector('.explorer-charts').dataset.tag === String(tag)", tag)
+    state, pixels = notebook.locator(".explorer-status").inner_text(), notebook.pixels()
+    notebook.show("e", at=-2)
+    notebook.locator(CANVAS).nth(7).wait_for()
+    notebook.until("(n) => document.querySelectorAll('.explorer-charts[data-tag]').length === 2", tag)
+    views = notebook.pixels()
+    assert views[:4] == views[4:]
+    assert notebook.locator(".explorer-status").all_inner_texts() == [state, state]
+    notebook.show("", at=-2)
+
+    notebook.save()
+    notebook.reload()
+    notebook.locator(CANVAS).nth(3).wait_for()
+    notebook.until_pixels_are(pixels)
+    assert notebook.locator(".explorer-status").inner_text() == state
+    press(notebook, "reset")  # and it is no picture: the controls still act
+    until_state(notebook, "ready")
+
+
+CONTRAST = """() => {
+  const light = (colour) => {
+    const part = colour.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
+  };
+  const ground = (el) => {
+    for (let at = el; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (!/, 0\\)$/.test(colour)) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const texts = document.querySelectorAll(".explorer h4, .explorer label, .explorer-fact, .explorer-fact b, .explorer-train");
+  return [...texts].filter((el) => el.offsetParent).map((el) => {
+    const [a, b] = [light(getComputedStyle(el).color), light(ground(el))].sort((x, y) => y - x);
+    return [el.textContent.slice(0, 20), (a + 0.05) / (b + 0.05)];
+  });
+}"""
+
+
+def test_both_themes_can_be_read(opened):
+    notebook = opened()
+    light = notebook.pixels()
+    readable = {"JupyterLab Light": notebook.page.evaluate(CONTRAST)}
+    notebook.theme("JupyterLab Dark")
+    try:
+        notebook.until_pixels_change(light)
+        readable["JupyterLab Dark"] = notebook.page.evaluate(CONTRAST)
+    finally:
+        notebook.theme("JupyterLab Light")
+    notebook.until_pixels_are(light)
+    for theme, texts in readable.items():
+        assert len(texts) > 20
+        assert [(theme, *text) for text in texts if text[1] < 3] == []

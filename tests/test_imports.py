@@ -1,0 +1,153 @@
+"""Imports run one way, and a bare worker needs nothing but torch, numpy and pydantic."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "explorer"
+ORDER = [
+    "registry",
+    "methods",
+    "experiment",
+    "presets",
+    "engine",
+    "study",
+    "ui",
+]  # each knows those before it
+
+
+def modules():
+    return {
+        p.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): p for p in PACKAGE.rglob("*.py")
+    }
+
+
+def imported(path):
+    """The modules that a file imports anywhere in it, inside functions and type checks too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def part(module):
+    """The part of the package that a module belongs to: "engine" for explorer.engine.data."""
+    pieces = module.split(".")
+    return pieces[1] if pieces[0] == "explorer" and len(pieces) > 1 else None
+
+
+MODULES = modules()
+IMPORTS = {name: imported(path) for name, path in MODULES.items()}
+
+
+def test_the_walk_sees_the_package():
+    assert {"explorer.registry", "explorer.engine.trainer", "explorer.figures.theme"} <= set(MODULES)
+    assert "explorer.registry" in IMPORTS["explorer.experiment"]
+    assert "tqdm.auto" in IMPORTS["explorer.engine.train"]  # an import inside a function
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if part(n) in ORDER])
+def test_imports_run_one_way(name):
+    later = ORDER[ORDER.index(part(name)) + 1 :]
+    assert not {i for i in IMPORTS[name] if part(i) in later}
+
+
+def test_every_part_has_its_place():
+    outside = {"__init__", "data", "figures"}
+    assert {part(name) for name in MODULES} - {None} <= set(ORDER) | outside
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if part(n) == "figures"])
+def test_figures_know_records_and_nothing_else(name):
+    assert not {i for i in IMPORTS[name] if part(i) in set(ORDER) - {"registry", "experiment"}}
+    assert not {i for i in IMPORTS[name] if i.split(".")[0] in {"torch", "torchvision"}}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in MODULES if part(n) not in {"ui", "__init__"} and n != "explorer"]
+)
+def test_nothing_imports_the_widget(name):
+    assert not {i for i in IMPORTS[name] if part(i) == "ui"}
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if part(n) in {"registry", "methods", "experiment"}])
+def test_the_science_does_no_input_or_output(name):
+    assert not IMPORTS[name] & {"os", "io", "pathlib", "sys", "subprocess", "socket", "urllib", "shutil"}
+
+
+BARE = """
+import importlib.abc, pkgutil, sys
+
+class Bare(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"a bare worker has no {{name}}", name=name)
+
+sys.meta_path.insert(0, Bare())
+import explorer, explorer.methods, explorer.engine, explorer.experiment
+for package in (explorer.methods, explorer.engine):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+exp = explorer.Experiment(dataset="mnist", epochs=1)
+assert eval(exp.code(), {{"ex": explorer}}) == exp
+from explorer.engine import data, models
+import torch
+assert models.build(exp).fc1.weight.shape == (128, 784)
+print("all there")
+"""
+HEAVY = [
+    *("polars", "altair", "narwhals", "vl_convert", "pandas", "matplotlib"),
+    *("ipywidgets", "anywidget", "traitlets", "IPython", "ipykernel", "jupyterlab", "jupyter_client"),
+    *("tqdm", "platformdirs", "dask", "distributed", "torchvision"),
+]
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_a_bare_worker_needs_only_torch_numpy_and_pydantic():
+    done = python(BARE.format(blocked=set(HEAVY)))
+    assert done.stdout == "all there\n", done.stderr
+
+
+def test_importing_the_explorer_loads_nothing_heavy():
+    done = python(
+        "import sys, explorer; dir(explorer); print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    loaded = set(done.stdout.split())
+    assert "explorer" in loaded, done.stderr
+    assert not loaded & {"torch", "numpy", "pydantic", *HEAVY}
+
+
+def test_an_experiment_can_be_made_without_the_widget_or_figures():
+    done = python(
+        "import sys, explorer as ex; ex.Experiment; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    loaded = set(done.stdout.split())
+    assert "pydantic" in loaded, done.stderr
+    assert not loaded & set(HEAVY)
+
+
+def test_public_names_are_what_they_say():
+    import explorer as ex
+
+    assert sorted(ex.__all__) == dir(ex)
+    assert ex.__all__ == sorted(ex.__all__)
+    with pytest.raises(AttributeError, match=r"explorer' has no 'Experimnt'; it has .*Experiment"):
+        _ = ex.Experimnt
+    for name in ("Clipping", "Experiment", "Pruning", "Run", "prune", "train"):
+        assert getattr(ex, name).__name__ == name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_files_stay_short(name):
+    assert len(MODULES[name].read_text().splitlines()) <= 350
