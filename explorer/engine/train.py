@@ -10,7 +10,8 @@ import torch
 
 from explorer.engine.lanes import Lane
 from explorer.engine.run import Run
-from explorer.engine.trainer import Record, Trainer
+from explorer.engine.stack import Record
+from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 
 

@@ -177,8 +177,13 @@ class Threshold:
         self.score = w.FloatLogSlider(min=-8, max=2, step=0.02, readout_format=".3g")
         for slider in (self.share, self.score):
             dress(slider, "threshold")
-            slider.observe(lambda change: on_move(float(f"{change['new']:.4g}")), "value")
+            slider.observe(lambda change: on_move(_rounded(change["new"])), "value")
+        self._on_move = on_move
         self.box = w.VBox([self.share, self.score])
+
+    def settle(self, share: float, score: float) -> None:
+        """Takes the values that the sliders have on the page."""
+        self._on_move(_rounded(score if self.share.layout.display == "none" else share))
 
     def show(self, experiment: Experiment) -> None:
         """Shows the slider of the Experiment's unit at its value."""
@@ -195,3 +200,7 @@ class Threshold:
             self.share.value = value
         else:
             self.score.value = min(max(value, 1e-8), 100.0)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

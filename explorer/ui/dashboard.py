@@ -47,7 +47,7 @@ class Explorer(w.VBox):
         self._controls = controls.build(device)
         self._threshold = controls.Threshold(self._on_threshold)
         self._chart = LiveChart()
-        self._chart.on_release(self._on_release)
+        self._chart.on_release(self._on_release, (self._threshold.share, self._threshold.score))
         self._shape: tuple[Any, ...] = ()
         self.session = self._session(device)
         super().__init__([w.HTML(f"<style>{CSS}</style>"), self._body(), self._foot()])
@@ -187,7 +187,7 @@ class Explorer(w.VBox):
     def _on_threshold(self, value: float) -> None:
         def moved(_: Any) -> None:
             pruning = self.experiment.pruning
-            if pruning is None or value == (self._wanted or pruning.threshold):
+            if pruning is None or value == (pruning.threshold if self._wanted is None else self._wanted):
                 return  # the page's echo of what it was told
             self.session.preview(value)
             self._wanted = value
@@ -203,9 +203,10 @@ class Explorer(w.VBox):
         self._timer.daemon = True
         self._timer.start()
 
-    def _on_release(self, what: str) -> None:
+    def _on_release(self, what: str, values: list[float]) -> None:
         self._held = what == "grab"
         if what == "release":
+            self._threshold.settle(*values)  # the slider's own last message may still be on its way
             self._guarded(lambda _: self._release())(None)
 
     def _release(self) -> None:
@@ -266,7 +267,7 @@ class Explorer(w.VBox):
 
     def _tell(self, frame: Frame) -> None:
         parts = [
-            f'<span class="explorer-fact explorer-{name.replace(" ", "-").replace("/", "-")}">'
+            f'<span class="explorer-fact explorer-fact-{name.replace(" ", "-").replace("/", "-")}">'
             f"{'' if name == 'state' else escape(name)} <b>{escape(text)}</b></span>"
             for name, text in display.facts(frame).items()
         ]

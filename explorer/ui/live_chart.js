@@ -131,9 +131,7 @@ function watchThreshold(el, send) {
   };
   const release = () => {
     held = null;
-    // We hear the event before the slider does. It sets its value in this task, and ipywidgets holds a value back
-    // while an earlier one is on its way; 30 ms lets both go first. No promise: subshell threads may still swap them.
-    setTimeout(() => send("release"), 30);
+    setTimeout(() => send("release"), 0); // we hear the event before the slider does, which sets its value in this task
   };
   const part = (event) => {
     const path = event.composedPath().filter((node) => node instanceof Element);
@@ -179,7 +177,11 @@ function show({ model, el, latest, tagged }) {
     wake();
   });
   const themes = new MutationObserver(() => rebuild());
-  const unwatch = watchThreshold(el, (type) => model.send({ type }));
+  // With the values, as ipywidgets holds a slider's last one back while an earlier one is on its way to the kernel.
+  const sliders = () => Promise.all(model.get("_watched").map((id) => model.widget_manager.get_model(id)));
+  const unwatch = watchThreshold(el, async (type) =>
+    model.send({ type, values: (await sliders()).map((slider) => slider.get("value")) }),
+  );
 
   function rebuild() {
     stale = true;

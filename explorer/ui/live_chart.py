@@ -20,7 +20,7 @@ import numpy as np
 import platformdirs
 import traitlets
 import vl_convert
-from ipywidgets import CallbackDispatcher
+from ipywidgets import CallbackDispatcher, Widget
 
 from explorer.figures import theme
 
@@ -145,6 +145,7 @@ class LiveChart(anywidget.AnyWidget):
     _esm = traitlets.Unicode().tag(sync=True)
     _css = (HERE / "live_chart.css").read_text(encoding="utf-8")
     _charts = traitlets.List().tag(sync=True)
+    _watched = traitlets.List().tag(sync=True)
     _roles = traitlets.List(default_value=[list(role) for role in theme.ROLES]).tag(sync=True)
 
     def __init__(self, charts: Mapping[str, alt.TopLevelMixin] | None = None, **kwargs: Any) -> None:
@@ -209,15 +210,21 @@ class LiveChart(anywidget.AnyWidget):
             case {"type": "ready"}:
                 with self._lock:
                     self._push(self._tables)
-            case {"type": "grab" | "release" as what}:
-                self._listeners(what)
+            case {"type": "grab" | "release" as what, "values": values}:
+                self._listeners(what, values)
 
-    def on_release(self, callback: Callable[[str], Any], remove: bool = False) -> None:
+    def on_release(
+        self,
+        callback: Callable[[str, list[float]], Any],
+        sliders: Iterable[Widget] = (),
+        remove: bool = False,
+    ) -> None:
         """Call ``callback`` with "grab" as the user takes hold of the threshold, "release" on letting go.
 
-        Watched is the ``.explorer-threshold`` in the same ``.explorer`` as the charts. The slider's own value
-        nearly always arrives before "release", but nothing guarantees it.
+        Watched is the ``.explorer-threshold`` in the same ``.explorer`` as the charts. The callback also gets
+        the values that these sliders have on the page: their own last message may come after this one.
         """
+        self._watched = [slider.model_id for slider in sliders]
         self._listeners.register_callback(callback, remove=remove)
 
     def chart(self, name: str) -> Any:

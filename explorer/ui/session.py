@@ -87,6 +87,8 @@ class Session:
         chosen = self.experiment
         if chosen != before:
             self._do(lambda: self._change(before, chosen, changes))
+        elif self._trainer is not None:
+            self._do(self._show)  # a threshold was tried out and put back
 
     def preview(self, threshold: float) -> None:
         """Shows what this threshold would prune, without training; only the newest one is tried out."""

@@ -241,6 +241,12 @@ SHOW = """async ([code, at]) => {
   notebook.activeCell.model.sharedModel.setSource(code);
   await window.jupyterapp.commands.execute("notebook:run-cell");
 }"""
+RUN_CELL = """async (text) => {
+  const notebook = window.jupyterapp.shell.currentWidget.content;
+  const sources = notebook.widgets.map((cell) => cell.model.sharedModel.source);
+  notebook.activeCellIndex = sources.findIndex((source) => source.includes(text));
+  await window.jupyterapp.commands.execute("notebook:run-cell");
+}"""
 CLEAR = "() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"
 # Explorers first: they end their sessions. Later stories must not find names or threads of this one.
 SWEEP = """
@@ -261,9 +267,9 @@ class Notebook:
 
     page: object
 
-    def locator(self, selector):
+    def locator(self, selector, **how):
         """Find in the page, as Playwright does."""
-        return self.page.locator(selector)
+        return self.page.locator(selector, **how)
 
     def run(self, code):
         """Execute Python in the kernel, beside the notebook; return what it printed and its last value."""
@@ -279,9 +285,9 @@ class Notebook:
         """Write code into a cell, counted from the end, and run it; its output is then on the page."""
         self.page.evaluate(SHOW, [code, at])
 
-    def run_all(self):
-        """Start all cells; wait for what they show, as this returns at once."""
-        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+    def run_cell(self, text):
+        """Run the notebook's own cell that has this text in it."""
+        self.page.evaluate(RUN_CELL, text)
 
     def pixels(self):
         """Return what each chart's canvas shows, as data URLs."""

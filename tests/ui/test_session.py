@@ -268,7 +268,13 @@ def test_going_back_twice_equals_going_there_at_once(session, tiny):
 
 
 def test_a_threshold_while_pruning_at_every_step_is_a_move(session, tiny):
-    pruning = {"schedule": "every-step", "unit": "score", "threshold": 0.005, "end_epoch": 3, "options": {"every": 8}}
+    pruning = {
+        "schedule": "every-step",
+        "unit": "score",
+        "threshold": 0.005,
+        "end_epoch": 3,
+        "options": {"every": 8},
+    }
     live = session(tiny(epochs=3, pruning=pruning))
     live.start()
     live.pause()

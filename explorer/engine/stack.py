@@ -1,0 +1,183 @@
+"""A stack: the lanes that train side by side, one step of them, and what is recorded of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from explorer import registry
+from explorer.engine import data, models
+from explorer.engine.device import pick_device
+from explorer.engine.lanes import Lane, check_stack
+from explorer.engine.network import Network, evaluate
+from explorer.engine.observe import Observer
+from explorer.engine.pruner import Pruner
+from explorer.engine.step import Rates, State, Stepper, View
+from explorer.experiment import DEFAULT_END, Experiment, Pruning
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was recorded at a step: for each lane its new metrics by name, whole-model ones only."""
+
+    step: int
+    epoch: float
+    lanes: list[dict[str, float]]
+
+
+class Stack:
+    """Experiments that share model, batch size, loss, optimizer and clip rule, as rows of one matrix.
+
+    Lanes that differ only in pruning share one row until the first prune event of either: the dense twin
+    costs nothing before it.
+    """
+
+    def __init__(
+        self, experiments: Sequence[Experiment], device: str = "auto", dtype: torch.dtype = torch.float32
+    ) -> None:
+        first = experiments[0]
+        check_stack(experiments)
+        self.device, self.dtype = pick_device(device), dtype
+        self.network = Network(models.build(first))
+        self.split = data.split(first.dataset, self.device, first.validation)
+        self.pruner = Pruner(self.network, self.split.train, dtype)
+        self.per_epoch = math.ceil(len(self.split.train) / first.batch_size)
+        self.total = self.per_epoch * first.epochs
+        self.record_steps = {round(i * self.per_epoch / 4) for i in range(4 * first.epochs + 1)}
+        self.loss = registry.get("loss", first.loss)
+        validation = self._prepare(self.split.validation, first.normalise)
+        self.observer = Observer(self.network, validation, self.loss.function)
+        keys = [e.dense().hash for e in experiments]
+        unique = list(dict.fromkeys(keys))
+        self.lanes = [
+            Lane(e, unique.index(k), self.plan(e.pruning)) for e, k in zip(experiments, keys, strict=True)
+        ]
+        self.step, self.done, self.seconds = 0, False, 0.0
+        self.log: list[list[list[float]]] = []
+        self._tail: list[tuple[Tensor, ...]] = []  # the steps that are not in the log yet
+        self._recorded = 0  # the length of the log at the last record
+        theta = torch.stack([self._initial(experiments[keys.index(k)].seed) for k in unique])
+        self._load(State(theta, traces=self._traces(theta)))
+
+    def _initial(self, seed: int) -> Tensor:
+        module = models.initialise(models.build(self.lanes[0].experiment), data.generator(seed, 0))
+        return self.network.layout.row(module).to(self.device, self.dtype)
+
+    def _traces(self, theta: Tensor) -> dict[str, Tensor]:
+        """What criteria may ask to be remembered from the first step on; movement only where one does."""
+        moves = any(_movement(lane.experiment.pruning) for lane in self.lanes)
+        return {"initial_weight": theta.clone(), **({"movement": torch.zeros_like(theta)} if moves else {})}
+
+    def remembers(self, pruning: Pruning | None) -> bool:
+        """Whether all that a pruning's criterion asks for has been kept since the first step."""
+        return "movement" in self.state.traces or not _movement(pruning)
+
+    def _prepare(self, images: data.Images, normalise: bool) -> tuple[Tensor, Tensor]:
+        return data.normalised(images.pixels, normalise, self.dtype), images.labels
+
+    def plan(self, pruning: Pruning | None) -> dict[int, float]:
+        """The prune events of a pruning: the share of its threshold that applies, by step."""
+        if pruning is None:
+            return {}
+        schedule = registry.get("schedule", pruning.schedule)
+        begin = self._at(pruning.begin_epoch, schedule.traits["begin"])
+        end = max(begin, self._at(pruning.end_epoch, DEFAULT_END))
+        spacing = registry.get("unit", pruning.unit).traits["every"]
+        return dict(schedule(begin, end, spacing, **pruning.own("schedule")))
+
+    def _at(self, epoch: float | None, default: float) -> int:
+        """The step at which an epoch, or a default share of the whole, is reached."""
+        return round(default * self.total if epoch is None else epoch * self.per_epoch)
+
+    def _load(self, state: State, grad: Tensor | None = None) -> None:
+        first = self.lanes[0].experiment
+        rule = registry.get("rule", first.clipping.rule) if first.clipping else None
+        self.state = state
+        optimizer = registry.get("optimizer", first.optimizer)
+        self.stepper = Stepper(self.network, state, self.loss.function, optimizer, rule)
+        if grad is not None:
+            self.stepper.grad.copy_(grad)
+        by_row = {lane.row: lane.experiment for lane in self.lanes}
+        self.rates = Rates.of([by_row[row] for row in range(len(state.theta))], state.theta)
+
+    def _step(self, batch: tuple[Tensor, Tensor]) -> None:
+        losses, norms = self.stepper.backward(batch, self.rates)
+        if not torch.isfinite(norms).all():
+            self._rescue(norms)
+        bound, clipped = self.stepper.update(norms, self.rates)
+        self._tail.append((losses, norms, clipped, bound))
+        self.step += 1
+
+    def _rescue(self, norms: Tensor) -> None:
+        """Keeps the last good weights of lanes whose gradient is not finite, and says what to try."""
+        for lane in self.lanes:
+            if not lane.diverged and not torch.isfinite(norms[lane.row]):
+                grad = self.stepper.grad[lane.row : lane.row + 1]
+                broken = [
+                    s.name for s in self.network.layout.slots.values() if not s.view(grad).isfinite().all()
+                ]
+                where = broken[0] if broken else "all layers together"
+                self._give_up(lane, f"the gradient of {where} is not finite at step {self.step + 1}")
+
+    def _give_up(self, lane: Lane, what: str) -> None:
+        lane.rescued = self.state.theta[lane.row].clone()
+        lane.diverged = (
+            f"{what} (epoch {self.step / self.per_epoch:.2f}): try a clip norm of 1, or a learning rate "
+            f"below {lane.experiment.lr:g}"
+        )
+
+    def sparsity(self, lane: Lane) -> float:
+        """The share of a lane's prunable weights that is pruned."""
+        return self.observer.sparsity(self.view(lane))
+
+    def view(self, lane: Lane) -> View:
+        """A lane's present weights; the last good ones where it diverged."""
+        view = self.state.view(lane.row)
+        return view if lane.rescued is None else replace(view, row=lane.rescued)
+
+    def _record(self) -> Record:
+        epoch = self.step / self.per_epoch
+        found = []
+        judged: dict[int, dict[str, float]] = {}
+        for i, lane in enumerate(self.lanes):
+            view = self.view(lane)
+            if lane.row not in judged:
+                judged[lane.row] = {**self._since_record(i), **self.observer.judge(view)}
+            values = {**judged[lane.row], "sparsity": self.sparsity(lane), "lr": lane.experiment.lr}
+            if not lane.diverged:
+                grad = self.stepper.grad[lane.row] if len(self.log) > self._recorded else None
+                layers = self.observer.layers(view, grad)
+                rows = [(None, metric, value) for metric, value in values.items()] + layers
+                lane.history.history += [(self.step, epoch, m, layer, value) for layer, m, value in rows]
+                lane.history.histograms += self.observer.histograms(self.step, view)
+            found.append(values)
+        self._recorded = len(self.log)
+        return Record(self.step, epoch, found)
+
+    def flush(self) -> list[list[list[float]]]:
+        """What each step so far measured: loss, norm, clipped norm and bound, each a list over the lanes."""
+        if self._tail:
+            rows = [lane.row for lane in self.lanes]
+            columns = [torch.stack(column)[:, rows].double() for column in zip(*self._tail, strict=True)]
+            self.log += torch.stack(columns, 1).tolist()
+            self._tail.clear()
+        return self.log
+
+    def _since_record(self, lane: int) -> dict[str, float]:
+        steps = self.flush()[self._recorded :]
+        names = ("train_loss", "grad_norm", "clipped_grad_norm", "clip_rate")
+        return {n: fmean(step[i][lane] for step in steps) for i, n in enumerate(names)} if steps else {}
+
+    def _finish(self) -> None:
+        images = self._prepare(self.split.test, self.lanes[0].experiment.normalise)
+        for lane in self.lanes:
+            _, accuracy = evaluate(self.network, self.view(lane).row, *images, self.loss.function)
+            epoch = self.step / self.per_epoch
+            lane.history.history.append((self.step, epoch, "test_accuracy", None, accuracy))
+
+
+def _movement(pruning: Pruning | None) -> bool:
+    return pruning is not None and "movement" in registry.get("criterion", pruning.criterion).needs
