@@ -218,14 +218,16 @@ class Experiment(_Part):
         return self
 
     def _check_events(self) -> None:
-        """A continuous schedule needs room: without one event the run would be dense under another name."""
+        """A schedule with a span needs room: without one event the run would be dense under another name."""
         if self.pruning is None:
             return
         traits = registry.get("schedule", self.pruning.schedule).traits
         begin, end = self.pruning.begin_epoch, self.pruning.end_epoch
         begin = traits["begin"] * self.epochs if begin is None else begin
         end = DEFAULT_END * self.epochs if end is None else end
-        if traits["continuous"] and begin >= end:
+        if self.pruning.options.get("tolerance") is not None and not self.validation:
+            raise ValueError("tolerance compares validation accuracies, but validation = 0: hold images out")
+        if traits["spans"] and begin >= end:
             raise ValueError(
                 f"schedule = {self.pruning.schedule!r} would never prune: begin_epoch = {begin:g} does not "
                 f"lie before end_epoch = {end:g} (by default {DEFAULT_END:g} of the epochs)"

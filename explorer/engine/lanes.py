@@ -9,8 +9,12 @@ from explorer.engine.pruner import Verdict
 from explorer.engine.records import History
 from explorer.engine.step import State
 from explorer.experiment import Experiment
+from explorer.methods.schedules import Event
+from explorer.registry import get
 
 OWN = ("pruning", "lr", "momentum", "weight_decay", "l1")  # what lanes of a stack may differ in
+
+NOTED = 64  # a plan with more events than this is noted at the records only
 
 
 @dataclass
@@ -19,13 +23,22 @@ class Lane:
 
     experiment: Experiment
     row: int
-    plan: dict[int, float]  # step -> share of the threshold
+    plan: dict[int, Event]  # by step
     history: History = field(default_factory=History)
     verdict: Verdict | None = None
     steered: bool = False
     diverged: str = ""
     scale: list[float] = field(default_factory=list)  # each layer's cut-off for a threshold of 1, once fixed
+    before: float | None = None  # sparsity before events that are too many to be noted one by one
+    baseline: float | None = None  # validation accuracy at the first event, for a tolerance
     rescued: Tensor | None = None  # the last good weights of a lane that diverged, [P]
+
+    @property
+    def noted(self) -> bool:
+        """Whether each event has a record of its own; not where pruning goes on all the while."""
+        pruning = self.experiment.pruning
+        continuous = pruning and get("schedule", pruning.schedule).traits["continuous"]
+        return not continuous and len(self.plan) <= NOTED
 
     def copy(self) -> "Lane":
         """The lane as it is now: what is recorded and planned later does not show in it."""

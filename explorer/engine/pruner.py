@@ -12,11 +12,13 @@ from explorer.engine.data import Images
 from explorer.engine.network import Network
 from explorer.engine.quantities import LossValue, Scene
 from explorer.engine.rows import Layer
-from explorer.engine.scoring import score
+from explorer.engine.scoring import collect, score
 from explorer.engine.step import View
 from explorer.experiment import Experiment, Pruning
+from explorer.methods.schedules import Event
 
 SCORING_IMAGES = 5000
+MARGIN = 0.1  # the default of splicing's option
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Pruner:
         assert pruning is not None
         layers, scores = self.scores(view, experiment, step)
         alive = [self._alive(la, view.mask, pruning, len(s)) for la, s in zip(layers, scores, strict=True)]
+        if registry.get("schedule", pruning.schedule).traits.get("shadow"):
+            scores, alive = _revivable(scores, alive, 1 + pruning.own("schedule").get("margin", MARGIN))
         kept = masking.choose(
             scores,
             pruning,
@@ -81,6 +85,22 @@ class Pruner:
         )
         keep = self._columns(layers, kept.units, pruning, view.row)
         return Verdict(keep, scores, kept.units, kept.cutoffs, layers)
+
+    def regrowth(self, view: View, experiment: Experiment, step: int, event: Event) -> tuple[Tensor, Tensor]:
+        """What stays as each layer drops its smallest weights, and what grows instead, bool [P] each."""
+        assert view.mask is not None
+        scene = self._scene(view, experiment, step)
+        wanted = collect([event.grow], scene)[event.grow]
+        keep = view.mask > 0
+        grown = torch.zeros_like(keep)
+        for layer in self.network.layout.layers:
+            columns = slice(layer.weight.start, layer.weight.stop)
+            weights, kept = view.row[columns].abs(), keep[columns].clone()
+            k = round(event.drop * int(kept.sum()))
+            keep[columns] &= masking.select(weights.masked_fill(~kept, torch.inf), k)
+            pull = -wanted[layer.name].flatten().abs()  # the lowest are those that are wanted most
+            grown[columns] = ~masking.select(pull.masked_fill(keep[columns], torch.inf), k)
+        return keep, grown
 
     def scale(self, view: View, experiment: Experiment, step: int) -> list[float]:
         """Each layer's cut-off for a threshold of 1, to be kept by schedules that must not take it anew."""
@@ -178,3 +198,9 @@ def _sparsity_matched(scores: list[Tensor], scale: list[float], sparsity: float)
     """The threshold whose cut-offs, in proportion to `scale`, come nearest to this share of all units."""
     pairs = zip(scores, scale, strict=True)
     return masking.score_at([s / factor if factor else s for s, factor in pairs], sparsity)
+
+
+def _revivable(scores: list[Tensor], alive: list[Tensor], margin: float) -> tuple[list[Tensor], list[Tensor]]:
+    """Lets pruned units compete again, their scores set back so that none flickers at the threshold."""
+    back = [torch.where(kept, s, s / margin) for s, kept in zip(scores, alive, strict=True)]
+    return back, [torch.ones_like(kept) for kept in alive]

@@ -57,7 +57,9 @@ class Scene:
 
 
 def weight(scene: Scene) -> ByLayer:
-    """The weights."""
+    """The weights; where pruned ones go on learning unseen, those too."""
+    if "shadow" in scene.memory:
+        return scene.memory["shadow"]
     return {layer: scene.parameters[scene.weight_name(layer)].detach() for layer in scene.layers}
 
 

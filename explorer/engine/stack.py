@@ -17,6 +17,7 @@ from explorer.engine.observe import Observer
 from explorer.engine.pruner import Pruner
 from explorer.engine.step import Rates, State, Stepper, View
 from explorer.experiment import DEFAULT_END, Experiment, Pruning
+from explorer.methods.schedules import Event
 
 
 @dataclass(frozen=True)
@@ -69,24 +70,28 @@ class Stack:
     def _traces(self, theta: Tensor) -> dict[str, Tensor]:
         """What criteria may ask to be remembered from the first step on; movement only where one does."""
         moves = any(_movement(lane.experiment.pruning) for lane in self.lanes)
-        return {"initial_weight": theta.clone(), **({"movement": torch.zeros_like(theta)} if moves else {})}
+        early = any(early_epoch(lane.experiment.pruning) is not None for lane in self.lanes)
+        made = {"movement": torch.zeros_like(theta)} if moves else {}
+        return {"initial_weight": theta.clone(), **made, **({"early": theta.clone()} if early else {})}
 
     def remembers(self, pruning: Pruning | None) -> bool:
-        """Whether all that a pruning's criterion asks for has been kept since the first step."""
-        return "movement" in self.state.traces or not _movement(pruning)
+        """Whether all that a pruning asks for has been kept since the first step."""
+        epoch = early_epoch(pruning)
+        known = epoch is None or epoch == early_epoch(self.lanes[0].experiment.pruning)
+        return known and ("movement" in self.state.traces or not _movement(pruning))
 
     def _prepare(self, images: data.Images, normalise: bool) -> tuple[Tensor, Tensor]:
         return data.normalised(images.pixels, normalise, self.dtype), images.labels
 
-    def plan(self, pruning: Pruning | None) -> dict[int, float]:
-        """The prune events of a pruning: the share of its threshold that applies, by step."""
+    def plan(self, pruning: Pruning | None) -> dict[int, Event]:
+        """The events of a pruning by their step."""
         if pruning is None:
             return {}
         schedule = registry.get("schedule", pruning.schedule)
         begin = self._at(pruning.begin_epoch, schedule.traits["begin"])
         end = max(begin, self._at(pruning.end_epoch, DEFAULT_END))
-        spacing = registry.get("unit", pruning.unit).traits["every"]
-        return dict(schedule(begin, end, spacing, **pruning.own("schedule")))
+        events = schedule(begin, end, pruning.unit, pruning.threshold, **pruning.own("schedule"))
+        return {event.step: event for event in events}
 
     def _at(self, epoch: float | None, default: float) -> int:
         """The step at which an epoch, or a default share of the whole, is reached."""
@@ -181,3 +186,9 @@ class Stack:
 
 def _movement(pruning: Pruning | None) -> bool:
     return pruning is not None and "movement" in registry.get("criterion", pruning.criterion).needs
+
+
+def early_epoch(pruning: Pruning | None) -> float | None:
+    """The epoch whose weights a schedule goes back to; None for schedules that never do."""
+    option = pruning and registry.get("schedule", pruning.schedule).options.get("rewind_epoch")
+    return pruning.options.get("rewind_epoch", option.default) if pruning and option else None

@@ -35,12 +35,20 @@ class State:
     mask: Tensor | None = None  # [L, P], 1 where kept; None while nothing is pruned
     fallen: Tensor | None = None  # [L, P], as in View
     traces: dict[str, Tensor] = field(default_factory=dict)  # [L, P] each: "initial_weight", "movement"
+    shadow: Tensor | None = None  # bool [L]: lanes whose pruned weights stay in theta and go on learning
 
     def view(self, row: int) -> View:
-        """One lane; shares the memory."""
+        """One lane; shares the memory where it can."""
         mask = None if self.mask is None else self.mask[row]
         fallen = None if self.fallen is None else self.fallen[row]
-        return View(self.theta[row], mask, fallen, {name: t[row] for name, t in self.traces.items()})
+        traces = {name: t[row] for name, t in self.traces.items()}
+        if mask is None or not self.shadowed(row):
+            return View(self.theta[row], mask, fallen, traces)
+        return View(self.theta[row] * mask, mask, fallen, {**traces, "shadow": self.theta[row]})
+
+    def shadowed(self, row: int) -> bool:
+        """Whether a lane's pruned weights go on learning unseen."""
+        return self.shadow is not None and bool(self.shadow[row])
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "State":
         """A new State with every tensor changed in the same way."""
@@ -50,6 +58,7 @@ class State:
             mask=None if self.mask is None else change(self.mask),
             fallen=None if self.fallen is None else change(self.fallen),
             traces={name: change(tensor) for name, tensor in self.traces.items()},
+            shadow=None if self.shadow is None else change(self.shadow),
         )
 
     def clone(self) -> "State":
@@ -61,16 +70,34 @@ class State:
         return self.map(lambda t: torch.cat([t, t[row : row + 1]]))
 
     def prune(self, row: int, keep: Tensor) -> None:
-        """Zeroes what `keep`, bool [P], drops from a row: its weights and what the optimizer remembers."""
+        """Keeps only `keep`, bool [P], of a row; what falls is zeroed, in the optimizer's memory too.
+
+        In a shadowed lane nothing is zeroed, and what `keep` names anew comes back.
+        """
         if self.mask is None or self.fallen is None:
             self.mask = torch.ones_like(self.theta)
             self.fallen = torch.full_like(self.theta, torch.nan)
         falls = (self.mask[row] > 0) & ~keep
         self.fallen[row] = torch.where(falls, self.theta[row], self.fallen[row])
         self.mask[row] = keep.to(self.mask.dtype)
-        for tensor in (self.theta, *self.memory.values()):
-            if tensor.shape == self.theta.shape:
+        if not self.shadowed(row):
+            for tensor in self._per_weight():
                 tensor[row].masked_fill_(~keep, 0)
+
+    def grow(self, row: int, grown: Tensor) -> None:
+        """Brings pruned weights of a row back, bool [P], at zero."""
+        assert self.mask is not None
+        self.mask[row].masked_fill_(grown, 1)
+
+    def rewind(self, row: int) -> None:
+        """Puts the kept weights of a row back to their early values, as if training began there."""
+        for tensor in self._per_weight():
+            tensor[row].zero_()
+        kept = 1 if self.mask is None else self.mask[row]
+        self.theta[row] = self.traces["early"][row] * kept
+
+    def _per_weight(self) -> list[Tensor]:
+        return [t for t in (self.theta, *self.memory.values()) if t.shape == self.theta.shape]
 
 
 @dataclass
@@ -105,7 +132,8 @@ class Stepper:
     ) -> None:
         self.network, self.state, self.loss, self.optimizer, self.rule = network, state, loss, optimizer, rule
         self.grad = torch.zeros_like(state.theta)
-        self.views: list[Views] = network.blocks(state.theta)
+        self.seen = state.theta if state.shadow is None else torch.empty_like(state.theta)
+        self.views: list[Views] = network.blocks(self.seen)
         self.grads: list[Views] = network.blocks(self.grad)
         self.weights = self._weight_columns()
         for name in optimizer.traits["state"]:
@@ -122,6 +150,8 @@ class Stepper:
 
     def backward(self, batch: Batch, rates: Rates) -> tuple[Tensor, Tensor]:
         """The masked gradient of each lane into `grad`; returns the losses and norms, [L] each."""
+        if self.state.shadow is not None and self.state.mask is not None:
+            torch.mul(self.state.theta, self.state.mask, out=self.seen)
         blocks = zip(self.views, self.grads, strict=True)
         losses = [self.network.gradient(views, grads, batch, self.loss) for views, grads in blocks]
         return torch.stack(losses).flatten(), self._norms(rates)
@@ -133,9 +163,16 @@ class Stepper:
         if rates.l1 is not None:
             self.grad.addcmul_(self.state.theta.sign() * self.weights, rates.l1)
         if self.state.mask is not None:
-            self.grad.mul_(self.state.mask)
+            self.grad.mul_(self._learning())
         norms: Tensor = torch.linalg.vector_norm(self.grad, dim=1)
         return norms
+
+    def _learning(self) -> Tensor:
+        """1 where a weight learns: where it is kept, and everywhere in shadowed lanes, [L, P]."""
+        assert self.state.mask is not None
+        if self.state.shadow is None:
+            return self.state.mask
+        return torch.maximum(self.state.mask, self.state.shadow[:, None].to(self.state.mask.dtype))
 
     @torch.inference_mode()
     def update(self, norms: Tensor, rates: Rates) -> tuple[Tensor, Tensor]:

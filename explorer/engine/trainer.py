@@ -11,9 +11,10 @@ from explorer.engine import data, observe
 from explorer.engine.lanes import Checkpoint, Lane
 from explorer.engine.pruner import Verdict
 from explorer.engine.scoring import NotFinite
-from explorer.engine.stack import Record, Stack
+from explorer.engine.stack import Record, Stack, early_epoch
 from explorer.engine.step import Rates, View
 from explorer.experiment import Experiment, Pruning
+from explorer.methods.schedules import Event
 
 LIVE = {
     "lr": "lr",
@@ -69,39 +70,91 @@ class Trainer(Stack):
         """Carries out the prune events of this step; True if one of them is to be recorded."""
         marked = False
         for lane in self.lanes:
-            share = lane.plan.get(self.step)
-            if share is None or lane.diverged:
+            self._remember_early(lane)
+            event = lane.plan.get(self.step)
+            if event is None or lane.diverged or self._fell_too_far(lane, event):
                 continue
-            pruning = lane.experiment.pruning
-            assert pruning is not None
-            continuous = _schedule(pruning).traits["continuous"]
-            if self.checkpoint is None and not continuous:
+            if self.checkpoint is None and not self._continuous(lane):
                 lanes = [each.copy() for each in self.lanes]
                 grad = self.stepper.grad.clone()
                 self.checkpoint = Checkpoint(self.step, self.state.clone(), grad, lanes, self._recorded)
             try:
-                self._prune(lane, share * pruning.threshold, note=not continuous)
+                self._carry_out(lane, event)
             except NotFinite as error:  # the gradient of the scoring set, before any batch's
                 self._give_up(lane, f"{error}, at step {self.step}")
-            marked |= not continuous
+            marked |= lane.noted
         return marked
 
-    def _prune(self, lane: Lane, threshold: float, *, note: bool) -> None:
+    def _remember_early(self, lane: Lane) -> None:
+        """Takes the weights that a schedule will go back to."""
+        epoch = early_epoch(lane.experiment.pruning)
+        if epoch is not None and self.step == round(epoch * self.per_epoch):
+            self.state.traces["early"][lane.row] = self.state.theta[lane.row]
+
+    def _fell_too_far(self, lane: Lane, event: Event) -> bool:
+        """Whether pruning so far cost more validation accuracy than is allowed; if so it ends here."""
+        if event.tolerance is None:
+            return False
+        accuracy = self.observer.judge(self.view(lane))["val_accuracy"]
+        lane.baseline = accuracy if lane.baseline is None else lane.baseline
+        if lane.baseline - accuracy <= event.tolerance:
+            return False
+        lane.plan = {step: later for step, later in lane.plan.items() if step < self.step}
+        lane.history.events.append((self.step, "tolerance", lane.baseline, accuracy))
+        return True
+
+    def _carry_out(self, lane: Lane, event: Event) -> None:
+        self._own_row(lane)
+        before = self.sparsity(lane)
+        if event.grow:
+            assert lane.verdict is not None
+            keep, grown = self.pruner.regrowth(self.view(lane), lane.experiment, self.step, event)
+            self.state.prune(lane.row, keep)
+            self.state.grow(lane.row, grown)
+        else:
+            self._prune(lane, event.threshold)
+        if event.rewind:
+            self.state.rewind(lane.row)
+        if lane.noted:
+            self._note(lane, before, decided=not event.grow)
+        elif lane.before is None:
+            lane.before = before
+
+    def _own_row(self, lane: Lane) -> None:
+        """Gives a lane a row of its own where it shared one, and a shadow where its schedule wants one."""
+        grad = self.stepper.grad
         if any(other is not lane and other.row == lane.row for other in self.lanes):
             self.flush()  # what is still to be logged knows only the old rows
             shared, lane.row = lane.row, len(self.state.theta)
-            grad = self.stepper.grad
-            self._load(self.state.fork(shared), torch.cat([grad, grad[shared : shared + 1]]))
-        before = self.sparsity(lane)
+            grad = torch.cat([grad, grad[shared : shared + 1]])
+            self._load(self.state.fork(shared), grad)
+        pruning = lane.experiment.pruning
+        assert pruning is not None
+        if _schedule(pruning).traits.get("shadow") and not self.state.shadowed(lane.row):
+            shadow = self.state.shadow
+            self.state.shadow = torch.zeros_like(self.state.theta[:, 0]).bool() if shadow is None else shadow
+            self.state.shadow[lane.row] = True
+            self._load(self.state, grad)
+
+    def _prune(self, lane: Lane, threshold: float) -> None:
         view = self.view(lane)
         scale = self._scale(lane, view)
         lane.verdict = self.pruner.verdict(view, lane.experiment, self.step, threshold=threshold, scale=scale)
         self.state.prune(lane.row, lane.verdict.keep)
-        if note:
-            lane.history.events.append((self.step, "prune", before, self.sparsity(lane)))
+
+    def _note(self, lane: Lane, before: float, *, decided: bool = True) -> None:
+        lane.history.events.append((self.step, "prune", before, self.sparsity(lane)))
+        if decided and lane.verdict is not None:
             named = zip(lane.verdict.layers, lane.verdict.cutoffs, strict=True)
             lane.history.cutoffs += [(self.step, layer.name, cutoff) for layer, cutoff in named]
             lane.history.histograms += observe.score_rows(self.step, lane.verdict)
+
+    def _record(self) -> Record:
+        for lane in self.lanes:
+            if lane.before is not None and not lane.diverged:
+                self._note(lane, lane.before)
+            lane.before = None
+        return super()._record()
 
     def _scale(self, lane: Lane, view: View) -> list[float]:
         """A continuous schedule's statistics, taken once: as weights fall they would erode."""
@@ -124,15 +177,26 @@ class Trainer(Stack):
             lane.experiment = lane.experiment.replace(moves)
             lane.steered = lane.steered or bool(moves)
             lane.history.events += [(self.step, n.split(".")[-1], old[n], float(v)) for n, v in moves.items()]
-            if "pruning.threshold" in moves and lane.verdict is not None and self.step >= max(lane.plan):
-                lane.plan[self.step + 1] = 1.0  # all events are over: one more, with the next step
+            if "pruning.threshold" in moves:
+                self._plan_anew(lane)
         by_row = {lane.row: lane.experiment for lane in self.lanes}
         self.rates = Rates.of([by_row[row] for row in range(len(self.state.theta))], self.state.theta)
 
+    def _plan_anew(self, lane: Lane) -> None:
+        """Events to come take the threshold that was moved; where there is none, there is one more."""
+        pruning = lane.experiment.pruning
+        assert pruning is not None
+        lane.plan = self.plan(pruning)
+        if self.step >= max(lane.plan):
+            lane.plan[self.step + 1] = Event(self.step + 1, pruning.threshold)
+
     @property
     def continuous(self) -> bool:
-        """Whether the first lane's schedule prunes all the while."""
-        pruning = self.lanes[0].experiment.pruning
+        """Whether a threshold moved in the first lane acts from the next step on."""
+        return self._continuous(self.lanes[0])
+
+    def _continuous(self, lane: Lane) -> bool:
+        pruning = lane.experiment.pruning
         return pruning is not None and bool(_schedule(pruning).traits["continuous"])
 
     def first_event(self, pruning: Pruning) -> int | None:

@@ -51,7 +51,7 @@ GROUPS = {
     "Gradients": ("rule", "max_norm"),
     "Training": ("optimizer", "lr", "epochs"),
 }
-STYLE = {"description_width": "92px"}
+LABEL_WIDTH = "92px"
 
 Changes = dict[str, Any]
 
@@ -102,7 +102,7 @@ def dress(widget: w.DOMWidget, name: str) -> None:
     """Gives a widget its label, tooltip and CSS class; the label is what a screen reader says."""
     widget.add_class(f"explorer-{name.replace('_', '-')}")
     widget.description, widget.tooltip = LABELS[name], TIPS[name]
-    widget.style = {**STYLE}
+    widget.style.description_width = LABEL_WIDTH
     widget.layout.width = "100%"
 
 
@@ -182,8 +182,11 @@ class Threshold:
         self.box = w.VBox([self.share, self.score])
 
     def settle(self, share: float, score: float) -> None:
-        """Takes the values that the sliders have on the page."""
-        self._on_move(_rounded(score if self.share.layout.display == "none" else share))
+        """Takes the values that the sliders have on the page, where they have not come yet."""
+        hidden = self.share.layout.display == "none"
+        slider, value = (self.score, score) if hidden else (self.share, share)
+        if value != slider.value:
+            self._on_move(_rounded(value))
 
     def show(self, experiment: Experiment) -> None:
         """Shows the slider of the Experiment's unit at its value."""

@@ -1,7 +1,7 @@
 """Explorer: the widget. Controls on the left, live charts on the right, one status line below."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,12 @@ class Explorer(w.VBox):
 
     def close(self) -> None:
         """Ends the session and takes the widget off the page."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self.session.close()
-        self._chart.close()
+        if "session" in vars(self):  # else it was refused before it had any parts
+            if self._timer is not None:
+                self._timer.cancel()
+            self.session.close()
+            for part in _parts(self):
+                part.close()
         super().close()
 
     # -- the parts ------------------------------------------------------------------------------------
@@ -175,7 +177,8 @@ class Explorer(w.VBox):
             view, _ = trainer.source()
             return trainer.pruner.equivalent(view, before, after)
 
-        return {"pruning.threshold": float(f"{self.session.call(equivalent).result(5):.4g}")}
+        digits = 4 if after.pruning.unit == "sparsity" else 7  # a score's are those of a float32
+        return {"pruning.threshold": float(f"{self.session.call(equivalent).result(5):.{digits}g}")}
 
     def _change_device(self, device: str) -> None:
         experiment = self.experiment
@@ -282,6 +285,16 @@ class Explorer(w.VBox):
         advice = "" if isinstance(error, ValueError) else " Press Reset; if it comes again, please report it."
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         self._error.value = _alert(f"{kind}{error}.{advice}".replace("..", "."))
+
+
+def _parts(widget: w.Widget) -> Iterator[w.Widget]:
+    """All widgets that a widget is made of: ipywidgets keeps each of them until it is closed itself."""
+    for child in getattr(widget, "children", ()):
+        yield from _parts(child)
+        yield child
+    for name in ("layout", "style"):
+        if isinstance(part := getattr(widget, name, None), w.Widget):
+            yield part
 
 
 def _alert(text: str) -> str:

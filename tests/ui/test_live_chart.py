@@ -7,6 +7,7 @@ import threading
 import altair as alt
 import numpy as np
 import pytest
+from ipywidgets import FloatSlider
 
 from explorer import figures
 from explorer.ui import live_chart
@@ -133,14 +134,19 @@ def test_updates_from_threads_arrive_in_the_order_they_are_kept(charts):
 
 
 def test_grab_and_release_reach_the_callback_until_it_is_removed(charts):
-    heard = []
-    charts.on_release(heard.append)
+    heard, sliders = [], [FloatSlider(), FloatSlider()]
+
+    def hear(what, values):
+        heard.append((what, values))
+
+    charts.on_release(hear, sliders)
+    assert charts._watched == [slider.model_id for slider in sliders]  # the page sends their values along
     for what in ("grab", "release", "nonsense"):
-        charts._handle_custom_msg({"type": what}, [])
-    assert heard == ["grab", "release"]
-    charts.on_release(heard.append, remove=True)
-    charts._handle_custom_msg({"type": "grab"}, [])
-    assert heard == ["grab", "release"]
+        charts._handle_custom_msg({"type": what, "values": [0.5, 2]}, [])
+    assert heard == [("grab", [0.5, 2]), ("release", [0.5, 2])]
+    charts.on_release(hear, remove=True)
+    charts._handle_custom_msg({"type": "grab", "values": []}, [])
+    assert len(heard) == 2
 
 
 def test_equal_specifications_are_compiled_once():
