@@ -13,9 +13,23 @@ if TYPE_CHECKING:
     from explorer.engine.run import Run
     from explorer.engine.train import train
     from explorer.experiment import Clipping, Experiment, Pruning
+    from explorer.presets import presets
+    from explorer.study.sweep import Study, sweep
     from explorer.ui.dashboard import Explorer
 
-__all__ = ["Clipping", "Experiment", "Explorer", "Pruning", "Run", "figures", "prune", "train"]
+__all__ = [
+    "Clipping",
+    "Experiment",
+    "Explorer",
+    "Pruning",
+    "Run",
+    "Study",
+    "figures",
+    "presets",
+    "prune",
+    "sweep",
+    "train",
+]
 
 _HOMES = {
     "Clipping": "explorer.experiment",
@@ -23,8 +37,11 @@ _HOMES = {
     "Explorer": "explorer.ui.dashboard",
     "Pruning": "explorer.experiment",
     "Run": "explorer.engine.run",
+    "Study": "explorer.study.sweep",
     "figures": "explorer.figures",
+    "presets": "explorer.presets",
     "prune": "explorer.engine.prune",
+    "sweep": "explorer.study.sweep",
     "train": "explorer.engine.train",
 }
 

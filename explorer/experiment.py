@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Self
@@ -19,8 +20,10 @@ from pydantic import (
 )
 
 from explorer import registry
+from explorer.methods import company
 
 SCHEMA = 1  # goes into every hash; raised only when an old description comes to mean something else
+METHODS = ("criterion", "granularity", "allocation", "unit", "schedule")  # the axes of a Pruning
 DEFAULT_END = 0.75  # of the whole training: what remains is for fine-tuning
 
 
@@ -119,7 +122,7 @@ class Pruning(_Part):
     criterion: Annotated[str, _one_of("criterion")] = "magnitude"
     granularity: Annotated[str, _one_of("granularity")] = "weight"
     allocation: Annotated[str, _one_of("allocation")] = "global"
-    threshold: Number = 0.9
+    threshold: Number = company.DEFAULT
     unit: Annotated[str, _one_of("unit")] = "sparsity"
     schedule: Annotated[str, _one_of("schedule")] = "one-shot"
     begin_epoch: NotNegative | None = None
@@ -130,45 +133,57 @@ class Pruning(_Part):
     def _fits(self) -> Self:
         criterion = registry.get("criterion", self.criterion)
         schedule = registry.get("schedule", self.schedule)
-        _check_threshold(self.threshold, self.unit, signed=criterion.traits.get("signed", False))
-        self._check_company(criterion)
+        company.check_threshold(self.threshold, self.unit, signed=criterion.traits.get("signed", False))
+        company.check({axis: getattr(self, axis) for axis in METHODS})
         granularity, allocation = (registry.get(a, getattr(self, a)) for a in ("granularity", "allocation"))
         self._check_options("options", criterion, granularity, allocation, schedule)
+        threshold = company.threshold_of(granularity, self.options, self.threshold)
+        object.__setattr__(self, "threshold", threshold)
         if None not in (self.begin_epoch, self.end_epoch) and self.end_epoch < self.begin_epoch:  # type: ignore[operator]
             raise ValueError(f"end_epoch = {self.end_epoch} lies before begin_epoch = {self.begin_epoch}")
         return self
-
-    def _check_company(self, criterion: registry.Method) -> None:
-        """Some criteria make sense only with some of the methods on another axis."""
-        for axis in ("granularity", "allocation"):
-            chosen, only = getattr(self, axis), criterion.traits.get(axis)
-            if only and chosen not in only:
-                raise ValueError(
-                    f"{axis} = {chosen!r} does not go with criterion {self.criterion!r}; "
-                    f"allowed: {', '.join(only)}"
-                )
-        if criterion.traits.get("signed") and not registry.get("unit", self.unit).traits["signed"]:
-            allowed = [m.name for m in registry.methods("unit") if m.traits["signed"]]
-            raise ValueError(
-                f"unit = {self.unit!r} does not go with criterion {self.criterion!r}, whose scores are "
-                f"signed; allowed: {', '.join(allowed)}"
-            )
 
     def own(self, axis: str) -> dict[str, Any]:
         """The options that belong to the method chosen on that axis."""
         return registry.get(axis, getattr(self, axis)).own(self.options)
 
 
-class Clipping(_Part):
-    """How the gradient is bounded before the optimizer sees it."""
+def _chain(given: Any) -> Any:
+    """A clip rule, or several as a tuple; one alone is written without it, so that it has one hash."""
+    rules = (given,) if isinstance(given, str) else given
+    if not (isinstance(rules, tuple | list) and rules and all(isinstance(name, str) for name in rules)):
+        raise ValueError("must be a clip rule's name, or a tuple of names; clipping=None clips nothing")
+    found = tuple(registry.get("rule", name).name for name in rules)
+    return found if len(found) > 1 else found[0]
 
-    rule: Annotated[str, _one_of("rule")] = "norm"
+
+class Clipping(_Part):
+    """How the gradient is bounded before the optimizer sees it; a tuple of rules applies from left to right.
+
+    `max_norm` is the bound of all rules that have one; where none has, setting it warns.
+    """
+
+    rule: Annotated[str | tuple[str, ...], BeforeValidator(_chain)] = "norm"
     max_norm: Positive = 1.0
     options: Bag = Options()
 
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules' names, in the order in which they are applied."""
+        return (self.rule,) if isinstance(self.rule, str) else self.rule
+
+    @property
+    def bounded(self) -> bool:
+        """Whether `max_norm` has an effect."""
+        return any("max_norm" in registry.get("rule", name).needs for name in self.rules)
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        self._check_options("options", registry.get("rule", self.rule))
+        self._check_options("options", *(registry.get("rule", name) for name in self.rules))
+        if self.max_norm != type(self).model_fields["max_norm"].default and not self.bounded:
+            text = f"max_norm = {self.max_norm:g} has no effect with clip rule {' + '.join(self.rules)}"
+            used = ", ".join(m.name for m in registry.methods("rule") if "max_norm" in m.needs)
+            warnings.warn(f"{text}; rules that it bounds: {used}", stacklevel=2)
         return self
 
 
@@ -277,19 +292,6 @@ class Experiment(_Part):
     def dense(self) -> Self:
         """The dense twin: the same training without pruning."""
         return self.replace(pruning=None)
-
-
-def _check_threshold(threshold: float, unit: str, *, signed: bool) -> None:
-    if unit == "sparsity" and not 0 <= threshold < 1:
-        raise ValueError(
-            f"threshold = {threshold} is outside what unit 'sparsity' allows, 0 ≤ threshold < 1: the share "
-            "of weights to prune, 0.9 prunes 90 %"
-        )
-    if unit != "sparsity" and threshold < 0 and not signed:
-        raise ValueError(
-            f"threshold = {threshold} is outside what unit {unit!r} allows here, threshold ≥ 0: the scores "
-            "of this criterion are never negative"
-        )
 
 
 def _plain(value: Any) -> Any:

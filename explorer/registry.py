@@ -29,6 +29,8 @@ HOMES = {
     "optimizer": "explorer.engine.optimizers",
 }
 
+SCIENCE = ("criterion", "granularity", "allocation", "unit", "schedule", "rule")
+
 _METHODS: dict[str, dict[str, "Method"]] = {axis: {} for axis in HOMES}
 
 
@@ -155,3 +157,24 @@ def _options(function: Callable[..., Any], method: str) -> dict[str, Option]:
 def _section(text: str, title: str) -> str:
     lines = [line for line in text.splitlines() if line.startswith(f"{title}:")]
     return lines[0].removeprefix(f"{title}:").strip() if lines else ""
+
+
+def table(axes: Iterable[str]) -> str:
+    """All methods of these axes as a Markdown table, for the README; a test holds the two equal."""
+    head = "| | name | what it does | formula | reference |\n| --- | --- | --- | --- | --- |"
+    rows = [
+        f"| {axis if i == 0 else ''} | `{m.name}` | {m.help} | {_cell(m.formula)} | {_cell(m.reference)} |"
+        for axis in axes
+        for i, m in enumerate(methods(axis))
+    ]
+    return "\n".join([head, *rows])
+
+
+def _cell(text: str) -> str:
+    """Text that a bar or a bare link would break out of its cell."""
+    before, link, address = text.replace("|", "\\|").partition("https://")
+    return f"[{before.rstrip(', ')}](https://{address})" if link else before
+
+
+if __name__ == "__main__":
+    print(importlib.import_module("explorer.registry").table(SCIENCE))

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,29 @@ CHUNK = 16  # batches gathered at once
 
 @dataclass(frozen=True)
 class Images:
-    """Images uint8 [N, 1, 28, 28] with labels int64 [N], on one device."""
+    """Images uint8 [N, 1, 28, 28] with labels int64 [N], on one device.
+
+    `mean` and `std` are those of the training pixels in [0, 1].
+    """
 
     pixels: Tensor
     labels: Tensor
+    mean: float = MEAN
+    std: float = STD
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: slice) -> "Images":
-        return Images(self.pixels[index], self.labels[index])
+        return replace(self, pixels=self.pixels[index], labels=self.labels[index])
+
+    def to(self, device: torch.device) -> "Images":
+        """The same images on a device."""
+        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
+
+    def inputs(self, normalise: bool, dtype: torch.dtype, index: slice | Tensor = slice(None)) -> Tensor:
+        """Images as a network sees them: normalised, or x/255."""
+        return normalised(self.pixels[index], normalise, dtype, self.mean, self.std)
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,45 @@ def mnist() -> tuple[Images, Images]:
     return train, test
 
 
+@register("dataset", "fashion-mnist")
+def fashion_mnist() -> tuple[Images, Images]:
+    """Ten kinds of clothing, harder than digits: 60,000 and 10,000 images, fetched once and then cached.
+
+    Reference: Xiao, Rasul & Vollgraf 2017, https://arxiv.org/abs/1708.07747
+    """
+    return _fetched("fashion-mnist", "FashionMNIST", 0.2860, 0.3530)
+
+
+@register("dataset", "kmnist")
+def kmnist() -> tuple[Images, Images]:
+    """Ten cursive Japanese characters: 60,000 and 10,000 images, fetched once and then cached.
+
+    Reference: Clanuwat, Bober-Irizar, Kitamoto, Lamb, Yamamoto & Ha 2018, https://arxiv.org/abs/1812.01718
+    """
+    return _fetched("kmnist", "KMNIST", 0.1918, 0.3483)
+
+
+def _fetched(name: str, kind: str, mean: float, std: float) -> tuple[Images, Images]:
+    """A data set of torchvision's, from the user's cache; raises ValueError where it cannot be had."""
+    try:  # a bare worker has neither
+        import platformdirs  # noqa: PLC0415
+        from torchvision import datasets  # type: ignore[import-untyped] # noqa: PLC0415
+    except ImportError as error:
+        raise ValueError(
+            f"dataset = {name!r} needs {error.name}: pip install {error.name}; 'mnist' needs nothing"
+        ) from None
+    root = Path(platformdirs.user_cache_dir("pruning-explorer"))
+    try:
+        parts = [getattr(datasets, kind)(root, train=train, download=True) for train in (True, False)]
+    except (OSError, RuntimeError) as error:  # no network, no mirror, a broken download, a full disk
+        raise ValueError(
+            f"dataset = {name!r} is not in {root} and cannot be fetched ({error}); connect to the network "
+            f"once, or put the four files into {root / kind / 'raw'}; 'mnist' needs no network"
+        ) from error
+    train, test = (Images(p.data.unsqueeze(1), p.targets.long(), mean, std) for p in parts)
+    return train, test
+
+
 def _images(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> Images:
     return Images(torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)))
 
@@ -62,10 +114,7 @@ def _images(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> Ima
 def load(dataset: str, device: torch.device) -> tuple[Images, Images]:
     """A data set's training and test images on a device; kept, so that a second run starts at once."""
     train, test = get("dataset", dataset)()
-    return (
-        Images(train.pixels.to(device), train.labels.to(device)),
-        Images(test.pixels.to(device), test.labels.to(device)),
-    )
+    return train.to(device), test.to(device)
 
 
 def split(dataset: str, device: torch.device, validation: int) -> Split:
@@ -79,9 +128,11 @@ def split(dataset: str, device: torch.device, validation: int) -> Split:
     return Split(train[slice(0, cut)], train[slice(cut, len(train))], test)
 
 
-def normalised(pixels: Tensor, normalise: bool, dtype: torch.dtype) -> Tensor:
-    """Pixels 0 to 255 as numbers: (x/255 − 0.1307)/0.3081, or x/255 where `normalise` is off."""
-    mean, std = (MEAN, STD) if normalise else (0.0, 1.0)
+def normalised(
+    pixels: Tensor, normalise: bool, dtype: torch.dtype, mean: float = MEAN, std: float = STD
+) -> Tensor:
+    """Pixels 0 to 255 as numbers: (x/255 − mean)/std, MNIST's by default; x/255 where `normalise` is off."""
+    mean, std = (mean, std) if normalise else (0.0, 1.0)
     return pixels.to(dtype).sub_(255 * mean).div_(255 * std)
 
 
@@ -92,8 +143,12 @@ def order(count: int, seed: int, epoch: int) -> Tensor:
 
 def generator(*key: int) -> torch.Generator:
     """A generator of its own for each purpose: moving one slider never shifts another's numbers."""
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+    return torch.Generator().manual_seed(seed_of(*key))
+
+
+def seed_of(*key: int) -> int:
+    """A seed for a purpose, 63 bits."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def batches(
@@ -104,5 +159,5 @@ def batches(
     indices = order(len(images), experiment.seed, epoch).to(images.labels.device)[skip * size :]
     for start in range(0, len(indices), CHUNK * size):
         chosen = indices[start : start + CHUNK * size]
-        x = normalised(images.pixels[chosen], experiment.normalise, dtype)
+        x = images.inputs(experiment.normalise, dtype, chosen)
         yield from zip(torch.split(x, size), torch.split(images.labels[chosen], size), strict=True)

@@ -32,6 +32,7 @@ class Lane:
     before: float | None = None  # sparsity before events that are too many to be noted one by one
     baseline: float | None = None  # validation accuracy at the first event, for a tolerance
     rescued: Tensor | None = None  # the last good weights of a lane that diverged, [P]
+    kept: dict[str, Tensor] = field(default_factory=dict)  # the module's buffers for them
 
     @property
     def noted(self) -> bool:
@@ -51,7 +52,7 @@ class Checkpoint:
 
     step: int
     state: State
-    grad: Tensor  # of the step before: the event's record tells its norms
+    gradient: Tensor | None  # of the step before: the event's record tells its norms
     lanes: list[Lane]
     recorded: int
 
@@ -67,6 +68,11 @@ def check_stack(experiments: Sequence[Experiment]) -> None:
                     f"{name} = {ours!r} and {theirs!r} cannot train in one stack; its lanes may differ in "
                     f"{', '.join(OWN)} and clipping.max_norm"
                 )
+
+
+def shared_key(experiment: Experiment) -> str:
+    """What experiments must have in common to train in one stack."""
+    return repr([_shared(experiment, name) for name in Experiment.model_fields])
 
 
 def _shared(experiment: Experiment, name: str) -> object:

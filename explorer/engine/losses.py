@@ -3,6 +3,8 @@
 A loss gets logits [..., B, C] and labels [..., B]; it returns the mean loss of each lane, [...], and its
 gradient with respect to the logits, already divided by the batch's own size. The trait `value` is the same
 loss as torch has it, for scoring through autograd; a test holds the two equal.
+
+A network with one output answers yes or no: its logit z stands for the probability σ(z) of the label 1.
 """
 
 from collections.abc import Callable
@@ -16,17 +18,35 @@ from explorer.registry import register
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
+def right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which answers are right, bool [..., B]: the largest logit's, or for one output its sign's."""
+    answers = logits.squeeze(-1) > 0 if logits.shape[-1] == 1 else logits.argmax(-1)
+    return answers == labels
+
+
+def _likelihood(logits: Tensor, labels: Tensor) -> Tensor:
+    if logits.shape[-1] == 1:
+        return F.binary_cross_entropy_with_logits(logits.squeeze(-1), labels.to(logits.dtype))
+    return F.cross_entropy(logits, labels)
+
+
 def _half_squared(logits: Tensor, labels: Tensor) -> Tensor:
+    if logits.shape[-1] == 1:
+        return (logits.squeeze(-1).sigmoid() - labels).square().mean() / 2
     return (logits - F.one_hot(labels, logits.shape[-1])).square().sum(-1).mean() / 2
 
 
-@register("loss", "cross-entropy", value=F.cross_entropy)
+@register("loss", "cross-entropy", value=_likelihood)
 def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the softmax of the logits.
+    """Cross-entropy of the softmax of the logits, or of the sigmoid where there is one.
 
-    Formula: −log softmax(z)_y, mean over the batch
+    Formula: −log softmax(z)_y, mean over the batch; −log σ(z) or −log(1 − σ(z)) for one output
     Reference: Bridle 1990, https://doi.org/10.1007/978-3-642-76153-9_28
     """
+    if logits.shape[-1] == 1:
+        z, truth = logits.squeeze(-1), labels.to(logits.dtype)
+        value = F.binary_cross_entropy_with_logits(z, truth.expand_as(z), reduction="none").mean(-1)
+        return value, (logits.sigmoid() - truth.unsqueeze(-1)).div_(logits.shape[-2])
     log_p = torch.log_softmax(logits, -1)
     labels = labels.unsqueeze(-1)
     loss = log_p.gather(-1, labels).mean((-2, -1)).neg_()
@@ -37,11 +57,16 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 @register("loss", "mse", value=_half_squared)
 def mse(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Half the squared distance between the logits and the one-hot label.
+    """Half the squared distance between the logits and the one-hot label, or between the sigmoid and 0 or 1.
 
-    Formula: ½ Σ_c (z_c − onehot_c)², mean over the batch
+    Formula: ½ Σ_c (z_c − onehot_c)², mean over the batch; ½ (σ(z) − y)² for one output
     Reference: Bishop 2006, Pattern Recognition and Machine Learning, section 5.2
     """
+    if logits.shape[-1] == 1:
+        p = logits.sigmoid()
+        apart = p - labels.unsqueeze(-1)
+        loss = apart.square().mean((-2, -1)).div_(2)
+        return loss, (apart * p * (1 - p)).div_(logits.shape[-2])
     gradient = logits - F.one_hot(labels, logits.shape[-1])
     loss = gradient.square().sum(-1).mean(-1).div_(2)
     return loss, gradient.div_(logits.shape[-2])

@@ -1,6 +1,6 @@
 """From scores to exact masks: units, budgets, ties, and the threshold that a person sees."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +81,10 @@ def scale_of(
 def _by_count(
     scores: Sequence[Tensor], pruning: Pruning, sparsity: float, shapes: Sequence[Sequence[int]]
 ) -> list[Tensor]:
+    granularity = registry.get("granularity", pruning.granularity)
+    if within := granularity.traits.get("select"):
+        pairs = zip(scores, shapes, strict=True)
+        return [within(s, shape, sparsity, **pruning.own("granularity")) for s, shape in pairs]
     sizes = [s.numel() for s in scores]
     allocation = registry.get("allocation", pruning.allocation)
     budget = allocation(sizes, shapes or [(n,) for n in sizes], sparsity, **pruning.own("allocation"))
@@ -103,17 +107,52 @@ def spread(pruning: Pruning, weights: Sequence[Tensor]) -> Sequence[Tensor]:
     return weights if plain else ()
 
 
-def unit_scores(scores: Sequence[Tensor], fan_ins: Sequence[int], pruning: Pruning) -> list[Tensor]:
+def eligible(shapes: Mapping[str, Sequence[int]], last: Collection[str], pruning: Pruning) -> list[str]:
+    """The names of the layers that a granularity prunes; raises ValueError, with the reason, if it cannot.
+
+    Args:
+        shapes: of each layer's weight, by the layer's name.
+        last: the layers whose units are the network's answers.
+        pruning: granularity and its options.
+    """
+    granularity, options = registry.get("granularity", pruning.granularity), pruning.own("granularity")
+    spared = last if granularity.traits["hidden"] or options.get("spare_last") else ()
+    takes = granularity.traits.get("takes", _any_shape)
+    names = [name for name, shape in shapes.items() if name not in spared and takes(shape)]
+    told = ", ".join(f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
+    if not names:
+        raise ValueError(
+            f"granularity = {pruning.granularity!r} prunes {granularity.traits['prunes']}, and here there "
+            f"are none; layers: {told}"
+        )
+    for name in names:
+        problem = granularity.traits.get("problem", _no_problem)(shapes[name], **options)
+        if problem:
+            given = f"granularity = {pruning.granularity!r}"
+            raise ValueError(f"{given} does not fit layer {name!r}: {problem}; layers: {told}")
+    return names
+
+
+def _any_shape(shape: Sequence[int]) -> bool:  # noqa: ARG001
+    return True
+
+
+def _no_problem(shape: Sequence[int], **options: object) -> str:  # noqa: ARG001
+    return ""
+
+
+def unit_scores(scores: Sequence[Tensor], pruning: Pruning) -> list[Tensor]:
     """Reduces a layer's scores, [1, *shape], to those of its units, [units].
 
-    In one pool, units with many inputs would win by size alone, so norms are divided by √fan-in.
+    In one pool, units with many weights would win by size alone, so norms are divided by the root of their
+    number.
     """
     granularity = registry.get("granularity", pruning.granularity)
     reduced = []
-    for values, fan_in in zip(scores, fan_ins, strict=True):
+    for values in scores:
         units = granularity(values, **pruning.own("granularity"))[0]
-        pooled = pruning.allocation == "global" and granularity.traits["hidden"] and values.dim() > 2
-        reduced.append(units / fan_in**0.5 if pooled else units)
+        pooled = pruning.allocation == "global" and values.dim() > 2
+        reduced.append(units / (values.numel() / len(units)) ** 0.5 if pooled else units)
     return reduced
 
 

@@ -3,17 +3,23 @@
 Chains of Linear layers have a backward pass written by hand, held to autograd by a test in float64; any
 other module goes through autograd. On the CPU lanes are taken one by one, each with plain matrices; on a GPU
 they are one batched product.
+
+What a module keeps beside its parameters, a batch norm's running statistics say, is in its buffers, and every
+lane has its own. They stand among the views and change as the network learns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from explorer.engine.losses import Loss
+from explorer.engine import chance, data
+from explorer.engine.losses import Loss, right
 from explorer.engine.rows import Layout
 
+CHUNK = 2500  # images at once where nothing is learned
 Views = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
 
@@ -63,12 +69,39 @@ class Network:
         self.module = module.eval()
         self.layout = Layout(module)
         self.chain = chain_of(module) if by_hand else None
+        self.draws = self.chain is None and any(_may_draw(part) for part in module.modules())
+        self._seed: int | None = None  # of the step's own random numbers, while there is one
 
-    def blocks(self, matrix: Tensor) -> list[Views]:
-        """The views that are worked on together: a lane each on the CPU, all lanes at once on a GPU."""
+    def blocks(self, matrix: Tensor, buffers: Mapping[str, Tensor] | None = None) -> list[Views]:
+        """The views that are worked on together: a lane each on the CPU, all lanes at once on a GPU.
+
+        `buffers`, [L, *shape] each, are for the lanes of a matrix of weights.
+        """
         if self.chain and matrix.is_cuda:
             return [self.layout.views(matrix)]
-        return [self.layout.views(matrix[i : i + 1]) for i in range(len(matrix))]
+        kept = buffers or {}
+        return [
+            {**self.layout.views(matrix[i : i + 1]), **{name: b[i] for name, b in kept.items()}}
+            for i in range(len(matrix))
+        ]
+
+    @contextmanager
+    def learning(self, device: torch.device, *key: int) -> Iterator[None]:
+        """Inside, gradients are taken in train mode; `key` alone decides what they draw by chance."""
+        if self.chain is not None:
+            yield
+            return
+        self.module.train()
+        try:
+            if self.draws:
+                self._seed = data.seed_of(*key)
+                with chance.own_numbers(self._seed, device):
+                    yield
+            else:
+                yield
+        finally:
+            self._seed = None
+            self.module.eval()
 
     def forward(self, views: Views, x: Tensor) -> Tensor:
         """The logits, [..., B, C]."""
@@ -113,24 +146,49 @@ class Network:
 
     def _by_autograd(self, views: Views, grads: Views, batch: Batch, loss: Loss) -> Tensor:
         x, labels = batch
+        if self._seed is not None:  # each lane draws the same: they are to differ by what they compare
+            chance.start(self._seed, x.device)
         with torch.enable_grad():
-            leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
-            logits = torch.func.functional_call(self.module, leaves, (x,))
+            leaves = {name: views[name].detach().requires_grad_() for name in grads}
+            logits = torch.func.functional_call(self.module, {**views, **leaves}, (x,))
             value, d = loss(logits.detach(), labels)
-            found = torch.autograd.grad(logits, list(leaves.values()), d)
-        for name, gradient in zip(leaves, found, strict=True):
-            grads[name].copy_(gradient)
+            found = torch.autograd.grad(logits, list(leaves.values()), d, allow_unused=True)
+        _write(list(grads.values()), found)
         return value
 
 
+def _write(grads: list[Tensor], found: tuple[Tensor | None, ...]) -> None:
+    """Gradients to where they belong; zero where the answers do not depend on a parameter."""
+    used = [(to, gradient) for to, gradient in zip(grads, found, strict=True) if gradient is not None]
+    torch._foreach_copy_([to for to, _ in used], [gradient for _, gradient in used])
+    for to, gradient in zip(grads, found, strict=True):
+        if gradient is None:
+            to.zero_()
+
+
+def _may_draw(part: nn.Module) -> bool:
+    """Whether a module might draw random numbers as it learns: dropout does, a user's own might."""
+    return isinstance(part, (nn.modules.dropout._DropoutNd, nn.RReLU)) or not type(
+        part
+    ).__module__.startswith("torch.nn")
+
+
 @torch.no_grad()
-def evaluate(network: Network, row: Tensor, x: Tensor, labels: Tensor, loss: Loss) -> tuple[float, float]:
+def evaluate(
+    network: Network,
+    row: Tensor,
+    x: Tensor,
+    labels: Tensor,
+    loss: Loss,
+    *,
+    buffers: Mapping[str, Tensor] | None = None,
+) -> tuple[float, float]:
     """Mean loss and accuracy of one row, [P], over normalised images."""
-    views = network.layout.views(row.unsqueeze(0))
-    total, right = 0.0, 0
-    for start in range(0, len(x), 2500):
-        part, truth = x[start : start + 2500], labels[start : start + 2500]
+    views = {**network.layout.views(row.unsqueeze(0)), **(buffers or {})}
+    total, correct = 0.0, 0
+    for start in range(0, len(x), CHUNK):
+        part, truth = x[start : start + CHUNK], labels[start : start + CHUNK]
         logits = network.forward(views, part)
-        right += int((logits.argmax(-1) == truth).sum())
+        correct += int(right(logits, truth).sum())
         total += float(loss(logits, truth)[0]) * len(part)
-    return total / len(x), right / len(x)
+    return total / len(x), correct / len(x)

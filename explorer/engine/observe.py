@@ -23,7 +23,7 @@ class Observer:
         """Loss and accuracy on the validation images; empty if there are none."""
         if not len(self.validation[1]):
             return {}
-        loss, accuracy = evaluate(self.network, view.row, *self.validation, self.loss)
+        loss, accuracy = evaluate(self.network, view.row, *self.validation, self.loss, buffers=view.buffers)
         return {"val_loss": loss, "val_accuracy": accuracy}
 
     def sparsity(self, view: View, only: str | None = None) -> float:

@@ -43,6 +43,11 @@ def prune(
         ValueError: where a criterion needs a batch and there is none, where a name in `skip` is unknown, or
             where nothing is left to prune.
     """
+    if registry.get("granularity", pruning.granularity).traits.get("identity"):
+        raise ValueError(
+            f"granularity = {pruning.granularity!r} puts the identity in the place of layers, which a mask "
+            "cannot say; use ex.train"
+        )
     names = _layers(module, skip)
     scene = Scene(
         module=module,
@@ -52,6 +57,7 @@ def prune(
         labels=batch[1] if batch else None,
         loss=loss,
         generator=data.generator(0, 2, 0),
+        buffers=dict(module.named_buffers()),
     )
     masks = _masks(module, scene, pruning)
     with torch.no_grad():
@@ -94,10 +100,14 @@ def _masks(module: nn.Module, scene: Scene, pruning: Pruning) -> dict[str, Tenso
     finally:
         for part, training in modes:
             part.training = training
-    slots = [scene.weight_name(layer) for layer in scene.layers]
-    shapes = [scene.parameters[slot].shape for slot in slots]
-    units = masking.unit_scores(scores, [s[1:].numel() for s in shapes], pruning)
+    weights = {layer: scene.parameters[scene.weight_name(layer)] for layer in scene.layers}
+    last = scene.layers[-1:] if pruning.options.get("spare_last") else ()
+    names = masking.eligible({layer: w.shape for layer, w in weights.items()}, last, pruning)
+    shapes = [weights[name].shape for name in names]
+    scored = dict(zip(scene.layers, scores, strict=True))
+    units = masking.unit_scores([scored[name] for name in names], pruning)
     alive = [torch.ones_like(u, dtype=torch.bool) for u in units]
-    spread = masking.spread(pruning, [scene.parameters[slot].detach().flatten() for slot in slots])
+    spread = masking.spread(pruning, [weights[name].detach().flatten() for name in names])
     kept = masking.choose(units, pruning, pruning.threshold, alive, shapes=shapes, spread=spread)
+    slots = [scene.weight_name(name) for name in names]
     return dict(zip(slots, masking.expand(kept.units, shapes, pruning), strict=True))

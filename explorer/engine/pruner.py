@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from explorer import registry
-from explorer.engine import data, masking
+from explorer.engine import data, masking, norms
 from explorer.engine.data import Images
 from explorer.engine.network import Network
 from explorer.engine.quantities import LossValue, Scene
 from explorer.engine.rows import Layer
 from explorer.engine.scoring import collect, score
 from explorer.engine.step import View
+from explorer.engine.wiring import Wire, wires
 from explorer.experiment import Experiment, Pruning
 from explorer.methods.schedules import Event
 
@@ -30,6 +31,11 @@ class Verdict:
     units: list[Tensor]  # bool [units] a layer
     cutoffs: list[float]  # a layer
     layers: list[Layer]  # the layers that were scored
+    fill: Tensor | None = None  # [P]: what stands in place of a pruned weight where it is not 0
+
+    def applied(self, row: Tensor) -> Tensor:
+        """A row of weights, [P], as this leaves it."""
+        return row * self.keep if self.fill is None else row * self.keep + self.fill
 
 
 class Pruner:
@@ -38,6 +44,7 @@ class Pruner:
     def __init__(self, network: Network, train: Images, dtype: torch.dtype) -> None:
         self.network, self.train, self.dtype = network, train, dtype
         self._sets: dict[bool, Tensor] = {}
+        self._wires: dict[str, Wire] = {}
 
     def verdict(
         self,
@@ -56,13 +63,13 @@ class Pruner:
         pruning = experiment.pruning
         assert pruning is not None
         limit = pruning.threshold if threshold is None else threshold
+        view = replace(view, buffers=self._statistics(view, experiment))  # once for all rounds
         rounds = registry.get("criterion", pruning.criterion).traits.get("rounds", 1)
         if pruning.unit != "sparsity" or rounds == 1:
             return self._round(view, experiment, step, limit, scale)
         for i in range(1, rounds + 1):
             verdict = self._round(view, experiment, step, 1 - (1 - limit) ** (i / rounds), scale)
-            kept = verdict.keep.to(view.row.dtype)
-            view = replace(view, row=view.row * kept, mask=kept)
+            view = replace(view, row=verdict.applied(view.row), mask=verdict.keep.to(view.row.dtype))
         return verdict
 
     def _round(
@@ -71,7 +78,7 @@ class Pruner:
         pruning = experiment.pruning
         assert pruning is not None
         layers, scores = self.scores(view, experiment, step)
-        alive = [self._alive(la, view.mask, pruning, len(s)) for la, s in zip(layers, scores, strict=True)]
+        alive = [_alive(la, view, pruning) for la in layers]
         if registry.get("schedule", pruning.schedule).traits.get("shadow"):
             scores, alive = _revivable(scores, alive, 1 + pruning.own("schedule").get("margin", MARGIN))
         kept = masking.choose(
@@ -83,8 +90,9 @@ class Pruner:
             spread=self._spread(view, pruning, layers),
             scale=scale,
         )
-        keep = self._columns(layers, kept.units, pruning, view.row)
-        return Verdict(keep, scores, kept.units, kept.cutoffs, layers)
+        keep = self._columns(layers, kept.units, pruning, view)
+        fill = self._identities(layers, kept.units, pruning, view)
+        return Verdict(keep, scores, kept.units, kept.cutoffs, layers, fill)
 
     def regrowth(self, view: View, experiment: Experiment, step: int, event: Event) -> tuple[Tensor, Tensor]:
         """What stays as each layer drops its smallest weights, and what grows instead, bool [P] each."""
@@ -107,7 +115,7 @@ class Pruner:
         pruning = experiment.pruning
         assert pruning is not None
         layers, scores = self.scores(view, experiment, step)
-        alive = [self._alive(la, view.mask, pruning, len(s)) for la, s in zip(layers, scores, strict=True)]
+        alive = [_alive(la, view, pruning) for la in layers]
         return masking.scale_of(scores, pruning, alive, self._spread(view, pruning, layers))
 
     def _spread(self, view: View, pruning: Pruning, layers: list[Layer]) -> Sequence[Tensor]:
@@ -117,16 +125,43 @@ class Pruner:
         """The layers that the granularity can prune, and the scores of their units, [units] each."""
         pruning = experiment.pruning
         assert pruning is not None
-        layers = self.network.layout.layers
         values = score(
             registry.get("criterion", pruning.criterion),
             self._scene(view, experiment, step),
             pruning.own("criterion"),
         )
-        if registry.get("granularity", pruning.granularity).traits["hidden"]:
-            layers, values = layers[:-1], values[:-1]
-        fan_ins = [layer.weight.shape[1:].numel() for layer in layers]
-        return layers, masking.unit_scores(values, fan_ins, pruning)
+        layers = self.eligible(view, pruning)
+        scored = {la.name: v for la, v in zip(self.network.layout.layers, values, strict=True)}
+        return layers, masking.unit_scores([scored[layer.name] for layer in layers], pruning)
+
+    def eligible(self, view: View, pruning: Pruning) -> list[Layer]:
+        """The layers that the granularity can prune; raises ValueError where there is none."""
+        shapes = {layer.name: layer.weight.shape for layer in self.network.layout.layers}
+        last = [name for name, wire in self._wiring(view).items() if wire.last]
+        names = masking.eligible(shapes, last, pruning)
+        return [layer for layer in self.network.layout.layers if layer.name in names]
+
+    def _wiring(self, view: View) -> dict[str, Wire]:
+        """Which parameters depend on a layer's units; every row of the network is wired alike."""
+        if not self._wires:
+            layers = {layer.weight.name: layer.name for layer in self.network.layout.layers}
+            parameters = self.network.layout.views(view.row.unsqueeze(0))
+            x = self.train[slice(2)].inputs(True, view.row.dtype)
+            self._wires = wires(self.network.module, parameters, view.buffers, layers, x)
+        return self._wires
+
+    def calibrated(self, view: View, experiment: Experiment) -> dict[str, Tensor]:
+        """A lane's buffers with the statistics that its weights have over the scoring set."""
+        if not view.buffers:
+            return view.buffers
+        return norms.calibrated(self.network, view.row, view.buffers, self._images(experiment.normalise))
+
+    def _statistics(self, view: View, experiment: Experiment) -> dict[str, Tensor]:
+        """The buffers to score by: a lane's own, or before its first step those of the set as one batch."""
+        if not view.buffers or not norms.untrained(self.network, view.buffers):
+            return view.buffers
+        taken = self.calibrated(view, experiment)
+        return {n: b + 1 if n.endswith("num_batches_tracked") else b for n, b in taken.items()}
 
     def equivalent(self, view: View, before: Experiment, after: Experiment) -> float:
         """The threshold that prunes as large a share of a lane under `after` as `before` has it."""
@@ -148,6 +183,7 @@ class Pruner:
         return Scene(
             module=self.network.module,
             parameters=self.network.layout.views(view.row.unsqueeze(0)),
+            buffers=self._statistics(view, experiment),
             layers=[layer.name for layer in layers],
             x=self._images(experiment.normalise),
             labels=self.train.labels[:SCORING_IMAGES],
@@ -161,37 +197,53 @@ class Pruner:
 
     def _images(self, normalise: bool) -> Tensor:
         if normalise not in self._sets:
-            pixels = self.train.pixels[:SCORING_IMAGES]
-            self._sets[normalise] = data.normalised(pixels, normalise, self.dtype)
+            self._sets[normalise] = self.train.inputs(normalise, self.dtype, slice(SCORING_IMAGES))
         return self._sets[normalise]
 
-    def _alive(self, layer: Layer, mask: Tensor | None, pruning: Pruning, units: int) -> Tensor:
-        """The units of a layer that are not pruned yet, bool [units]."""
-        if mask is None:
-            return torch.ones(units, dtype=torch.bool, device=self.train.labels.device)
-        weights = mask[layer.weight.start : layer.weight.stop] > 0
-        return weights if pruning.granularity == "weight" else weights.view(units, -1).any(1)
-
-    def _columns(self, layers: list[Layer], units: list[Tensor], pruning: Pruning, row: Tensor) -> Tensor:
-        keep = torch.ones_like(row, dtype=torch.bool)
+    def _columns(self, layers: list[Layer], units: list[Tensor], pruning: Pruning, view: View) -> Tensor:
+        keep = torch.ones_like(view.row, dtype=torch.bool)
         shapes = [layer.weight.shape for layer in layers]
         for layer, weights in zip(layers, masking.expand(units, shapes, pruning), strict=True):
             keep[layer.weight.start : layer.weight.stop] &= weights.flatten()
-        if pruning.granularity == "neuron":
-            for layer, alive in zip(layers, units, strict=True):
-                _drop_outlets(keep, layer, alive)
+        traits = registry.get("granularity", pruning.granularity).traits
+        for layer, alive in zip(layers, units, strict=True):
+            if traits.get("outlets"):
+                self._drop_outlets(keep, layer, alive, self._wiring(view)[layer.name])
+            elif traits.get("identity") and layer.bias is not None:
+                keep[layer.bias.start : layer.bias.stop] &= alive
         return keep
 
+    def _identities(
+        self, layers: list[Layer], units: list[Tensor], pruning: Pruning, view: View
+    ) -> Tensor | None:
+        """What stands in the place of whole layers that are gone: they hand on what they get."""
+        if not registry.get("granularity", pruning.granularity).traits.get("identity"):
+            return None
+        fill = torch.zeros_like(view.row)
+        for layer, alive in zip(layers, units, strict=True):
+            if not alive.all():
+                fill[layer.weight.start : layer.weight.stop].view(layer.weight.shape).fill_diagonal_(1)
+        return fill
 
-def _drop_outlets(keep: Tensor, layer: Layer, alive: Tensor) -> None:
-    """A neuron that is gone has no bias and nobody reads it."""
-    if layer.bias is not None:
-        keep[layer.bias.start : layer.bias.stop] &= alive
-    if layer.reads is not None:
-        read = keep[layer.reads.start : layer.reads.stop].view(layer.reads.shape)
-        read &= alive.repeat_interleave(layer.reads.shape[1] // len(alive)).view(
-            1, -1, *[1] * (read.dim() - 2)
-        )
+    def _drop_outlets(self, keep: Tensor, layer: Layer, alive: Tensor, wire: Wire) -> None:
+        """A unit that is gone has no bias and no place in the batch norm behind it, and nobody reads it."""
+        slots = self.network.layout.slots
+        for slot in [layer.bias, *(slots[name] for name in wire.norms)]:
+            if slot is not None:
+                keep[slot.start : slot.stop] &= alive
+        readers = [la.weight for la in self.network.layout.layers if la.name in wire.readers]
+        for slot in readers:
+            read = keep[slot.start : slot.stop].view(slot.shape)
+            each, rest = divmod(slot.shape[1], len(alive))
+            if not rest:  # a map that was flattened is read by so many weights
+                read &= alive.repeat_interleave(each).view(1, -1, *[1] * (read.dim() - 2))
+
+
+def _alive(layer: Layer, view: View, pruning: Pruning) -> Tensor:
+    """The units of a layer that are not pruned yet, bool [units]: those with a weight that is kept."""
+    row = torch.ones_like(view.row) if view.mask is None else view.mask
+    kept = layer.weight.view(row.unsqueeze(0))
+    return masking.unit_scores([kept], pruning)[0] > 0
 
 
 def _sparsity_matched(scores: list[Tensor], scale: list[float], sparsity: float) -> float:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.engine.rows import PRUNABLE
+from explorer.engine.wiring import wires
 
 LossValue = Callable[[Tensor, Tensor], Tensor]
 ByLayer = dict[str, Tensor]
@@ -43,11 +44,17 @@ class Scene:
     memory: dict[str, ByLayer] = field(
         default_factory=dict
     )  # what a run remembers: "initial_weight", "movement"
+    buffers: dict[str, Tensor] = field(default_factory=dict)  # what the module keeps beside its parameters
 
     def weight_name(self, layer: str) -> str:
         """The full name of a layer's weight; a bare Linear has only "weight"."""
         name = f"{layer}.weight"
         return name if name in self.parameters else "weight"
+
+    def answers(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        """The logits for images, under these parameters."""
+        logits: Tensor = torch.func.functional_call(self.module, {**self.buffers, **parameters}, (x,))
+        return logits
 
     def data(self) -> tuple[Tensor, Tensor]:
         """The scoring set; raises ValueError where there is none."""
@@ -89,7 +96,7 @@ def _mean_gradient(scene: Scene, x: Tensor, labels: Tensor, count: int) -> list[
     with torch.enable_grad():
         for start in range(0, len(x), CHUNK):
             part, truth = x[start : start + CHUNK], labels[start : start + CHUNK]
-            value = scene.loss(torch.func.functional_call(scene.module, leaves, (part,)), truth)
+            value = scene.loss(scene.answers(leaves, part), truth)
             for sum_, gradient in zip(total, torch.autograd.grad(value, wanted), strict=True):
                 sum_.add_(gradient, alpha=len(part) / count)
     return total
@@ -118,8 +125,7 @@ def squared_grad(scene: Scene) -> ByLayer:
     scored = {scene.weight_name(layer): fixed[scene.weight_name(layer)] for layer in scene.layers}
 
     def loss_of(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
-        logits = torch.func.functional_call(scene.module, {**fixed, **weights}, (image[None],))
-        return scene.loss(logits, label[None])
+        return scene.loss(scene.answers({**fixed, **weights}, image[None]), label[None])
 
     single = torch.func.vmap(torch.func.grad(loss_of), in_dims=(None, 0, 0))
     total = {name: torch.zeros_like(w) for name, w in scored.items()}
@@ -139,7 +145,7 @@ def hessian_grad(scene: Scene) -> ByLayer:
     with torch.enable_grad():
         for start in range(0, len(x), CHUNK):
             part, truth = x[start : start + CHUNK], labels[start : start + CHUNK]
-            value = scene.loss(torch.func.functional_call(scene.module, leaves, (part,)), truth)
+            value = scene.loss(scene.answers(leaves, part), truth)
             slopes = torch.autograd.grad(value, wanted, create_graph=True)
             along = torch.stack([(s * d).sum() for s, d in zip(slopes, direction, strict=True)]).sum()
             for sum_, product in zip(total, torch.autograd.grad(along, wanted), strict=True):
@@ -148,13 +154,18 @@ def hessian_grad(scene: Scene) -> ByLayer:
 
 
 def flow(scene: Scene) -> ByLayer:
-    """How much of the flow of ones passes each weight, in float64: products of many layers underflow."""
+    """How much of the flow of ones passes each weight, in float64: products of many layers underflow.
+
+    A batch norm only scales: what it would subtract, the mean of some images, is no part of the flow.
+    """
     x, _ = scene.data()
     leaves = {n: p.detach().abs().double().requires_grad_() for n, p in scene.parameters.items()}
     wanted = [leaves[scene.weight_name(layer)] for layer in scene.layers]
+    still = {n: b.double() if b.is_floating_point() else b for n, b in scene.buffers.items()}
+    still |= {n: torch.zeros_like(b) for n, b in still.items() if n.endswith("running_mean")}
     ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=x.device)
     with torch.enable_grad():
-        out = torch.func.functional_call(scene.module, leaves, (ones,)).sum()
+        out = scene.answers({**leaves, **still}, ones).sum()
         return dict(zip(scene.layers, torch.autograd.grad(out, wanted), strict=True))
 
 
@@ -190,7 +201,7 @@ def _unit_means(scene: Scene, of: Callable[[Tensor], Tensor]) -> ByLayer:
     try:
         with torch.no_grad():
             for start in range(0, len(x), CHUNK):
-                torch.func.functional_call(scene.module, scene.parameters, (x[start : start + CHUNK],))
+                scene.answers(scene.parameters, x[start : start + CHUNK])
     finally:
         for hook in hooks:
             hook.remove()
@@ -198,10 +209,12 @@ def _unit_means(scene: Scene, of: Callable[[Tensor], Tensor]) -> ByLayer:
 
 
 def _readers(scene: Scene) -> dict[str, str | None]:
-    """For each layer the one behind it in the module, scored or not; None for the last, which none reads."""
+    """For each layer one that reads its units, scored or not; None where none is known to."""
+    x, _ = scene.data()
     order = [name or "weight" for name, part in scene.module.named_modules() if isinstance(part, PRUNABLE)]
-    behind: list[str | None] = [*order[1:], None]
-    return {layer: reader for layer, reader in zip(order, behind, strict=True) if layer in scene.layers}
+    weights = {scene.weight_name(layer): layer for layer in order}
+    found = wires(scene.module, scene.parameters, scene.buffers, weights, x[:2])
+    return {layer: next(iter(found[layer].readers), None) for layer in scene.layers}
 
 
 def noise(scene: Scene) -> ByLayer:

@@ -24,12 +24,11 @@ class Slot:
 
 @dataclass(frozen=True)
 class Layer:
-    """A prunable layer: its weight, its bias, and the weights that read its units."""
+    """A prunable layer: its weight and its bias."""
 
     name: str
     weight: Slot
     bias: Slot | None
-    reads: Slot | None  # the next layer's weight; None for the last layer
 
 
 class Layout:
@@ -48,10 +47,9 @@ class Layout:
 
     def _layers(self, module: nn.Module) -> list[Layer]:
         found = [name for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
-        weights = [self.slots[_join(name, "weight")] for name in found]
         return [
-            Layer(name or "weight", weight, self.slots.get(_join(name, "bias")), reads)
-            for name, weight, reads in zip(found, weights, [*weights[1:], None], strict=True)
+            Layer(name or "weight", self.slots[_join(name, "weight")], self.slots.get(_join(name, "bias")))
+            for name in found
         ]
 
     def views(self, matrix: Tensor) -> dict[str, Tensor]:

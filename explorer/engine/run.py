@@ -30,6 +30,7 @@ class Run:
     row: Tensor = field(repr=False)  # the weights, [P], zero where pruned
     keep: Tensor | None = field(repr=False)  # bool [P]; None where nothing is pruned
     dense: "Run | None" = field(default=None, repr=False)
+    buffers: dict[str, Tensor] = field(default_factory=dict, repr=False)  # what the module keeps beside them
 
     @cached_property
     def history(self) -> "pl.DataFrame":
@@ -65,8 +66,11 @@ class Run:
 
     def model(self) -> nn.Module:
         """An ordinary `nn.Module` in eval mode on the CPU that holds the (pruned) weights."""
-        module = models.build(self.experiment).to_empty(device="cpu").to(self.row.dtype)
-        return Layout(module).load(module, self.row.cpu()).eval()
+        module = models.build(self.experiment).to(self.row.dtype)
+        Layout(module).load(module, self.row)
+        for name, buffer in module.named_buffers():
+            buffer.copy_(self.buffers[name])
+        return module
 
 
 def _frame(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from explorer import registry
 from explorer.engine import data, models
@@ -43,7 +43,7 @@ class Stack:
         check_stack(experiments)
         self.device, self.dtype = pick_device(device), dtype
         self.network = Network(models.build(first))
-        self.split = data.split(first.dataset, self.device, first.validation)
+        self.split = models.asked(data.split(first.dataset, self.device, first.validation), first)
         self.pruner = Pruner(self.network, self.split.train, dtype)
         self.per_epoch = math.ceil(len(self.split.train) / first.batch_size)
         self.total = self.per_epoch * first.epochs
@@ -59,13 +59,20 @@ class Stack:
         self.step, self.done, self.seconds = 0, False, 0.0
         self.log: list[list[list[float]]] = []
         self._tail: list[tuple[Tensor, ...]] = []  # the steps that are not in the log yet
+        self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
         self._recorded = 0  # the length of the log at the last record
-        theta = torch.stack([self._initial(experiments[keys.index(k)].seed) for k in unique])
-        self._load(State(theta, traces=self._traces(theta)))
+        modules = [self._initial(experiments[keys.index(k)].seed) for k in unique]
+        theta = torch.stack([self.network.layout.row(module) for module in modules])
+        kept = [dict(module.named_buffers()) for module in modules]
+        buffers = {name: torch.stack([each[name] for each in kept]) for name in kept[0]}
+        self._load(State(theta, traces=self._traces(theta), buffers=buffers))
+        for lane in self.lanes:
+            if lane.experiment.pruning:  # one that does not fit the network is refused before it trains
+                self.pruner.eligible(self.state.view(lane.row), lane.experiment.pruning)
 
-    def _initial(self, seed: int) -> Tensor:
-        module = models.initialise(models.build(self.lanes[0].experiment), data.generator(seed, 0))
-        return self.network.layout.row(module).to(self.device, self.dtype)
+    def _initial(self, seed: int) -> nn.Module:
+        module = models.initialised(self.lanes[0].experiment, data.generator(seed, 0))
+        return module.to(self.device, self.dtype)
 
     def _traces(self, theta: Tensor) -> dict[str, Tensor]:
         """What criteria may ask to be remembered from the first step on; movement only where one does."""
@@ -81,7 +88,7 @@ class Stack:
         return known and ("movement" in self.state.traces or not _movement(pruning))
 
     def _prepare(self, images: data.Images, normalise: bool) -> tuple[Tensor, Tensor]:
-        return data.normalised(images.pixels, normalise, self.dtype), images.labels
+        return images.inputs(normalise, self.dtype), images.labels
 
     def plan(self, pruning: Pruning | None) -> dict[int, Event]:
         """The events of a pruning by their step."""
@@ -97,24 +104,29 @@ class Stack:
         """The step at which an epoch, or a default share of the whole, is reached."""
         return round(default * self.total if epoch is None else epoch * self.per_epoch)
 
-    def _load(self, state: State, grad: Tensor | None = None) -> None:
+    def _load(self, state: State) -> None:
         first = self.lanes[0].experiment
-        rule = registry.get("rule", first.clipping.rule) if first.clipping else None
         self.state = state
         optimizer = registry.get("optimizer", first.optimizer)
-        self.stepper = Stepper(self.network, state, self.loss.function, optimizer, rule)
-        if grad is not None:
-            self.stepper.grad.copy_(grad)
+        self.stepper = Stepper(
+            self.network, state, self.loss.function, optimizer, first.clipping, steps=self.total
+        )
         by_row = {lane.row: lane.experiment for lane in self.lanes}
         self.rates = Rates.of([by_row[row] for row in range(len(state.theta))], state.theta)
 
     def _step(self, batch: tuple[Tensor, Tensor]) -> None:
-        losses, norms = self.stepper.backward(batch, self.rates)
+        with self.network.learning(self.device, self.lanes[0].experiment.seed, 3, self.step):
+            losses, norms = self.stepper.backward(batch, self.rates)
+        if self._recorded_at(self.step + 1):  # before clipping, which changes it in place
+            self.gradient = self.stepper.grad.clone()
         if not torch.isfinite(norms).all():
             self._rescue(norms)
-        bound, clipped = self.stepper.update(norms, self.rates)
-        self._tail.append((losses, norms, clipped, bound))
+        clipped = self.stepper.update(norms, self.rates)
+        self._tail.append((losses, norms, clipped.norm, clipped.bound, *clipped.sent))
         self.step += 1
+
+    def _recorded_at(self, step: int) -> bool:
+        return step in self.record_steps or any(step in lane.plan for lane in self.lanes)
 
     def _rescue(self, norms: Tensor) -> None:
         """Keeps the last good weights of lanes whose gradient is not finite, and says what to try."""
@@ -129,6 +141,7 @@ class Stack:
 
     def _give_up(self, lane: Lane, what: str) -> None:
         lane.rescued = self.state.theta[lane.row].clone()
+        lane.kept = self.pruner.calibrated(self.state.view(lane.row), lane.experiment)
         lane.diverged = (
             f"{what} (epoch {self.step / self.per_epoch:.2f}): try a clip norm of 1, or a learning rate "
             f"below {lane.experiment.lr:g}"
@@ -141,7 +154,7 @@ class Stack:
     def view(self, lane: Lane) -> View:
         """A lane's present weights; the last good ones where it diverged."""
         view = self.state.view(lane.row)
-        return view if lane.rescued is None else replace(view, row=lane.rescued)
+        return view if lane.rescued is None else replace(view, row=lane.rescued, buffers=lane.kept)
 
     def _record(self) -> Record:
         epoch = self.step / self.per_epoch
@@ -153,7 +166,7 @@ class Stack:
                 judged[lane.row] = {**self._since_record(i), **self.observer.judge(view)}
             values = {**judged[lane.row], "sparsity": self.sparsity(lane), "lr": lane.experiment.lr}
             if not lane.diverged:
-                grad = self.stepper.grad[lane.row] if len(self.log) > self._recorded else None
+                grad = None if self.gradient is None else self.gradient[lane.row]
                 layers = self.observer.layers(view, grad)
                 rows = [(None, metric, value) for metric, value in values.items()] + layers
                 lane.history.history += [(self.step, epoch, m, layer, value) for layer, m, value in rows]
@@ -163,7 +176,10 @@ class Stack:
         return Record(self.step, epoch, found)
 
     def flush(self) -> list[list[list[float]]]:
-        """What each step so far measured: loss, norm, clipped norm and bound, each a list over the lanes."""
+        """What each step so far measured, each a list over the lanes: loss, norm, clipped norm and bound.
+
+        Where a clip rule is sparse, the number of entries sent comes fifth.
+        """
         if self._tail:
             rows = [lane.row for lane in self.lanes]
             columns = [torch.stack(column)[:, rows].double() for column in zip(*self._tail, strict=True)]
@@ -179,7 +195,8 @@ class Stack:
     def _finish(self) -> None:
         images = self._prepare(self.split.test, self.lanes[0].experiment.normalise)
         for lane in self.lanes:
-            _, accuracy = evaluate(self.network, self.view(lane).row, *images, self.loss.function)
+            view = self.view(lane)
+            _, accuracy = evaluate(self.network, view.row, *images, self.loss.function, buffers=view.buffers)
             epoch = self.step / self.per_epoch
             lane.history.history.append((self.step, epoch, "test_accuracy", None, accuracy))
 

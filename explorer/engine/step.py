@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from explorer.engine.clip import Chain, Clipped
 from explorer.engine.losses import Loss
 from explorer.engine.network import Batch, Network, Views
-from explorer.experiment import Experiment
+from explorer.experiment import Clipping, Experiment
 from explorer.registry import Method
 
 
@@ -24,6 +25,7 @@ class View:
     mask: Tensor | None = None  # above 0 where kept
     fallen: Tensor | None = None  # a pruned weight's value just before it fell; NaN where none fell
     traces: dict[str, Tensor] = field(default_factory=dict)  # what criteria with a memory ask for
+    buffers: dict[str, Tensor] = field(default_factory=dict)  # what the module keeps beside its parameters
 
 
 @dataclass
@@ -31,10 +33,13 @@ class State:
     """All that a training step changes, one row a lane."""
 
     theta: Tensor  # [L, P]
-    memory: dict[str, Tensor] = field(default_factory=dict)  # the optimizer's, [L, P] or [L, 1]
+    memory: dict[str, Tensor] = field(default_factory=dict)  # the optimizer's and residuals: [L, P] or [L, 1]
+    past: dict[str, Tensor] = field(default_factory=dict)  # what else clip rules remember, one row a lane
     mask: Tensor | None = None  # [L, P], 1 where kept; None while nothing is pruned
     fallen: Tensor | None = None  # [L, P], as in View
     traces: dict[str, Tensor] = field(default_factory=dict)  # [L, P] each: "initial_weight", "movement"
+    buffers: dict[str, Tensor] = field(default_factory=dict)  # the module's, [L, *shape] each
+    fill: Tensor | None = None  # [L, P]: what stands in place of a pruned weight where it is not 0
     shadow: Tensor | None = None  # bool [L]: lanes whose pruned weights stay in theta and go on learning
 
     def view(self, row: int) -> View:
@@ -42,9 +47,10 @@ class State:
         mask = None if self.mask is None else self.mask[row]
         fallen = None if self.fallen is None else self.fallen[row]
         traces = {name: t[row] for name, t in self.traces.items()}
+        buffers = {name: t[row] for name, t in self.buffers.items()}
         if mask is None or not self.shadowed(row):
-            return View(self.theta[row], mask, fallen, traces)
-        return View(self.theta[row] * mask, mask, fallen, {**traces, "shadow": self.theta[row]})
+            return View(self.theta[row], mask, fallen, traces, buffers)
+        return View(self.theta[row] * mask, mask, fallen, {**traces, "shadow": self.theta[row]}, buffers)
 
     def shadowed(self, row: int) -> bool:
         """Whether a lane's pruned weights go on learning unseen."""
@@ -55,9 +61,12 @@ class State:
         return State(
             theta=change(self.theta),
             memory={name: change(tensor) for name, tensor in self.memory.items()},
+            past={name: change(tensor) for name, tensor in self.past.items()},
             mask=None if self.mask is None else change(self.mask),
             fallen=None if self.fallen is None else change(self.fallen),
             traces={name: change(tensor) for name, tensor in self.traces.items()},
+            buffers={name: change(tensor) for name, tensor in self.buffers.items()},
+            fill=None if self.fill is None else change(self.fill),
             shadow=None if self.shadow is None else change(self.shadow),
         )
 
@@ -69,9 +78,10 @@ class State:
         """One row more: a copy of this one, at the end."""
         return self.map(lambda t: torch.cat([t, t[row : row + 1]]))
 
-    def prune(self, row: int, keep: Tensor) -> None:
+    def prune(self, row: int, keep: Tensor, fill: Tensor | None = None) -> None:
         """Keeps only `keep`, bool [P], of a row; what falls is zeroed, in the optimizer's memory too.
 
+        `fill`, [P], takes the place of what falls where it is not 0, and does not learn either.
         In a shadowed lane nothing is zeroed, and what `keep` names anew comes back.
         """
         if self.mask is None or self.fallen is None:
@@ -83,6 +93,10 @@ class State:
         if not self.shadowed(row):
             for tensor in self._per_weight():
                 tensor[row].masked_fill_(~keep, 0)
+        if fill is not None:
+            self.fill = torch.zeros_like(self.theta) if self.fill is None else self.fill
+            self.fill[row] = fill
+            self.theta[row] += fill
 
     def grow(self, row: int, grown: Tensor) -> None:
         """Brings pruned weights of a row back, bool [P], at zero."""
@@ -128,12 +142,20 @@ class Stepper:
     """The step of one stack: holds the views so that no step has to make them anew."""
 
     def __init__(
-        self, network: Network, state: State, loss: Loss, optimizer: Method, rule: Method | None
+        self,
+        network: Network,
+        state: State,
+        loss: Loss,
+        optimizer: Method,
+        clipping: Clipping | None,
+        *,
+        steps: int,  # of the whole run: rules that remember each need the room
     ) -> None:
-        self.network, self.state, self.loss, self.optimizer, self.rule = network, state, loss, optimizer, rule
+        self.network, self.state, self.loss, self.optimizer = network, state, loss, optimizer
         self.grad = torch.zeros_like(state.theta)
+        self.chain = Chain(clipping, network.layout, state, self.grad, steps) if clipping else None
         self.seen = state.theta if state.shadow is None else torch.empty_like(state.theta)
-        self.views: list[Views] = network.blocks(self.seen)
+        self.views: list[Views] = network.blocks(self.seen, state.buffers)
         self.grads: list[Views] = network.blocks(self.grad)
         self.weights = self._weight_columns()
         for name in optimizer.traits["state"]:
@@ -175,12 +197,15 @@ class Stepper:
         return torch.maximum(self.state.mask, self.state.shadow[:, None].to(self.state.mask.dtype))
 
     @torch.inference_mode()
-    def update(self, norms: Tensor, rates: Rates) -> tuple[Tensor, Tensor]:
-        """Clips and applies the gradient; returns which lanes were bound and their norms after, [L] each."""
-        bound, clipped = torch.zeros_like(norms, dtype=torch.bool), norms
-        if self.rule is not None:
-            bound, clipped = self.rule(self.grad, norms, rates.max_norm)
+    def update(self, norms: Tensor, rates: Rates) -> Clipped:
+        """Clips and applies the gradient; returns what came of clipping."""
+        clipped = Clipped(torch.zeros_like(norms, dtype=torch.bool), norms)
+        if self.chain is not None:
+            masked = self.chain.needs_mask and self.state.mask is not None
+            clipped = self.chain(norms, rates.max_norm, self._learning() if masked else None)
         if rates.weight_decay is not None:
             self.grad.addcmul_(self.state.theta, rates.weight_decay)
+            if self.state.fill is not None:  # what is not 0 would decay
+                self.grad.masked_fill_(self.state.fill != 0, 0)
         self.optimizer(self.state.theta, self.grad, rates.lr, rates.momentum, self.state.memory)
-        return bound, clipped
+        return clipped

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -55,11 +56,16 @@ def lanes_of(experiment: Experiment, *, twin: bool) -> list[Experiment]:
 
 def run_of(trainer: Trainer, status: str) -> Run:
     """The Run of a trainer's first lane, its dense twin attached."""
-    runs = [_lane_run(trainer, lane, status) for lane in trainer.lanes]
+    runs = runs_of(trainer, status)
     runs[0].dense = runs[1] if len(runs) > 1 else None
     if runs[0].dense:
         runs[0].summary["dense_test_accuracy"] = runs[0].dense.summary["test_accuracy"]
     return runs[0]
+
+
+def runs_of(trainer: Trainer, status: str) -> list[Run]:
+    """The Run of every lane, in their order."""
+    return [_lane_run(trainer, lane, status) for lane in trainer.lanes]
 
 
 def _lane_run(trainer: Trainer, lane: Lane, status: str) -> Run:
@@ -70,6 +76,7 @@ def _lane_run(trainer: Trainer, lane: Lane, status: str) -> Run:
         summary=_summary(trainer, lane),
         records=lane.history.copy(),
         row=view.row.clone().cpu(),
+        buffers={name: buffer.clone().cpu() for name, buffer in view.buffers.items()},
         keep=None if view.mask is None else (view.mask > 0).cpu(),
     )
 
@@ -87,6 +94,7 @@ def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
         "sparsity": 1 - kept,
         "compression": 1 / kept if kept else float("inf"),
         "clip_rate": _clip_rate(lane),
+        **_bytes(trainer, lane),
         "steps": trainer.step,
         "seconds": trainer.seconds,
         "steered": lane.steered,
@@ -109,6 +117,20 @@ def _clip_rate(lane: Lane) -> float:
         if metric == "clip_rate":
             bound, before = bound + value * (step - before), step
     return bound / before if before else 0.0
+
+
+def _bytes(trainer: Trainer, lane: Lane) -> dict[str, float | None]:
+    """What a step would send over a network, on average, where a clip rule makes the gradient sparse.
+
+    An entry takes 4 bytes for its value and 4 for its index; the whole gradient needs no indices.
+    """
+    chain = trainer.stepper.chain
+    if chain is None or not chain.sparse:
+        return {}
+    place = [each is lane for each in trainer.lanes].index(True)
+    sent = [step[4][place] for step in trainer.flush()]
+    dense = 4 * trainer.network.layout.width
+    return {"bytes_per_step": 8 * fmean(sent) if sent else None, "dense_bytes_per_step": dense}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -76,8 +77,9 @@ class Trainer(Stack):
                 continue
             if self.checkpoint is None and not self._continuous(lane):
                 lanes = [each.copy() for each in self.lanes]
-                grad = self.stepper.grad.clone()
-                self.checkpoint = Checkpoint(self.step, self.state.clone(), grad, lanes, self._recorded)
+                self.checkpoint = Checkpoint(
+                    self.step, self.state.clone(), self.gradient, lanes, self._recorded
+                )
             try:
                 self._carry_out(lane, event)
             except NotFinite as error:  # the gradient of the scoring set, before any batch's
@@ -116,31 +118,38 @@ class Trainer(Stack):
         if event.rewind:
             self.state.rewind(lane.row)
         if lane.noted:
+            self._recalibrate(lane)
             self._note(lane, before, decided=not event.grow)
         elif lane.before is None:
             lane.before = before
 
     def _own_row(self, lane: Lane) -> None:
         """Gives a lane a row of its own where it shared one, and a shadow where its schedule wants one."""
-        grad = self.stepper.grad
         if any(other is not lane and other.row == lane.row for other in self.lanes):
             self.flush()  # what is still to be logged knows only the old rows
             shared, lane.row = lane.row, len(self.state.theta)
-            grad = torch.cat([grad, grad[shared : shared + 1]])
-            self._load(self.state.fork(shared), grad)
+            if self.gradient is not None:
+                self.gradient = torch.cat([self.gradient, self.gradient[shared : shared + 1]])
+            self._load(self.state.fork(shared))
         pruning = lane.experiment.pruning
         assert pruning is not None
         if _schedule(pruning).traits.get("shadow") and not self.state.shadowed(lane.row):
             shadow = self.state.shadow
             self.state.shadow = torch.zeros_like(self.state.theta[:, 0]).bool() if shadow is None else shadow
             self.state.shadow[lane.row] = True
-            self._load(self.state, grad)
+            self._load(self.state)
 
     def _prune(self, lane: Lane, threshold: float) -> None:
         view = self.view(lane)
         scale = self._scale(lane, view)
         lane.verdict = self.pruner.verdict(view, lane.experiment, self.step, threshold=threshold, scale=scale)
-        self.state.prune(lane.row, lane.verdict.keep)
+        self.state.prune(lane.row, lane.verdict.keep, lane.verdict.fill)
+
+    def _recalibrate(self, lane: Lane) -> None:
+        """Takes a lane's running statistics anew; before the first step there are none to take."""
+        if self.step:
+            for name, taken in self.pruner.calibrated(self.view(lane), lane.experiment).items():
+                self.state.buffers[name][lane.row] = taken
 
     def _note(self, lane: Lane, before: float, *, decided: bool = True) -> None:
         lane.history.events.append((self.step, "prune", before, self.sparsity(lane)))
@@ -152,6 +161,7 @@ class Trainer(Stack):
     def _record(self) -> Record:
         for lane in self.lanes:
             if lane.before is not None and not lane.diverged:
+                self._recalibrate(lane)
                 self._note(lane, lane.before)
             lane.before = None
         return super()._record()
@@ -219,7 +229,12 @@ class Trainer(Stack):
         view, step = self.source()
         verdict = self.pruner.verdict(view, experiment, step)
         fallen = torch.where(verdict.keep, torch.nan, view.row)
-        return View(view.row * verdict.keep, verdict.keep.to(view.row.dtype), fallen), verdict
+        pruned = View(
+            verdict.applied(view.row), verdict.keep.to(view.row.dtype), fallen, buffers=view.buffers
+        )
+        if step:
+            pruned = replace(pruned, buffers=self.pruner.calibrated(pruned, experiment))
+        return pruned, verdict
 
     def restore(self, experiment: Experiment) -> None:
         """Goes back to just before the first prune event, with another pruning for the first lane.
@@ -234,7 +249,8 @@ class Trainer(Stack):
         for lane, then in zip(self.lanes, point.lanes, strict=True):
             vars(lane).update(vars(then.copy()))
         self.replan(point.lanes[0].experiment.replace(pruning=experiment.pruning))
-        self._load(point.state.clone(), point.grad)
+        self.gradient = point.gradient
+        self._load(point.state.clone())
         self.steer({n: v for n in ("lr", "clipping.max_norm") if (v := _value(experiment, n)) is not None})
 
 

@@ -34,7 +34,7 @@ def layer_norm(grads: Sequence[Tensor], max_norm: Tensor) -> tuple[Tensor, Tenso
     """The gradient of each weight and each bias is shortened to the clip norm on its own.
 
     Formula: gₗ · min(1, c / (‖gₗ‖₂ + 1e-6)) for each parameter tensor l
-    Reference: You, Gitman & Ginsburg 2017, https://arxiv.org/abs/1708.03888
+    Reference: McMahan, Ramage, Talwar & Zhang 2018, https://arxiv.org/abs/1710.06963
     """
     norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in grads], 1)
     scale = (max_norm[:, None] / (norms + TINY)).clamp_(max=1.0)
@@ -44,7 +44,7 @@ def layer_norm(grads: Sequence[Tensor], max_norm: Tensor) -> tuple[Tensor, Tenso
 
 
 @register("rule", "value")
-def value(grad: Tensor, max_norm: Tensor) -> tuple[Tensor, Tensor]:
+def value(grad: Tensor, grad_norm: Tensor, max_norm: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
     """Each component is cut to the interval from −c to c; the direction may turn.
 
     Formula: min(max(g, −c), c)
@@ -103,7 +103,7 @@ def autoclip(
 ) -> tuple[Tensor, Tensor]:
     """Long gradients are shortened to a percentile of all norms so far; no clip norm has to be chosen.
 
-    Formula: g · min(1, c / (‖g‖₂ + 1e-6)), c = the percentile of ‖g‖₂ over the steps so far, this one included
+    Formula: g · min(1, c / (‖g‖₂ + 1e-6)), c that percentile of ‖g‖₂ over all steps so far, this one too
     Reference: Seetharaman, Wichern, Pardo & Le Roux 2020, https://arxiv.org/abs/2007.14469
     """
     _insert(memory, grad_norm)
@@ -122,7 +122,7 @@ def _insert(ascending: Tensor, values: Tensor) -> None:
 def _percentile(ascending: Tensor, percentile: float) -> Tensor:
     """The percentile of each row up to its NaNs, [L], interpolated as numpy does."""
     final = (ascending.isnan().logical_not_().sum(1, keepdim=True) - 1).clamp_(min=0)
-    place = final * (percentile / 100)
+    place = final.double() * (percentile / 100)
     low = place.floor().long()
     below, above = ascending.gather(1, low), ascending.gather(1, torch.minimum(low + 1, final))
     return torch.lerp(below, above, (place - low).to(ascending.dtype)).squeeze(1)

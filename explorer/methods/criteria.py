@@ -117,7 +117,7 @@ def lamp(weight: Tensor) -> Tensor:
     return (squares / tails.gather(1, first).clamp_min(TINY)).to(weight).view_as(weight)
 
 
-@register("criterion", "activity", granularity=("neuron",))
+@register("criterion", "activity", granularity=("neuron", "filter"))
 def activity(activation: Tensor) -> Tensor:
     """Neurons that hardly answer fall first.
 
@@ -127,7 +127,7 @@ def activity(activation: Tensor) -> Tensor:
     return activation
 
 
-@register("criterion", "apoz", granularity=("neuron",))
+@register("criterion", "apoz", granularity=("neuron", "filter"))
 def apoz(silence: Tensor) -> Tensor:
     """Neurons that are silent for most images fall first.
 

@@ -59,8 +59,8 @@ def threshold(
     size = grad.abs()
     if rate:
         sizes = [g[0].numel() for g in grads]
-        parts = size.split(sizes, 1)
-        means = _means(parts, None if mask is None else mask.split(sizes, 1))
+        parts = torch.split(size, sizes, 1)
+        means = _means(parts, None if mask is None else torch.split(mask, sizes, 1))
         keep = torch.cat([part >= rate * mean for part, mean in zip(parts, means, strict=True)], 1)
     else:
         keep = size >= tau
@@ -76,7 +76,7 @@ def _means(parts: Sequence[Tensor], masks: Sequence[Tensor] | None) -> list[Tens
 
 
 def _largest(size: Tensor, falls: int) -> Tensor:
-    """True for all but the `falls` lowest of each row, bool [L, P]; among ties the lowest index falls first."""
+    """True for all but the `falls` lowest of each row, [L, P]; among ties the lowest index falls first."""
     if not falls:
         return torch.ones_like(size, dtype=torch.bool)
     edge = torch.kthvalue(size, falls, dim=1, keepdim=True).values

@@ -7,11 +7,12 @@ from typing import Any
 import ipywidgets as w
 import torch
 
-from explorer import registry
+from explorer import presets, registry
 from explorer.experiment import Experiment
 
 # Every string that a person reads here.
 LABELS = {
+    "preset": "Preset",
     "model": "Model",
     "loss": "Loss",
     "device": "Device",
@@ -28,6 +29,7 @@ LABELS = {
     "epochs": "Epochs",
 }
 TIPS = {
+    "preset": "A recipe from an article or a paper, with what happens in it and why",
     "model": "The network that is trained and pruned",
     "loss": "What training makes small",
     "device": "Where training runs; auto takes a GPU where there is one",
@@ -43,7 +45,9 @@ TIPS = {
     "lr": "Length of a step; it acts from the next step on, also while training",
     "epochs": "Passes over the training images, fine-tuning included",
 }
+NO_PRESET = "choose one …"
 NO_CLIPPING = "none"
+CHAINED = " + "
 OPTIMIZERS = {"SGD": ("sgd", 0.0), "momentum": ("sgd", 0.9), "Adam": ("adam", 0.0)}
 GROUPS = {
     "Data and model": ("model", "loss", "device"),
@@ -86,7 +90,7 @@ def build(device: str) -> dict[str, Control]:
         _menu("unit", "unit", _pruning("unit")),
         _menu("schedule", "schedule", _pruning("schedule")),
         _rule(),
-        _slider("max_norm", "clipping.max_norm", lambda e: e.clipping and e.clipping.max_norm, (-3, 2)),
+        _slider("max_norm", "clipping.max_norm", _max_norm, (-3, 2)),
         _optimizer(),
         _slider("lr", "lr", lambda e: e.lr, (-4, 0)),
         _epochs(),
@@ -128,12 +132,22 @@ def _device(device: str) -> Control:
 
 
 def _rule() -> Control:
+    """One rule at a time; a chain that the Experiment came with is one entry more."""
     widget = _choice("rule", (NO_CLIPPING, *registry.names("rule")))
+    widget.tooltip = TIPS["rule"] + "\n" + "\n".join(f"{m.name}: {m.help}" for m in registry.methods("rule"))
+
+    def read(experiment: Experiment) -> str:
+        return CHAINED.join(experiment.clipping.rules) if experiment.clipping else NO_CLIPPING
 
     def changes(value: str) -> Changes:
-        return {"clipping": None} if value == NO_CLIPPING else {"clipping.rule": value}
+        return {"clipping": None} if value == NO_CLIPPING else {"clipping.rule": tuple(value.split(CHAINED))}
 
-    return Control("rule", widget, lambda e: e.clipping.rule if e.clipping else NO_CLIPPING, changes)
+    return Control("rule", widget, read, changes)
+
+
+def _max_norm(experiment: Experiment) -> float | None:
+    clipping = experiment.clipping
+    return clipping.max_norm if clipping and clipping.bounded else None
 
 
 def _optimizer() -> Control:
@@ -167,6 +181,13 @@ def _widen(widget: w.ValueWidget, value: Any) -> None:
         widget.options = [*widget.options, value]
     elif isinstance(widget, w.IntSlider):
         widget.max = max(widget.max, value)
+
+
+def presets_menu() -> w.Dropdown:
+    """The presets by title; none is chosen until somebody does."""
+    menu = w.Dropdown(options=[(NO_PRESET, None), *((p.title, name) for name, p in presets.items())])
+    dress(menu, "preset")
+    return menu
 
 
 class Threshold:

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from explorer import registry
+from explorer import presets, registry
 from explorer.engine.run import Run
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
@@ -32,20 +32,22 @@ class Explorer(w.VBox):
     """The live pruning explorer.
 
     Args:
-        experiment: where the controls stand at first.
+        experiment: where the controls stand at first: an Experiment or a preset's name.
         device: "auto", "cpu" or "cuda".
         twin: train the dense twin beside each pruned run.
     """
 
-    def __init__(self, experiment: Experiment | None = None, device: str = "auto", twin: bool = True) -> None:
-        if not isinstance(experiment, Experiment | None):
-            raise ValueError(f"experiment = {experiment!r}: give an explorer.Experiment, or nothing")
-        self._first = experiment or Experiment()
+    def __init__(
+        self, experiment: Experiment | str | None = None, device: str = "auto", twin: bool = True
+    ) -> None:
+        self._first = _start(experiment)
         self._twin, self._tag, self._held = twin, 0, False
         self._timer: threading.Timer | None = None
         self._quiet = False
         self._controls = controls.build(device)
         self._threshold = controls.Threshold(self._on_threshold)
+        self._preset = controls.presets_menu()
+        self._preset.observe(self._guarded(self._on_preset), "value")
         self._chart = LiveChart()
         self._chart.on_release(self._on_release, (self._threshold.share, self._threshold.score))
         self._shape: tuple[Any, ...] = ()
@@ -107,7 +109,7 @@ class Explorer(w.VBox):
             parts = [self._threshold.box if n == "threshold" else self._controls[n].widget for n in names]
             groups.append(w.VBox([w.HTML(f"<h4>{title}</h4>"), *parts]))
         self._hint = w.HTML().add_class("explorer-hint")
-        side = w.VBox([self._buttons(), *groups, self._hint]).add_class("explorer-controls")
+        side = w.VBox([self._buttons(), self._preset, *groups, self._hint]).add_class("explorer-controls")
         return w.HBox([side, w.VBox([self._chart]).add_class("explorer-results")]).add_class("explorer-body")
 
     def _buttons(self) -> w.Widget:
@@ -150,9 +152,17 @@ class Explorer(w.VBox):
                 return
             changes = self._together(control.changes(change["new"]))
             self.session.set(changes)
+            self._preset.value = None
             self._show(self.experiment)
 
         return self._guarded(moved)
+
+    def _on_preset(self, change: Any) -> None:
+        if change["new"] is None:
+            return
+        preset = presets[change["new"]]
+        self.experiment = preset.experiment
+        self._hint.value = f"<p>{escape(preset.commentary)}</p><p><i>{escape(preset.source)}</i></p>"
 
     def _together(self, changes: controls.Changes) -> controls.Changes:
         """Adds what has to change with it: the granularity of a criterion that scores whole units."""
@@ -238,6 +248,7 @@ class Explorer(w.VBox):
 
     def _on_reset(self) -> None:
         self._hint.value = ""
+        self._preset.value = None
         self._show(self._first)
         self.session.reset(self._first)
 
@@ -295,6 +306,18 @@ def _parts(widget: w.Widget) -> Iterator[w.Widget]:
     for name in ("layout", "style"):
         if isinstance(part := getattr(widget, name, None), w.Widget):
             yield part
+
+
+def _start(experiment: Experiment | str | None) -> Experiment:
+    if isinstance(experiment, str):
+        if experiment not in presets:
+            raise ValueError(registry.unknown("preset", experiment, presets))
+        return presets[experiment].experiment
+    if not isinstance(experiment, Experiment | None):
+        raise ValueError(
+            f"experiment = {experiment!r}: give an explorer.Experiment, a preset's name, or nothing"
+        )
+    return experiment or Experiment()
 
 
 def _alert(text: str) -> str:

@@ -98,7 +98,7 @@ def _gradients(frame: Frame) -> Tables:
     ]
     recent = [step[3][0] for step in log[-RECENT:]]
     share = sum(recent) / len(recent) if clipping and recent else None
-    bound = clipping.max_norm if clipping and clipping.rule == "norm" else None
+    bound = clipping.max_norm if clipping and "norm" in clipping.rules else None
     return {
         ("gradients", "norms"): _columns(rows, ("epoch", "norm", "state")),
         ("gradients", "clip"): figures.clip_at(bound),

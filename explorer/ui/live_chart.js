@@ -100,10 +100,11 @@ class Pane {
     this.rows.set(dataset, stay.concat(fresh));
   }
 
-  /* Pixels to fill. While JupyterLab switches themes or tabs the page has no layout: then the last width counts. */
+  /* Pixels to fill, as last reported. Asking the page itself is for the first time only: while JupyterLab switches
+     themes it has another layout for a moment, and no report would follow that puts a wrong answer right. */
   room() {
-    this.width = this.figure.clientWidth || this.width || 300;
-    return this.width;
+    this.width ||= this.figure.clientWidth;
+    return this.width || 300;
   }
 
   async paint() {
@@ -169,11 +170,11 @@ function show({ model, el, latest, tagged }) {
   el.appendChild(root);
   const panes = new Map(); // name -> { pane, key }: a pane is redrawn when its key changes
   const dirty = new Set(); // keys of `latest`
-  const narrow = new Set(); // panes whose width changed
+  const narrow = new Map(); // figure -> its new width
   let [stale, working, gone] = [true, false, false];
 
   const widths = new ResizeObserver((entries) => {
-    for (const { target } of entries) narrow.add(target);
+    for (const { target, contentRect } of entries) narrow.set(target, Math.round(contentRect.width));
     wake();
   });
   const themes = new MutationObserver(() => rebuild());
@@ -224,7 +225,11 @@ function show({ model, el, latest, tagged }) {
       if (pane) touched.add(pane);
     }
     dirty.clear();
-    for (const { pane } of panes.values()) if (narrow.has(pane.figure)) touched.add(pane);
+    for (const { pane } of panes.values()) {
+      if (!narrow.has(pane.figure)) continue;
+      pane.width = narrow.get(pane.figure) || pane.width; // 0: in a tab that is hidden
+      touched.add(pane);
+    }
     narrow.clear();
     for (const pane of touched) await pane.paint();
     requestAnimationFrame(() => {

@@ -152,6 +152,7 @@ class LiveChart(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._sources: dict[str, alt.TopLevelMixin] = {}
         self._tables: dict[Key, Columns] = {}
+        self._tag: int | None = None
         self._listeners = CallbackDispatcher()
         super().__init__(**kwargs)
         self.set_charts(charts or {})
@@ -188,6 +189,7 @@ class LiveChart(anywidget.AnyWidget):
             self._check(keys)
             tables = {key: _columns(key, table) for key, table in zip(keys, data.values(), strict=True)}
             self._tables |= tables
+            self._tag = self._tag if tag is None else tag
             self._push(tables, tag)  # under the lock: the order on the wire is the order of calls
 
     def _check(self, keys: Iterable[Key]) -> None:
@@ -209,7 +211,7 @@ class LiveChart(anywidget.AnyWidget):
         match content:
             case {"type": "ready"}:
                 with self._lock:
-                    self._push(self._tables)
+                    self._push(self._tables, self._tag)
             case {"type": "grab" | "release" as what, "values": values}:
                 self._listeners(what, values)
 

@@ -257,6 +257,13 @@ import threading
 [t.name for t in threading.enumerate() if t.name.startswith("explorer-session")]
 """
 SPARE_CELLS = 2
+AT_REST = """async () => {
+  const frames = () => [...document.querySelectorAll(".explorer-charts")].map((r) => r.dataset.frames).join();
+  const before = frames();
+  for (let i = 0; i < 5; i += 1) await new Promise(requestAnimationFrame);
+  const fits = (f) => Math.abs(f.clientWidth - f.querySelector("canvas").clientWidth) <= 1;
+  return frames() === before && [...document.querySelectorAll(".explorer-chart")].every(fits);
+}"""
 CANVAS = ".explorer-charts canvas.marks"
 PIXELS = f"() => [...document.querySelectorAll('{CANVAS}')].map((c) => c.toDataURL())"
 
@@ -292,6 +299,10 @@ class Notebook:
     def pixels(self):
         """Return what each chart's canvas shows, as data URLs."""
         return self.page.evaluate(PIXELS)
+
+    def until_at_rest(self):
+        """Wait until the charts fill their places and nothing more is painted."""
+        self.until(AT_REST)
 
     def until_pixels_change(self, before):
         """Wait until no canvas looks as it did."""

@@ -70,6 +70,7 @@ def shown(notebook):
     notebook.locator(CANVAS).nth(2).wait_for()
     notebook.run("charts.update(batch(0), tag=0)")
     notebook.until(PAINTED, 0)
+    notebook.until_at_rest()
     return notebook
 
 

@@ -6,7 +6,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 CANVAS = ".explorer-charts canvas.marks"
 PRUNING = ["criterion", "granularity", "allocation", "unit", "threshold", "schedule"]
-CONTROLS = [*PRUNING, "rule", "max-norm", "model", "loss", "optimizer", "lr", "epochs", "device"]
+CONTROLS = ["preset", *PRUNING, "rule", "max-norm", "model", "loss", "optimizer", "lr", "epochs", "device"]
 BRISK = "brisk = ex.Experiment(epochs={}, batch_size=128, lr=0.4)"  # a second, and 97 %
 PARTS = ["train", "pause", "stop", "reset", "progress", "status"]
 STATE = ".explorer-fact-state b"
@@ -26,6 +26,7 @@ def opened(notebook):
         notebook.locator(f"{STATE}:text-is('ready')").wait_for()
         notebook.locator(CANVAS).nth(3).wait_for()
         notebook.until("() => Number(document.querySelector('.explorer-charts').dataset.tag) > 0")
+        notebook.until_at_rest()
         return notebook
 
     return open_
@@ -154,6 +155,7 @@ def test_pause_resume_and_stop(opened):
     assert step_of(notebook) == step_of(notebook)
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_reset_is_where_it_began(opened):
     notebook = opened()
     before = notebook.pixels()
@@ -214,6 +216,7 @@ def test_letting_go_after_a_run_prunes_anew_and_retrains(opened):
     assert notebook.page.evaluate(NOW)["sparsity"] == pytest.approx(100 * wanted, abs=0.051)
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_another_unit_keeps_what_falls(opened):
     notebook = opened()
     notebook.locator(".explorer-unit select").select_option("score")
@@ -254,6 +257,7 @@ def test_a_refused_value_is_told_and_the_control_goes_back(opened):
     alert.wait_for(state="detached")  # what is done right clears the box
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_a_failure_of_the_worker_is_told(opened):
     notebook = opened()
     notebook.run(

@@ -26,6 +26,11 @@ VARIED = {
     "every": ex.Experiment(
         pruning=ex.Pruning(schedule="every-step", criterion="random", end_epoch=0.1, options={"every": 7})
     ),
+    "chain": ex.Experiment(
+        clipping=ex.Clipping(
+            rule=("norm", "top-k"), max_norm=0.5, options={"k": 0.25, "error_feedback": True}
+        )
+    ),
 }
 GOLDEN = {  # a description keeps its name for ever: run folders and figures carry it
     "default": "67d6291b3014",

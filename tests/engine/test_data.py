@@ -1,13 +1,16 @@
 """The embedded images are the original ones, and every image is used once an epoch."""
 
 import hashlib
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from explorer import registry
 from explorer.data import build
 from explorer.engine import data
+from explorer.engine.trainer import Trainer
 
 CPU = torch.device("cpu")
 # sha256 of the pixel and label bytes, as the four published IDX files have them
@@ -153,6 +156,66 @@ def test_normalisation_formula():
     torch.testing.assert_close(data.normalised(pixels, False, torch.float64), x / 255, rtol=1e-15, atol=0)
     assert pixels.dtype == torch.uint8
     assert pixels[255] == 255
+
+
+def idx_folder(root, kind, names=("train", "t10k")):
+    """The four files of a data set, as torchvision unpacks them."""
+    folder = root / kind / "raw"
+    folder.mkdir(parents=True)
+    for i, name in enumerate(names):
+        images = np.full((3 + i, 28, 28), 51 * (i + 1), dtype=np.uint8)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx(images))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(np.arange(3 + i, dtype=np.uint8)))
+
+
+CACHED = [("fashion-mnist", "FashionMNIST", 0.2860, 0.3530), ("kmnist", "KMNIST", 0.1918, 0.3483)]
+
+
+@pytest.mark.parametrize("cached", CACHED, ids=lambda c: c[0])
+def test_cached_data_sets_need_no_network(tmp_path, monkeypatch, cached):
+    name, kind, mean, std = cached
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda app: str(tmp_path / app))
+    idx_folder(tmp_path / "pruning-explorer", kind)
+    train, test = registry.get("dataset", name)()
+    assert (train.pixels.shape, test.pixels.shape) == ((3, 1, 28, 28), (4, 1, 28, 28))
+    assert (train.pixels.dtype, train.labels.dtype) == (torch.uint8, torch.int64)
+    assert train.labels.tolist() == [0, 1, 2]
+    x = train[slice(1, 2)].inputs(True, torch.float64)
+    assert x.unique().tolist() == pytest.approx([(51 / 255 - mean) / std])  # its own pixels' constants
+
+
+@pytest.mark.parametrize("cached", CACHED, ids=lambda c: c[0])
+@pytest.mark.parametrize("error", [OSError("no route to host"), RuntimeError("Error downloading raw")])
+def test_a_data_set_that_cannot_be_had_says_what_to_do(tmp_path, monkeypatch, cached, error):
+    name, kind, *_ = cached
+
+    def offline(*_, **__):
+        raise error
+
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda app: str(tmp_path / app))
+    monkeypatch.setattr(f"torchvision.datasets.{kind}", offline)
+    with pytest.raises(ValueError, match=f"dataset = '{name}'.*{error}.*network") as raised:
+        registry.get("dataset", name)()
+    assert str(tmp_path / "pruning-explorer" / kind / "raw") in str(raised.value)
+
+
+def test_a_bare_worker_says_what_it_lacks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(ValueError, match="dataset = 'kmnist' needs torchvision: pip install torchvision"):
+        registry.get("dataset", "kmnist")()
+
+
+def test_a_run_normalises_by_the_constants_of_its_images(tiny, scratch_registry):
+    def white(count):
+        pixels = torch.full((count, 1, 28, 28), 255, dtype=torch.uint8)
+        return data.Images(pixels, torch.arange(count) % 10, mean=0.5, std=0.25)
+
+    scratch_registry.register("dataset", "own")(lambda: (white(400), white(100)))
+    trainer = Trainer([tiny(dataset="own", pruning={"criterion": "gradient"})], "cpu")
+    assert next(trainer._batches())[0].unique().tolist() == [2.0]  # (1 − 0.5) / 0.25
+    assert trainer.observer.validation[0].unique().tolist() == [2.0]
+    assert trainer.pruner._images(True).unique().tolist() == [2.0]
+    assert trainer.pruner._images(False).unique().tolist() == [1.0]
 
 
 def test_generators_for_different_purposes_differ():

@@ -148,16 +148,16 @@ def test_neurons_are_scored_by_the_length_of_their_incoming_scores():
     values = torch.tensor([[[3.0, 4.0], [0.0, 1.0], [1.0, 1.0]]])
     for norm, expected in ((2, [5.0, 1.0, 2**0.5]), (1, [7.0, 1.0, 2.0])):
         uniform = ex.Pruning(granularity="neuron", allocation="uniform", options={"norm": norm})
-        assert masking.unit_scores([values], [2], uniform)[0].tolist() == pytest.approx(expected)
+        assert masking.unit_scores([values], uniform)[0].tolist() == pytest.approx(expected)
         pooled = ex.Pruning(granularity="neuron", allocation="global", options={"norm": norm})
-        assert masking.unit_scores([values], [2], pooled)[0].tolist() == pytest.approx(
+        assert masking.unit_scores([values], pooled)[0].tolist() == pytest.approx(
             [e / 2**0.5 for e in expected]
         )
 
 
 def test_scores_of_whole_units_are_taken_as_they_are():
     pruning = ex.Pruning(criterion="activity", granularity="neuron")
-    assert masking.unit_scores([torch.tensor([[1.0, 2.0]])], [100], pruning)[0].tolist() == [1.0, 2.0]
+    assert masking.unit_scores([torch.tensor([[1.0, 2.0]])], pruning)[0].tolist() == [1.0, 2.0]
 
 
 def test_masks_have_the_shape_of_the_weights():

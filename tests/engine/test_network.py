@@ -114,6 +114,24 @@ def test_what_is_no_chain_goes_through_autograd(module):
     assert chain_of(module) is None
 
 
+def test_what_the_answers_do_not_depend_on_has_no_gradient():
+    class Idle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.idle = nn.Linear(12, 3), nn.Linear(12, 3)
+
+        def forward(self, x):
+            return self.used(x.flatten(1))
+
+    network = Network(Idle().double())
+    row = network.layout.row(network.module).unsqueeze(0)
+    _, grad = gradient(network, row, batch(), losses.cross_entropy)
+    found = network.layout.views(grad)
+    assert found["used.weight"].any()
+    assert not found["idle.weight"].any()
+    assert not found["idle.bias"].any()
+
+
 def test_autograd_serves_convolutions():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)).double()
@@ -138,6 +156,42 @@ def test_losses_equal_their_trait_and_its_derivative(name, shape):
         torch.testing.assert_close(value.reshape(-1)[i], expected.detach(), rtol=1e-13, atol=0)
         (derivative,) = torch.autograd.grad(expected, z)
         torch.testing.assert_close(grad.reshape(-1, 5, 4)[i], derivative, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("shape", [(5,), (2, 5)])
+def test_losses_of_one_output_equal_their_trait_and_its_derivative(name, shape):
+    torch.manual_seed(4)
+    logits = torch.randn(*shape, 1, dtype=torch.float64) * 3
+    labels = torch.randint(2, (5,))
+    value, grad = LOSSES[name](logits.clone(), labels)
+    assert value.shape == shape[:-1]
+    for i, z in enumerate(logits.reshape(-1, 5, 1)):
+        z.requires_grad_()
+        expected = registry.get("loss", name).traits["value"](z, labels)
+        torch.testing.assert_close(value.reshape(-1)[i], expected.detach(), rtol=1e-13, atol=0)
+        (derivative,) = torch.autograd.grad(expected, z)
+        torch.testing.assert_close(grad.reshape(-1, 5, 1)[i], derivative, rtol=1e-12, atol=1e-15)
+
+
+def test_losses_of_one_output_worked_by_hand():
+    """At z = 0 the sigmoid is ½ and its slope ¼; log 2 = 0.693."""
+    logits, labels = torch.zeros(2, 1, dtype=torch.float64), torch.tensor([1, 0])
+    value, grad = losses.mse(logits, labels)
+    assert float(value) == 0.5 * 0.25
+    assert grad.tolist() == [[-0.5 * 0.25 / 2], [0.5 * 0.25 / 2]]
+    value, grad = losses.cross_entropy(logits, labels)
+    assert float(value) == pytest.approx(0.6931471805599453)
+    assert grad.tolist() == [[-0.25], [0.25]]
+    value, grad = losses.cross_entropy(torch.tensor([[1e4]]), torch.tensor([0]))
+    assert (float(value), grad.tolist()) == (1e4, [[1.0]])
+
+
+def test_an_answer_is_right_by_the_largest_logit_or_by_the_sign_of_the_only_one():
+    labels = torch.tensor([1, 0, 1])
+    assert losses.right(torch.tensor([[0.1], [-2.0], [-0.1]]), labels).tolist() == [True, True, False]
+    many = torch.tensor([[0.0, 1.0], [0.0, 1.0], [5.0, 1.0]])
+    assert losses.right(many, labels).tolist() == [True, False, False]
 
 
 def test_losses_worked_by_hand():

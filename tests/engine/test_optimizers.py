@@ -65,7 +65,7 @@ def test_adam():
 
 def plain_loop(exp, make, clip, l1=0.0):
     """The training as any PyTorch user would write it; returns the weights, [P], and the norms."""
-    module = models.initialise(models.build(exp), data.generator(exp.seed, 0)).double()
+    module = models.initialised(exp, data.generator(exp.seed, 0)).double()
     optimizer = make(module.parameters())
     value = registry.get("loss", exp.loss).traits["value"]
     parts = data.split(exp.dataset, torch.device("cpu"), exp.validation)
@@ -132,7 +132,7 @@ def test_fine_tuning_equals_torchs_custom_from_mask(tiny):
 
     exp = tiny(momentum=0.9, clipping=None, pruning={"threshold": 0.8, "begin_epoch": 0})
     run = train(exp, progress=False, dtype=torch.float64)
-    module = models.initialise(models.build(exp), data.generator(exp.seed, 0)).double()
+    module = models.initialised(exp, data.generator(exp.seed, 0)).double()
     masks = ex.prune(module, exp.pruning)
     for name, part in module.named_modules():
         if f"{name}.weight" in masks:

@@ -1,6 +1,7 @@
 """The Python half of the explorer: each control is a field, and the Experiment is the single truth."""
 
 import threading
+from html import escape
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -8,7 +9,7 @@ from ipywidgets.widgets.widget import _instances
 
 import explorer as ex
 from explorer import registry
-from explorer.ui import controls, live_chart, magic
+from explorer.ui import controls, display, live_chart, magic
 from explorer.ui.dashboard import Explorer
 
 PATIENCE = 60  # seconds; whatever takes this long has failed
@@ -41,6 +42,24 @@ MOVES = {
 def _no_bundle(monkeypatch):
     """What is tested here needs no Vega in the page, which takes two seconds to bundle."""
     monkeypatch.setattr(live_chart, "module", lambda: "export default {}")
+
+
+CHARTS = {}
+
+
+@pytest.fixture(autouse=True)
+def _charts_made_once(monkeypatch):
+    """The same layers, epochs and images give the same charts, which Altair takes 0.3 s to build."""
+    build = display.charts
+
+    def charts(experiment, layers):
+        scored = display.scored_layers(experiment, layers)
+        key = (*layers, *scored, len(layers), experiment.epochs, experiment.validation)
+        if key not in CHARTS:
+            CHARTS[key] = build(experiment, layers)
+        return CHARTS[key]
+
+    monkeypatch.setattr(display, "charts", charts)
 
 
 @pytest.fixture
@@ -87,7 +106,7 @@ def let_go(explorer, share):
 def test_every_control_has_its_class_label_and_tooltip(opened):
     explorer = opened()
     names = [*controls.LABELS]
-    assert {name for group in controls.GROUPS.values() for name in group} == set(names)
+    assert {"preset", *(name for group in controls.GROUPS.values() for name in group)} == set(names)
     for name in names:
         found = by_class(explorer, name.replace("_", "-"))
         assert len(found) == (2 if name == "threshold" else 1), name  # one of its two sliders is shown
@@ -331,6 +350,25 @@ def test_a_dense_experiment_greys_what_it_has_no_use_for(opened, tiny):
     assert explorer.wait(PATIENCE).dense is None
 
 
+def test_a_preset_is_an_experiment_with_a_commentary(opened):
+    explorer = opened()
+    name, preset = next(iter(ex.presets.items()))
+    explorer._preset.value = name
+    assert told(explorer) == ""
+    assert explorer.experiment == preset.experiment
+    assert escape(preset.commentary) in explorer._hint.value
+    explorer._button["reset"].click()
+    assert explorer._preset.value is None
+    assert explorer.experiment != preset.experiment
+
+
+def test_an_explorer_starts_from_a_presets_name():
+    name, preset = next(iter(ex.presets.items()))
+    explorer = Explorer(name, device="cpu")
+    assert explorer.experiment == preset.experiment
+    explorer.close()
+
+
 def test_setting_the_experiment_in_mid_run_begins_anew(opened, tiny):
     explorer = opened(epochs=100_000)
     explorer._button["train"].click()
@@ -417,7 +455,9 @@ def test_a_diverged_run_gives_its_advice(opened):
 
 @pytest.mark.parametrize("wrong", ["mlp-784-128-10", {"epochs": 1}, 3])
 def test_an_explorer_of_something_else_is_refused(wrong):
-    with pytest.raises(ValueError, match="Experiment"):
+    with pytest.raises(
+        ValueError, match=r"give an explorer.Experiment|preset = 'mlp-784-128-10' is not known"
+    ):
         Explorer(wrong)
 
 

@@ -111,8 +111,9 @@ def test_charts_must_be_altair():
 def test_a_page_that_says_ready_gets_the_newest_of_every_dataset(charts):
     older = {name: values[:1] for name, values in POINTS.items()}
     charts.update({"accuracy/points": older})
-    charts.update({"accuracy/points": POINTS, "gradients/clip": figures.clip_at(1.0)})
+    charts.update({"accuracy/points": POINTS, "gradients/clip": figures.clip_at(1.0)}, tag=5)
     charts._handle_custom_msg({"type": "ready"}, [])
+    assert charts.sent[-1][0]["tag"] == 5
     got = decode(charts.sent[-1])
     assert got["accuracy", "points"] == POINTS
     assert got["gradients", "clip"] == {"value": [1.0], "label": ["clip 1.0"]}

@@ -1,0 +1,1 @@
+"""Many runs: sweeps, and what can be said of them."""
