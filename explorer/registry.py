@@ -9,6 +9,7 @@ table in the README and the contract tests are all read from here.
 import difflib
 import importlib
 import inspect
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
@@ -32,6 +33,7 @@ HOMES = {
 SCIENCE = ("criterion", "granularity", "allocation", "unit", "schedule", "rule")
 
 _METHODS: dict[str, dict[str, "Method"]] = {axis: {} for axis in HOMES}
+_WATCHERS: "list[weakref.WeakMethod[Callable[[str], None]]]" = []
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,17 @@ def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any
             reference=_section(text, "Reference"),
             traits=traits,
         )
+        for watcher in [alive for ref in _WATCHERS if (alive := ref()) is not None]:
+            watcher(axis)
         return function
 
     return decorate
+
+
+def watch(method: Callable[[str], None]) -> None:
+    """Calls a bound method with the axis whenever something is registered, while its object lives."""
+    _WATCHERS[:] = [ref for ref in _WATCHERS if ref() is not None]
+    _WATCHERS.append(weakref.WeakMethod(method))
 
 
 def get(axis: str, name: str) -> Method:

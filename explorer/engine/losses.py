@@ -48,7 +48,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         value = F.binary_cross_entropy_with_logits(z, truth.expand_as(z), reduction="none").mean(-1)
         return value, (logits.sigmoid() - truth.unsqueeze(-1)).div_(logits.shape[-2])
     log_p = torch.log_softmax(logits, -1)
-    labels = labels.unsqueeze(-1)
+    labels = labels.expand(log_p.shape[:-1]).unsqueeze(-1)  # lanes on a GPU may share their labels
     loss = log_p.gather(-1, labels).mean((-2, -1)).neg_()
     gradient = log_p.exp_()
     gradient.scatter_add_(-1, labels, gradient.new_full((), -1.0).expand(labels.shape))

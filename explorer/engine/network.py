@@ -136,10 +136,11 @@ class Network:
         value, d = loss(outputs[-1], labels)
         for i in range(len(self.chain) - 1, -1, -1):
             link = self.chain[i]
-            torch.matmul(d.mT, outputs[i], out=grads[link.weight])
+            product = torch.mm if d.dim() == 2 and outputs[i].dim() == 2 else torch.matmul
+            product(d.mT, outputs[i], out=grads[link.weight])
             torch.sum(d, -2, out=grads[link.bias])
             if i:
-                d = torch.matmul(d, views[link.weight])
+                d = product(d, views[link.weight])
                 if self.chain[i - 1].activation:
                     d = DERIVE[self.chain[i - 1].activation](d, outputs[i])
         return value

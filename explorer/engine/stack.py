@@ -119,7 +119,7 @@ class Stack:
             losses, norms = self.stepper.backward(batch, self.rates)
         if self._recorded_at(self.step + 1):  # before clipping, which changes it in place
             self.gradient = self.stepper.grad.clone()
-        if not torch.isfinite(norms).all():
+        if not all(map(math.isfinite, norms.tolist())):
             self._rescue(norms)
         clipped = self.stepper.update(norms, self.rates)
         self._tail.append((losses, norms, clipped.norm, clipped.bound, *clipped.sent))

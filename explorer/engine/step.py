@@ -176,7 +176,7 @@ class Stepper:
             torch.mul(self.state.theta, self.state.mask, out=self.seen)
         blocks = zip(self.views, self.grads, strict=True)
         losses = [self.network.gradient(views, grads, batch, self.loss) for views, grads in blocks]
-        return torch.stack(losses).flatten(), self._norms(rates)
+        return losses[0].view(-1) if len(losses) == 1 else torch.stack(losses), self._norms(rates)
 
     @torch.inference_mode()
     def _norms(self, rates: Rates) -> Tensor:

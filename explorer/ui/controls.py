@@ -116,9 +116,14 @@ def _choice(name: str, options: Iterable[Any]) -> w.Dropdown:
     return widget
 
 
+def names(axis: str) -> tuple[str, ...]:
+    """What the menu of an axis offers."""
+    return (*([NO_CLIPPING] if axis == "rule" else []), *registry.names(axis))
+
+
 def _menu(name: str, axis: str, read: Callable[[Experiment], Any]) -> Control:
     inside = axis not in ("model", "loss")
-    widget = _choice(name, registry.names(axis))
+    widget = _choice(name, names(axis))
     if inside:
         widget.tooltip = TIPS[name] + "\n" + "\n".join(f"{m.name}: {m.help}" for m in registry.methods(axis))
     return Control(name, widget, read, lambda value: {f"pruning.{name}" if inside else name: value})
@@ -133,7 +138,7 @@ def _device(device: str) -> Control:
 
 def _rule() -> Control:
     """One rule at a time; a chain that the Experiment came with is one entry more."""
-    widget = _choice("rule", (NO_CLIPPING, *registry.names("rule")))
+    widget = _choice("rule", names("rule"))
     widget.tooltip = TIPS["rule"] + "\n" + "\n".join(f"{m.name}: {m.help}" for m in registry.methods("rule"))
 
     def read(experiment: Experiment) -> str:
@@ -185,7 +190,7 @@ def _widen(widget: w.ValueWidget, value: Any) -> None:
 
 def presets_menu() -> w.Dropdown:
     """The presets by title; none is chosen until somebody does."""
-    menu = w.Dropdown(options=[(NO_PRESET, None), *((p.title, name) for name, p in presets.items())])
+    menu = w.Dropdown(options=[(NO_PRESET, ""), *((p.title, name) for name, p in presets.items())])
     dress(menu, "preset")
     return menu
 

@@ -57,6 +57,7 @@ class Explorer(w.VBox):
         for control in self._controls.values():
             control.widget.observe(self._moved(control), "value")
         self._show(self._first)
+        registry.watch(self._on_registered)
         self.session.prepare()
 
     # -- what callers use -----------------------------------------------------------------------------
@@ -152,13 +153,23 @@ class Explorer(w.VBox):
                 return
             changes = self._together(control.changes(change["new"]))
             self.session.set(changes)
-            self._preset.value = None
+            self._preset.value = ""
             self._show(self.experiment)
 
         return self._guarded(moved)
 
+    def _on_registered(self, axis: str) -> None:
+        """Offers a method that somebody has just registered, in a notebook say."""
+        control = self._controls.get(axis)
+        if control is not None:
+            chosen = control.widget.value
+            self._quiet = True
+            control.widget.options = tuple(dict.fromkeys([*controls.names(axis), chosen]))
+            control.widget.value = chosen
+            self._quiet = False
+
     def _on_preset(self, change: Any) -> None:
-        if change["new"] is None:
+        if not change["new"]:
             return
         preset = presets[change["new"]]
         self.experiment = preset.experiment
@@ -248,7 +259,7 @@ class Explorer(w.VBox):
 
     def _on_reset(self) -> None:
         self._hint.value = ""
-        self._preset.value = None
+        self._preset.value = ""
         self._show(self._first)
         self.session.reset(self._first)
 
@@ -267,9 +278,10 @@ class Explorer(w.VBox):
     def _on_frame(self, frame: Frame) -> None:
         lane = frame.trainer.lanes[0].experiment
         layers = list(frame.trainer.observer.edges)
-        shape = (layers, display.scored_layers(lane, layers), lane.epochs, lane.validation)
+        scored = display.scored_layers(frame.trainer)
+        shape = (layers, scored, lane.epochs, lane.validation)
         if shape != self._shape:
-            self._chart.set_charts(display.charts(lane, layers))
+            self._chart.set_charts(display.charts(lane, layers, scored))
             self._shape = shape
         self._tag += 1
         found = (

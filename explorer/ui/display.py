@@ -8,6 +8,7 @@ import numpy as np
 
 from explorer import figures, registry
 from explorer.engine import records
+from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.frames import Frame, Point
 
@@ -25,11 +26,10 @@ RECENT = 200  # steps over which the share of clipped ones is told
 Tables = dict[tuple[str, str], Any]
 
 
-def charts(experiment: Experiment, layers: list[str]) -> dict[str, alt.TopLevelMixin]:
-    """The live charts of a network with these layers; scores too where the threshold does not cut |w|."""
+def charts(experiment: Experiment, layers: list[str], scored: list[str]) -> dict[str, alt.TopLevelMixin]:
+    """The live charts of a network with these layers, and of the scores of some of them."""
     n = f"n = {experiment.validation:,} validation images, 1 seed"
     subtitle = n if experiment.validation else "no validation images are held out"
-    scored = scored_layers(experiment, layers)
     return {
         "accuracy": figures.accuracy(subtitle=subtitle, epochs=experiment.epochs),
         "gradients": figures.gradients(epochs=experiment.epochs),
@@ -38,13 +38,13 @@ def charts(experiment: Experiment, layers: list[str]) -> dict[str, alt.TopLevelM
     }
 
 
-def scored_layers(experiment: Experiment, layers: list[str]) -> list[str]:
+def scored_layers(trainer: Trainer) -> list[str]:
     """The layers whose scores have a chart of their own; none where the score is |w|, seen in the weights."""
-    pruning = experiment.pruning
+    lane = trainer.lanes[0]
+    pruning = lane.experiment.pruning
     if pruning is None or (pruning.criterion == "magnitude" and pruning.granularity == "weight"):
         return []
-    hidden = registry.get("granularity", pruning.granularity).traits["hidden"]
-    return layers[:-1] if hidden else layers
+    return [layer.name for layer in trainer.pruner.eligible(trainer.view(lane), pruning)]
 
 
 def tables(frame: Frame, points: list[Point]) -> Tables:
@@ -114,8 +114,7 @@ def _clip_note(clips: bool, share: float | None, steps: int) -> str:
 
 def weights(frame: Frame) -> Tables:
     """The histograms of each layer: weights, and scores where the threshold cuts those."""
-    layers = list(frame.trainer.observer.edges)
-    scored = scored_layers(frame.trainer.lanes[0].experiment, layers)
+    scored = scored_layers(frame.trainer)
     return {**_weights(frame, cut=not scored), **_scores(frame, scored)}
 
 

@@ -231,9 +231,10 @@ EXECUTE = """async (code) => {
     if (header.msg_type === "execute_result") text += content.data["text/plain"];
     if (header.msg_type === "error") text += content.traceback.join("\\n");
   };
-  const reply = await future.done;
+  const late = new Promise((_, fail) => setTimeout(() => fail(new Error("no answer to " + code)), PATIENCE));
+  const reply = await Promise.race([future.done, late]);
   return [reply.content.status, text];
-}""".replace("KERNEL", KERNEL)
+}""".replace("KERNEL", KERNEL).replace("PATIENCE", str(PATIENCE))
 # Cells are told by their place from the end, where the stories' own are
 SHOW = """async ([code, at]) => {
   const notebook = window.jupyterapp.shell.currentWidget.content;

@@ -52,11 +52,10 @@ def _charts_made_once(monkeypatch):
     """The same layers, epochs and images give the same charts, which Altair takes 0.3 s to build."""
     build = display.charts
 
-    def charts(experiment, layers):
-        scored = display.scored_layers(experiment, layers)
+    def charts(experiment, layers, scored):
         key = (*layers, *scored, len(layers), experiment.epochs, experiment.validation)
         if key not in CHARTS:
-            CHARTS[key] = build(experiment, layers)
+            CHARTS[key] = build(experiment, layers, scored)
         return CHARTS[key]
 
     monkeypatch.setattr(display, "charts", charts)
@@ -358,7 +357,7 @@ def test_a_preset_is_an_experiment_with_a_commentary(opened):
     assert explorer.experiment == preset.experiment
     assert escape(preset.commentary) in explorer._hint.value
     explorer._button["reset"].click()
-    assert explorer._preset.value is None
+    assert explorer._preset.value == ""
     assert explorer.experiment != preset.experiment
 
 
@@ -500,3 +499,19 @@ def test_the_magic_reads_numbers_names_and_none(said):
 def test_the_magic_says_what_it_wants(said, line, told):
     with pytest.raises(ValueError, match=told):
         said(line)
+
+
+def test_a_method_from_a_notebook_is_offered_at_once(opened, scratch_registry):
+    explorer = opened()
+    menu = explorer._controls["criterion"].widget
+    before, chosen = menu.options, menu.value
+
+    @scratch_registry.register("criterion", "mine")
+    def mine(weight):
+        """Mine."""
+        return weight.abs()
+
+    assert menu.options == (*before, "mine")
+    assert menu.value == chosen
+    menu.value = "mine"
+    assert explorer.experiment.pruning.criterion == "mine"
