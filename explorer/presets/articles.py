@@ -79,7 +79,7 @@ ARTICLES = {
         lambda: _article_000(None, Clipping(rule="threshold", options={"tau": 1e-3})),
         "Gradients below 0.001 dropped in each step",
         "What the article's code does to gradients, with |g| in place of its signed g, which killed every "
-        "negative one: no weight is pruned, but most components are never sent.",
+        "negative one. No weight is pruned, but most components are never sent.",
         "article 000, section 4.1",
     ),
     "article-001-gradient-mean": Preset(

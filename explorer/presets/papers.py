@@ -81,7 +81,7 @@ PAPERS = {
             Pruning(threshold=0.991, allocation="erk", schedule="splicing", begin_epoch=2, end_epoch=14),
         ),
         "LeNet-5, 99.1 % by surgery",
-        "The same on a convolutional network: the paper keeps 0.9 % of the weights, at an error of 0.91 % as "
+        "The same on a convolutional network. The paper keeps 0.9 % of the weights, at an error of 0.91 % as "
         "before.",
         SURGERY,
     ),

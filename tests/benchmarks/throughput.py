@@ -3,8 +3,10 @@
     python tests/benchmarks/throughput.py [--rounds N] [--threads N]
 
 The work: MNIST, `mlp-784-128-10`, SGD 0.1, batch 64, clip by global norm 1, a mask of 90 % kept up at every
-step, no twin; the time is that of one epoch over 55,000 images, set-up left out. Rounds are interleaved and
-medians are compared, as the machine may be noisy. The reading is kept in `results/`, one file a machine.
+step, no twin; the time is that of one epoch over all 60,000 images, set-up left out. No images are held out,
+as in the articles, so that nobody validates; the explorer's time includes its records and its final test.
+Rounds are interleaved and medians are compared, as the machine may be noisy. The reading is kept in
+`results/`, one file a machine.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from explorer.engine import data
 from explorer.engine.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results"
-IMAGES, BATCH, LR, MAX_NORM, SPARSITY = 55_000, 64, 0.1, 1.0, 0.9
+IMAGES, BATCH, LR, MAX_NORM, SPARSITY = 60_000, 64, 0.1, 1.0, 0.9
 
 
 def _network() -> nn.Sequential:
@@ -66,8 +68,7 @@ def articles_loop() -> Callable[[], None]:
     from torchvision import datasets, transforms
 
     dataset = datasets.MNIST(_torchvision_root(), train=True, transform=transforms.ToTensor())
-    subset = torch.utils.data.Subset(dataset, range(IMAGES))
-    loader = torch.utils.data.DataLoader(subset, batch_size=BATCH, shuffle=True)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=BATCH, shuffle=True)
     network = _network()
     optimizer = torch.optim.SGD(network.parameters(), lr=LR)
     masks = _masks(network)
@@ -90,7 +91,12 @@ def ours() -> Callable[[], None]:
     """The explorer's engine, records and all."""
     pruning = ex.Pruning(threshold=SPARSITY, begin_epoch=0)
     experiment = ex.Experiment(
-        epochs=1, lr=LR, batch_size=BATCH, pruning=pruning, clipping=ex.Clipping(max_norm=MAX_NORM)
+        epochs=1,
+        lr=LR,
+        batch_size=BATCH,
+        validation=0,
+        pruning=pruning,
+        clipping=ex.Clipping(max_norm=MAX_NORM),
     )
 
     def epoch() -> None:

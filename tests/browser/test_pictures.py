@@ -1,4 +1,4 @@
-"""The README's pictures; EXPLORER_PICTURES=1 and `pytest tests/browser/test_pictures.py -m slow` renew them."""
+"""The README's pictures; `EXPLORER_PICTURES=1 pytest tests/browser/test_pictures.py -m slow` renews."""
 
 import os
 from pathlib import Path

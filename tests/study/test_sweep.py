@@ -1,0 +1,47 @@
+"""Sweeps: many variants as lanes, each as if it had run alone."""
+
+import pytest
+import torch
+
+import explorer as ex
+from explorer import registry
+
+
+def test_every_run_of_a_sweep_equals_the_single_run(tiny):
+    exp = tiny(epochs=1)
+    study = ex.sweep(exp, {"pruning.threshold": [0.5, 0.9]}, seeds=2, progress=False)
+    assert [r.experiment.pruning.threshold for r in study.runs] == [0.5, 0.5, 0.9, 0.9]
+    assert [r.experiment.seed for r in study.runs] == [0, 1, 0, 1]
+    for run in study.runs:
+        alone = ex.train(run.experiment, progress=False)
+        torch.testing.assert_close(run.row, alone.row, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(run.dense.row, alone.dense.row, rtol=1e-5, atol=1e-6)
+        assert run.summary["dense_test_accuracy"] == pytest.approx(
+            alone.summary["dense_test_accuracy"], abs=0.01
+        )
+
+
+def test_runs_of_one_seed_share_their_twin(tiny):
+    study = ex.sweep(tiny(epochs=1), {"pruning.threshold": [0.5, 0.9]}, progress=False)
+    assert study.runs[0].dense is study.runs[1].dense
+
+
+def test_the_frame_has_one_row_a_run_and_says_what_was_varied(tiny):
+    frame = ex.sweep(tiny(epochs=1), {"pruning.threshold": [0.5, 0.9]}, seeds=2, progress=False).frame
+    assert frame.height == 4
+    assert frame["pruning.threshold"].to_list() == [0.5, 0.5, 0.9, 0.9]
+    assert frame["sparsity"].to_list() == pytest.approx([0.5, 0.5, 0.9, 0.9], abs=1e-4)
+
+
+def test_all_takes_every_method_and_says_why_some_make_no_sense(tiny):
+    study = ex.sweep(tiny(epochs=1, validation=0), {"pruning.criterion": "all"}, progress=False)
+    done = {run.experiment.pruning.criterion for run in study.runs}
+    skipped = {changes["pruning.criterion"]: why for changes, why in study.skipped}
+    assert done | set(skipped) == set(registry.names("criterion"))
+    assert set(skipped) == {"activity", "apoz"}
+    assert all("granularity" in why for why in skipped.values())
+
+
+def test_a_word_that_is_no_list_is_refused(tiny):
+    with pytest.raises(ValueError, match="give a list"):
+        ex.sweep(tiny(), {"pruning.criterion": "magnitude"}, progress=False)
