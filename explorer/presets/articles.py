@@ -50,7 +50,7 @@ ARTICLES = {
     "article-000-gradient": Preset(
         lambda: _article_000(Pruning(criterion="gradient", **TAU)),
         "Gradient pruning with τ = 0.001",
-        "The very τ that took 3 % by magnitude takes about 96 % here, because gradients of a trained network "
+        "The very τ that took 3 % by magnitude takes about 97 % here, because gradients of a trained network "
         "are small. The network collapses at the prune event, and fine-tuning has to build on what is left.",
         "article 000, sections 3 and 4.1",
     ),
@@ -120,7 +120,7 @@ ARTICLES = {
         ),
         "Train, prune by gradient, repeat",
         "The article's loop with its τ = 0.01, reached in five rounds. Gradients of a trained network lie "
-        "below that nearly everywhere, so the later rounds take almost the whole network.",
+        "below that nearly everywhere, so that the very first round takes almost the whole network.",
         "article 002, sections 2.4 and 3.2",
     ),
     "article-002-iterative-matched": Preset(
