@@ -200,6 +200,7 @@ class Experiment(_Part):
     loss: Annotated[str, _one_of("loss")] = "cross-entropy"
     optimizer: Annotated[str, _one_of("optimizer")] = "sgd"
     lr: Positive = 0.1
+    lr_decay: Annotated[str, _one_of("lr_decay")] = "constant"
     momentum: Annotated[NotNegative, Field(lt=1)] = 0.0
     weight_decay: NotNegative = 0.0
     l1: NotNegative = 0.0

@@ -28,9 +28,10 @@ HOMES = {
     "dataset": "explorer.engine.data",
     "loss": "explorer.engine.losses",
     "optimizer": "explorer.engine.optimizers",
+    "lr_decay": "explorer.methods.decay",
 }
 
-SCIENCE = ("criterion", "granularity", "allocation", "unit", "schedule", "rule")
+SCIENCE = ("criterion", "granularity", "allocation", "unit", "schedule", "rule", "lr_decay")
 
 _METHODS: dict[str, dict[str, "Method"]] = {axis: {} for axis in HOMES}
 _WATCHERS: "list[weakref.WeakMethod[Callable[[str], None]]]" = []

@@ -49,6 +49,7 @@ class Stack:
         self.total = self.per_epoch * first.epochs
         self.record_steps = {round(i * self.per_epoch / 4) for i in range(4 * first.epochs + 1)}
         self.loss = registry.get("loss", first.loss)
+        self.decay = registry.get("lr_decay", first.lr_decay)
         validation = self._prepare(self.split.validation, first.normalise)
         self.observer = Observer(self.network, validation, self.loss.function)
         keys = [e.dense().hash for e in experiments]
@@ -121,7 +122,7 @@ class Stack:
             self.gradient = self.stepper.grad.clone()
         if not all(map(math.isfinite, norms.tolist())):
             self._rescue(norms)
-        clipped = self.stepper.update(norms, self.rates)
+        clipped = self.stepper.update(norms, self.rates, self.decay(self.step / self.total))
         self._tail.append((losses, norms, clipped.norm, clipped.bound, *clipped.sent))
         self.step += 1
 
@@ -147,6 +148,11 @@ class Stack:
             f"below {lane.experiment.lr:g}"
         )
 
+    def lr(self, lane: Lane) -> float:
+        """A lane's learning rate at this step."""
+        factor: float = self.decay(self.step / self.total)
+        return lane.experiment.lr * factor
+
     def sparsity(self, lane: Lane) -> float:
         """The share of a lane's prunable weights that is pruned."""
         return self.observer.sparsity(self.view(lane))
@@ -164,7 +170,7 @@ class Stack:
             view = self.view(lane)
             if lane.row not in judged:
                 judged[lane.row] = {**self._since_record(i), **self.observer.judge(view)}
-            values = {**judged[lane.row], "sparsity": self.sparsity(lane), "lr": lane.experiment.lr}
+            values = {**judged[lane.row], "sparsity": self.sparsity(lane), "lr": self.lr(lane)}
             if not lane.diverged:
                 grad = None if self.gradient is None else self.gradient[lane.row]
                 layers = self.observer.layers(view, grad)

@@ -197,8 +197,11 @@ class Stepper:
         return torch.maximum(self.state.mask, self.state.shadow[:, None].to(self.state.mask.dtype))
 
     @torch.inference_mode()
-    def update(self, norms: Tensor, rates: Rates) -> Clipped:
-        """Clips and applies the gradient; returns what came of clipping."""
+    def update(self, norms: Tensor, rates: Rates, decay: float = 1.0) -> Clipped:
+        """Clips and applies the gradient; returns what came of clipping.
+
+        `decay` is the factor of all learning rates at this step.
+        """
         clipped = Clipped(torch.zeros_like(norms, dtype=torch.bool), norms)
         if self.chain is not None:
             masked = self.chain.needs_mask and self.state.mask is not None
@@ -207,5 +210,6 @@ class Stepper:
             self.grad.addcmul_(self.state.theta, rates.weight_decay)
             if self.state.fill is not None:  # what is not 0 would decay
                 self.grad.masked_fill_(self.state.fill != 0, 0)
-        self.optimizer(self.state.theta, self.grad, rates.lr, rates.momentum, self.state.memory)
+        lr = rates.lr if decay == 1 else rates.lr * decay
+        self.optimizer(self.state.theta, self.grad, lr, rates.momentum, self.state.memory)
         return clipped

@@ -136,6 +136,7 @@ CHANGES = {
     "loss": "mse",
     "optimizer": "adam",
     "lr": 0.1000001,
+    "lr_decay": "cosine",
     "momentum": 0.5,
     "weight_decay": 1e-9,
     "l1": 1e-9,

@@ -63,10 +63,11 @@ def test_adam():
     torch.testing.assert_close(ours("adam", RATES, None), expected, rtol=1e-12, atol=1e-12)
 
 
-def plain_loop(exp, make, clip, l1=0.0):
+def plain_loop(exp, make, clip, l1=0.0, decay=None):
     """The training as any PyTorch user would write it; returns the weights, [P], and the norms."""
     module = models.initialised(exp, data.generator(exp.seed, 0)).double()
     optimizer = make(module.parameters())
+    rates = decay and decay(optimizer)
     value = registry.get("loss", exp.loss).traits["value"]
     parts = data.split(exp.dataset, torch.device("cpu"), exp.validation)
     for epoch in range(exp.epochs):
@@ -76,6 +77,8 @@ def plain_loop(exp, make, clip, l1=0.0):
             (value(module(x), y) + l1 * penalty).backward()
             clip(module.parameters())
             optimizer.step()
+            if rates:
+                rates.step()
     return torch.cat([p.detach().flatten() for p in module.parameters()])
 
 
@@ -124,6 +127,33 @@ def test_l1_is_a_penalty_on_weights_alone_and_is_clipped_with_the_rest(tiny):
         exp, lambda p: torch.optim.SGD(p, lr=0.1), lambda p: clip_grad_norm_(p, 0.5), l1=1e-3
     )
     torch.testing.assert_close(run.row, expected, rtol=1e-9, atol=1e-11)
+
+
+DECAYS = {
+    "cosine": lambda optimizer, steps: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps),
+    "linear": lambda optimizer, steps: torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps),
+}
+
+
+def test_every_decay_has_a_peer():
+    assert set(DECAYS) == set(registry.names("lr_decay")) - {"constant"}
+
+
+@pytest.mark.parametrize("name", DECAYS)
+def test_the_learning_rate_falls_as_torchs_does(tiny, name):
+    exp = tiny(lr_decay=name, epochs=2, momentum=0.5, pruning=None, clipping={"max_norm": 0.5})
+    run = train(exp, progress=False, dtype=torch.float64)
+    expected = plain_loop(
+        exp,
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5),
+        lambda p: clip_grad_norm_(p, 0.5),
+        decay=lambda optimizer: DECAYS[name](optimizer, 32),
+    )
+    torch.testing.assert_close(run.row, expected, rtol=1e-9, atol=1e-11)
+    rates = [v for _, _, metric, _, v in run.records.history if metric == "lr"]
+    assert rates[0] == 0.1
+    assert sorted(rates, reverse=True) == rates
+    assert rates[-1] == pytest.approx(0, abs=1e-12)
 
 
 def test_fine_tuning_equals_torchs_custom_from_mask(tiny):
