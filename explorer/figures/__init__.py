@@ -8,9 +8,13 @@ from typing import Any
 
 import altair as alt
 
-from explorer.figures.accuracy import accuracy, accuracy_of, shift_label, shift_of
+from explorer.figures.accuracy import accuracy, accuracy_of, shift_band_of
 from explorer.figures.gradients import clip_at, clipped_note, gradients, gradients_of
+from explorer.figures.loss import loss, loss_of
+from explorer.figures.shift import shift_band, shift_label, shift_of
+from explorer.figures.sparsity import sparsity, sparsity_of
 from explorer.figures.theme import combine, dark, inline, save
+from explorer.figures.timeline import event_table
 from explorer.figures.weights import cutoffs_at, kept_note, layers_of, stacked, weights, weights_of
 
 __all__ = [
@@ -21,15 +25,22 @@ __all__ = [
     "combine",
     "cutoffs_at",
     "dark",
+    "event_table",
     "gradients",
     "gradients_of",
     "inline",
     "kept_note",
     "layers_of",
+    "loss",
+    "loss_of",
     "overview",
     "save",
+    "shift_band",
+    "shift_band_of",
     "shift_label",
     "shift_of",
+    "sparsity",
+    "sparsity_of",
     "stacked",
     "weights",
     "weights_of",
@@ -37,5 +48,7 @@ __all__ = [
 
 
 def overview(run: Any) -> alt.ConcatChart:
-    """Draw all of a run: accuracy and gradient norms side by side, and below them each layer's histogram."""
-    return combine({"accuracy": accuracy_of(run), "gradients": gradients_of(run), **layers_of(run)})
+    """Draw all of a run: accuracy, loss and gradient norms, the shift, and each layer's histogram."""
+    curves = {"accuracy": accuracy_of(run), "loss": loss_of(run)}
+    rest = {"shift": shift_band_of(run), "sparsity": sparsity_of(run), "gradients": gradients_of(run)}
+    return combine({**curves, **rest, **layers_of(run)})

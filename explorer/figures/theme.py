@@ -113,7 +113,8 @@ def page(specs: Mapping[str, dict[str, Any]], columns: int = 2) -> dict[str, Any
     for name, spec in specs.items():
         parts.append(_renamed({key: spec[key] for key in spec if key not in TOP_LEVEL}, name))
         datasets |= {f"{name}-{dataset}": table for dataset, table in spec.get("datasets", {}).items()}
-    independent = {"color": "independent", "shape": "independent", "strokeDash": "independent"}
+    channels = ("color", "shape", "strokeDash", "strokeWidth", "strokeOpacity")
+    independent = dict.fromkeys(channels, "independent")
     layout = {"columns": columns, "spacing": 28, "resolve": {"scale": independent, "legend": independent}}
     return {"config": config(), "datasets": datasets, "concat": parts, **layout}
 

@@ -12,10 +12,11 @@ from explorer import presets, registry
 from explorer.engine.run import Run
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
-from explorer.ui import controls, display
+from explorer.ui import controls, status
 from explorer.ui.frames import Frame
-from explorer.ui.live_chart import LiveChart
+from explorer.ui.gallery import Gallery
 from explorer.ui.session import ACTIVE, Session
+from explorer.ui.tabs import Context
 
 BUTTONS = {
     "train": ("Train", "Train from the beginning"),
@@ -48,10 +49,11 @@ class Explorer(w.VBox):
         self._threshold = controls.Threshold(self._on_threshold)
         self._preset = controls.presets_menu()
         self._preset.observe(self._guarded(self._on_preset), "value")
-        self._chart = LiveChart()
-        self._chart.on_release(self._on_release, (self._threshold.share, self._threshold.score))
-        self._shape: tuple[Any, ...] = ()
         self.session = self._session(device)
+        self._context = Context(self.session, self._go_to, self._on_error, self._guarded)
+        self._gallery = Gallery(self._context)
+        self._chart = self._gallery.chart
+        self._chart.on_release(self._on_release, (self._threshold.share, self._threshold.score))
         super().__init__([w.HTML(f"<style>{CSS}</style>"), self._body(), self._foot()])
         self.add_class("explorer")
         for control in self._controls.values():
@@ -69,6 +71,18 @@ class Explorer(w.VBox):
 
     @experiment.setter
     def experiment(self, experiment: Experiment) -> None:
+        self._go_to(experiment)
+
+    @property
+    def tab(self) -> str:
+        """The name of the tab that is shown; settable."""
+        return self._gallery.selected
+
+    @tab.setter
+    def tab(self, name: str) -> None:
+        self._gallery.selected = name
+
+    def _go_to(self, experiment: Experiment) -> None:
         active = self.session.status in ACTIVE
         self._show(experiment)
         if active:
@@ -94,6 +108,7 @@ class Explorer(w.VBox):
         if "session" in vars(self):  # else it was refused before it had any parts
             if self._timer is not None:
                 self._timer.cancel()
+            self._gallery.close()
             self.session.close()
             for part in _parts(self):
                 part.close()
@@ -111,7 +126,7 @@ class Explorer(w.VBox):
             groups.append(w.VBox([w.HTML(f"<h4>{title}</h4>"), *parts]))
         self._hint = w.HTML().add_class("explorer-hint")
         side = w.VBox([self._buttons(), self._preset, *groups, self._hint]).add_class("explorer-controls")
-        return w.HBox([side, w.VBox([self._chart]).add_class("explorer-results")]).add_class("explorer-body")
+        return w.HBox([side, self._gallery.box]).add_class("explorer-body")
 
     def _buttons(self) -> w.Widget:
         self._button: dict[str, w.Button] = {}
@@ -204,7 +219,7 @@ class Explorer(w.VBox):
     def _change_device(self, device: str) -> None:
         experiment = self.experiment
         self.session.close()
-        self.session = self._session(device)
+        self.session = self._context.session = self._session(device)
         self.session.experiment = experiment
         self.session.prepare()
 
@@ -276,28 +291,13 @@ class Explorer(w.VBox):
             self._quiet = False
 
     def _on_frame(self, frame: Frame) -> None:
-        lane = frame.trainer.lanes[0].experiment
-        layers = list(frame.trainer.observer.edges)
-        scored = display.scored_layers(frame.trainer)
-        shape = (layers, scored, lane.epochs, lane.validation)
-        if shape != self._shape:
-            self._chart.set_charts(display.charts(lane, layers, scored))
-            self._shape = shape
         self._tag += 1
-        found = (
-            display.tables(frame, self.session.points) if frame.preview is None else display.weights(frame)
-        )
-        self._chart.update(found, tag=self._tag)
-        self._progress.value = display.progress(frame)
+        self._gallery.draw(frame, self._tag)
+        self._progress.value = status.progress(frame)
         self._tell(frame)
 
     def _tell(self, frame: Frame) -> None:
-        parts = [
-            f'<span class="explorer-fact explorer-fact-{name.replace(" ", "-").replace("/", "-")}">'
-            f"{'' if name == 'state' else escape(name)} <b>{escape(text)}</b></span>"
-            for name, text in display.facts(frame).items()
-        ]
-        self._status.value = f'<div role="status">{"".join(parts)}</div>'
+        self._status.value = status.line(frame)
         paused = frame.status == "paused"
         self._button["pause"].description = "Resume" if paused else "Pause"
         self._button["pause"].disabled = self._button["stop"].disabled = frame.status not in ACTIVE

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from explorer.engine.pruner import Verdict
 from explorer.engine.step import View
@@ -13,15 +14,21 @@ from explorer.experiment import Experiment
 FRAME_SECONDS = 0.1  # at most ten frames a second
 JUDGE_SECONDS = 0.5  # validation costs more than drawing, and records bring it as well
 SHARE = 0.1  # of the time may go into frames
+JUDGED = ("val_accuracy", "val_loss")
 
 
 @dataclass(frozen=True)
 class Point:
-    """Validation accuracy of each lane at a moment of training."""
+    """What was measured of each lane at a moment of training."""
 
     step: int
     epoch: float
-    accuracy: list[float]
+    lanes: list[dict[str, float]]  # val_accuracy, val_loss, train_loss, sparsity; each where there is one
+
+    @property
+    def accuracy(self) -> list[float]:
+        """Validation accuracy of each lane; empty without validation images."""
+        return [lane["val_accuracy"] for lane in self.lanes if "val_accuracy" in lane]
 
 
 @dataclass(frozen=True)
@@ -86,17 +93,24 @@ class Camera:
     def judge(self, trainer: Trainer) -> None:
         """Measures the validation accuracy of all lanes now."""
         started = time.perf_counter()
-        views = [trainer.view(lane) for lane in trainer.lanes]
-        self.point(trainer, [trainer.observer.judge(view).get("val_accuracy") for view in views])
+        found: dict[int, dict[str, float]] = {}
+        for lane in trainer.lanes:
+            if lane.row not in found:  # until the prune event the twin shares a row
+                found[lane.row] = trainer.observer.judge(trainer.view(lane))
+        self.point(trainer, [found[lane.row] for lane in trainer.lanes])
         self._judge_cost = time.perf_counter() - started
 
-    def point(self, trainer: Trainer, accuracy: list[float | None]) -> None:
-        """Keeps a point of the accuracy curve, unless there are no validation images."""
+    def point(self, trainer: Trainer, judged: list[dict[str, float]]) -> None:
+        """Keeps a point of the curves: what was judged, and the training loss since the last one."""
         self._judged = time.perf_counter()
-        found = [a for a in accuracy if a is not None]
-        if found:
-            self.points = [p for p in self.points if p.step < trainer.step]
-            self.points.append(Point(trainer.step, trainer.step / trainer.per_epoch, found))
+        self.points = [p for p in self.points if p.step < trainer.step]
+        since = trainer.flush()[self.points[-1].step if self.points else 0 : trainer.step]
+        lanes = []
+        for i, (lane, values) in enumerate(zip(trainer.lanes, judged, strict=True)):
+            trained = {"train_loss": fmean(step[0][i] for step in since)} if since else {}
+            kept = {name: values[name] for name in JUDGED if name in values}
+            lanes.append({**kept, **trained, "sparsity": trainer.sparsity(lane)})
+        self.points.append(Point(trainer.step, trainer.step / trainer.per_epoch, lanes))
 
     def _frame(
         self, trainer: Trainer, status: str, view: View, verdict: Verdict | None, accuracy: list[float]

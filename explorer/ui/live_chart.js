@@ -1,4 +1,5 @@
-/* Persistent Vega views. live_chart.py puts Vega in front of this text and declares `explorerVega.embed`.
+/* Persistent Vega views. live_chart.py puts Vega and threshold.js in front of this text and declares
+   `explorerVega.embed`.
    One copy of this module's default export runs a widget model; each place that shows it is a view. */
 
 const frame = () => new Promise(requestAnimationFrame);
@@ -50,6 +51,18 @@ class Pane {
     this.figure.className = `explorer-chart explorer-chart-${name}`;
     this.figure.dataset.chart = name;
     this.figure.setAttribute("role", "img");
+  }
+
+  get hidden() {
+    return this.figure.hidden;
+  }
+
+  /* Shows or hides; true where it was hidden and is shown now. It may have got another width meanwhile. */
+  turn(on) {
+    const back = on && this.hidden;
+    this.figure.hidden = !on;
+    if (back) this.width = this.figure.clientWidth || this.width;
+    return back;
   }
 
   async draw({ label, spec }, theme) {
@@ -119,48 +132,6 @@ class Pane {
   }
 }
 
-/* ---- grab and release of the threshold slider, which ipywidgets doesn't report ---- */
-
-const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
-const WATCHED = ["pointerdown", "pointerup", "pointercancel", "keydown", "keyup", "input", "focusout"];
-
-function watchThreshold(el, send) {
-  let held = null; // how the slider is held: "pointer", "key" or "text"
-  const grab = (how) => {
-    if (!held) send("grab");
-    held = how;
-  };
-  const release = () => {
-    held = null;
-    setTimeout(() => send("release"), 0); // we hear the event before the slider does, which sets its value in this task
-  };
-  const part = (event) => {
-    const path = event.composedPath().filter((node) => node instanceof Element);
-    const control = path.find((node) => node.classList.contains("explorer-threshold"));
-    const explorer = control?.closest(".explorer");
-    if (!explorer || explorer !== el.closest(".explorer")) return null;
-    if (path.some((node) => node.classList.contains("noUi-target"))) return "slider";
-    return path.some((node) => node.classList.contains("widget-readout")) ? "readout" : null;
-  };
-  const hear = {
-    pointerdown: (event) => part(event) === "slider" && grab("pointer"),
-    pointerup: () => held === "pointer" && release(), // anywhere: the pointer may have left the slider
-    pointercancel: () => held === "pointer" && release(),
-    keydown: (event) => {
-      if (MOVES.includes(event.key) && part(event) === "slider") grab("key");
-      else if (event.key === "Enter" && held === "text") release();
-    },
-    keyup: (event) => held === "key" && MOVES.includes(event.key) && release(),
-    input: (event) => part(event) === "readout" && grab("text"),
-    focusout: (event) => (held === "key" || held === "text") && part(event) && release(),
-  };
-  const stop = new AbortController();
-  for (const type of WATCHED) {
-    document.addEventListener(type, hear[type], { capture: true, signal: stop.signal });
-  }
-  return () => stop.abort();
-}
-
 /* ---- one view ---- */
 
 function show({ model, el, latest, tagged }) {
@@ -169,7 +140,7 @@ function show({ model, el, latest, tagged }) {
   root.dataset.frames = 0;
   el.appendChild(root);
   const panes = new Map(); // name -> { pane, key }: a pane is redrawn when its key changes
-  const dirty = new Set(); // keys of `latest`
+  const dirty = new Set(); // keys of `latest` that are to be patched in
   const narrow = new Map(); // figure -> its new width
   let [stale, working, gone] = [true, false, false];
 
@@ -194,18 +165,32 @@ function show({ model, el, latest, tagged }) {
     const theme = readTheme(model.get("_roles"));
     const charts = model.get("_charts");
     for (const [name, { pane }] of panes) if (!charts.some((chart) => chart.name === name)) drop(name, pane);
-    for (const [at, chart] of charts.entries()) {
-      if (!panes.has(chart.name)) panes.set(chart.name, { pane: new Pane(chart.name), key: null });
+    const back = arrange(charts);
+    for (const chart of charts) {
       const entry = panes.get(chart.name);
-      if (root.children[at] !== entry.pane.figure) root.insertBefore(entry.pane.figure, root.children[at] ?? null);
+      if (entry.pane.hidden) continue; // drawn when it is shown
       const key = JSON.stringify([chart, theme]);
-      if (entry.key === key) continue;
+      if (entry.key === key && !back.has(entry.pane)) continue;
+      if (entry.key !== key) await entry.pane.draw(chart, theme);
       entry.key = key;
-      await entry.pane.draw(chart, theme);
       if (gone) return entry.pane.finalize();
       widths.observe(entry.pane.figure);
       for (const [name, data] of latest) if (data.chart === chart.name) dirty.add(name);
     }
+  }
+
+  /* Puts the figures in their order and hides all but those that are shown, in one go; returns those that came back. */
+  function arrange(charts) {
+    const shown = model.get("_shown");
+    const back = new Set();
+    for (const [at, { name, wide }] of charts.entries()) {
+      if (!panes.has(name)) panes.set(name, { pane: new Pane(name), key: null });
+      const { pane } = panes.get(name);
+      if (root.children[at] !== pane.figure) root.insertBefore(pane.figure, root.children[at] ?? null);
+      pane.figure.classList.toggle("explorer-wide", wide);
+      if (pane.turn(!shown || shown.includes(name))) back.add(pane);
+    }
+    return back;
   }
 
   function drop(name, pane) {
@@ -221,13 +206,14 @@ function show({ model, el, latest, tagged }) {
     for (const name of dirty) {
       const { chart, dataset, rows } = latest.get(name) ?? {};
       const pane = panes.get(chart)?.pane;
-      pane?.patch(dataset, rows);
-      if (pane) touched.add(pane);
+      if (!pane || pane.hidden) continue; // on being shown it gets all its newest data
+      pane.patch(dataset, rows);
+      touched.add(pane);
     }
     dirty.clear();
     for (const { pane } of panes.values()) {
-      if (!narrow.has(pane.figure)) continue;
-      pane.width = narrow.get(pane.figure) || pane.width; // 0: in a tab that is hidden
+      if (pane.hidden || !narrow.has(pane.figure)) continue;
+      pane.width = narrow.get(pane.figure) || pane.width; // 0: in a tab of JupyterLab that is hidden
       touched.add(pane);
     }
     narrow.clear();
@@ -256,7 +242,7 @@ function show({ model, el, latest, tagged }) {
     }
   }
 
-  model.on("change:_charts", rebuild);
+  model.on("change:_charts change:_shown", rebuild);
   themes.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
   wake();
   return {
@@ -266,7 +252,7 @@ function show({ model, el, latest, tagged }) {
     },
     close() {
       gone = true;
-      model.off("change:_charts", rebuild);
+      model.off("change:_charts change:_shown", rebuild);
       themes.disconnect();
       widths.disconnect();
       unwatch();

@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -25,6 +25,7 @@ from ipywidgets import CallbackDispatcher, Widget
 from explorer.figures import theme
 
 HERE = Path(__file__).parent
+SCRIPTS = ("threshold.js", "live_chart.js")  # the last one exports
 SNIPPET = "explorerVega.embed = vegaEmbed;"  # the bundle's own `vega` is null, only `vegaEmbed` works
 MAX_LABELS = 256  # a column of text travels as one byte a row
 SNAPSHOT_SCALE = 1.5
@@ -61,7 +62,7 @@ def _keep(path: Path, script: str) -> None:
 @functools.cache
 def module() -> str:
     """Return the widget's JavaScript: Vega in its own scope, as its minified names would clash, then ours."""
-    ours = (HERE / "live_chart.js").read_text(encoding="utf-8")
+    ours = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return f"const explorerVega = {{}};\n(() => {{\n{vega()}\n}})();\n{ours}"
 
 
@@ -76,7 +77,7 @@ def compiled(spec: str) -> dict[str, Any]:
     return vl_convert.vegalite_to_vega(spec, vl_version=theme.vegalite_version())
 
 
-def _view(name: str, chart: alt.TopLevelMixin) -> dict[str, Any]:
+def _view(name: str, chart: alt.TopLevelMixin, wide: bool) -> dict[str, Any]:
     """Describe a chart to the page: filling its column, on the page's own background, with no data."""
     spec = chart.to_dict()
     spec.pop("datasets", None)
@@ -84,7 +85,7 @@ def _view(name: str, chart: alt.TopLevelMixin) -> dict[str, Any]:
         spec["width"] = "container"
     spec.setdefault("config", {})["background"] = "transparent"
     label = spec.get("description", name)
-    return {"name": name, "label": label, "spec": compiled(json.dumps(spec, sort_keys=True))}
+    return {"name": name, "label": label, "wide": wide, "spec": compiled(json.dumps(spec, sort_keys=True))}
 
 
 def encode(table: Columns) -> tuple[list[dict[str, Any]], list[bytes]]:
@@ -145,6 +146,7 @@ class LiveChart(anywidget.AnyWidget):
     _esm = traitlets.Unicode().tag(sync=True)
     _css = (HERE / "live_chart.css").read_text(encoding="utf-8")
     _charts = traitlets.List().tag(sync=True)
+    _shown = traitlets.List(default_value=None, allow_none=True).tag(sync=True)
     _watched = traitlets.List().tag(sync=True)
     _roles = traitlets.List(default_value=[list(role) for role in theme.ROLES]).tag(sync=True)
 
@@ -162,16 +164,28 @@ class LiveChart(anywidget.AnyWidget):
     def _default_esm(self) -> str:
         return module()
 
-    def set_charts(self, charts: Mapping[str, alt.TopLevelMixin]) -> None:
-        """Show these charts instead. Views of unchanged charts stay, and so do data whose names stay."""
+    def set_charts(self, charts: Mapping[str, alt.TopLevelMixin], wide: Container[str] = ()) -> None:
+        """Have these charts instead. Views of unchanged charts stay, and so do data whose names stay.
+
+        Args:
+            charts: As for ``LiveChart``.
+            wide: Names of those that take the whole width.
+        """
         for name, chart in charts.items():
             if not isinstance(chart, alt.TopLevelMixin):
                 raise ValueError(NOT_A_CHART.format(name, type(chart).__name__))
-        views = [_view(name, chart) for name, chart in charts.items()]
+        views = [_view(name, chart, name in wide) for name, chart in charts.items()]
         with self._lock:
             self._sources = dict(charts)
             self._tables = {key: table for key, table in self._tables.items() if key in self._datasets(views)}
             self._charts = views
+
+    def show(self, names: Iterable[str] | None) -> None:
+        """Show these charts and hide the others, which are not painted until they are shown again.
+
+        None shows all. A hidden chart keeps the newest data that it is given.
+        """
+        self._shown = None if names is None else list(names)
 
     def _datasets(self, views: Iterable[dict[str, Any]]) -> set[Key]:
         return {(v["name"], d["name"]) for v in views for d in v["spec"]["data"] if "source" not in d}
@@ -250,9 +264,10 @@ class LiveChart(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a picture for readers without a kernel; the widget's own view wins where there is one."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None or not self._tables:
+        shown = [name for name in self._sources if self._shown is None or name in self._shown]
+        if bundle is None or not any(chart in shown for chart, _ in self._tables):
             return bundle
-        page = theme.page({name: self._spec(name) for name in self._sources})
+        page = theme.page({name: self._spec(name) for name in shown})
         version = theme.vegalite_version()
         png = vl_convert.vegalite_to_png(page, vl_version=version, scale=SNAPSHOT_SCALE)
         return {**bundle[0], "image/png": base64.b64encode(png).decode()}, bundle[1]

@@ -96,6 +96,10 @@ class Session:
         self._wanted = threshold
         self._do(lambda: self._preview(chosen, threshold))
 
+    def refresh(self) -> None:
+        """Shows the present state anew, to somebody who has not seen it."""
+        self._do(lambda: self._show() if self._trainer is not None else None)
+
     def call(self, function: Callable[[Trainer], Any]) -> "Future[Any]":
         """Runs a function of the trainer between two steps, on the worker; returns its future."""
         future: Future[Any] = Future()
@@ -121,7 +125,7 @@ class Session:
 
     @property
     def points(self) -> list[Point]:
-        """Validation accuracy so far, finer than the record."""
+        """What was measured so far, finer than the record."""
         return self._camera.points
 
     @property
@@ -184,7 +188,7 @@ class Session:
             diverged = self._trainer.lanes[0].diverged
             self._finish("diverged" if diverged else "done")
         elif item is not None:
-            self._camera.point(self._trainer, [lane.get("val_accuracy") for lane in item.lanes])
+            self._camera.point(self._trainer, item.lanes)
             self._show()
         elif self._camera.due():
             self._show()

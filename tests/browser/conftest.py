@@ -262,10 +262,10 @@ AT_REST = """async () => {
   const frames = () => [...document.querySelectorAll(".explorer-charts")].map((r) => r.dataset.frames).join();
   const before = frames();
   for (let i = 0; i < 5; i += 1) await new Promise(requestAnimationFrame);
-  const fits = (f) => Math.abs(f.clientWidth - f.querySelector("canvas").clientWidth) <= 1;
-  return frames() === before && [...document.querySelectorAll(".explorer-chart")].every(fits);
+  const fits = (f) => Math.abs(f.clientWidth - (f.querySelector("canvas")?.clientWidth ?? 0)) <= 1;
+  return frames() === before && [...document.querySelectorAll(".explorer-chart:not([hidden])")].every(fits);
 }"""
-CANVAS = ".explorer-charts canvas.marks"
+CANVAS = ".explorer-chart:not([hidden]) canvas.marks"
 PIXELS = f"() => [...document.querySelectorAll('{CANVAS}')].map((c) => c.toDataURL())"
 
 

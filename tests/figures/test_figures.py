@@ -64,6 +64,7 @@ def fake_run(**changes):
         "dense": SimpleNamespace(history=dense),
         "experiment": SimpleNamespace(
             epochs=2,
+            loss="cross-entropy",
             validation=5000,
             pruning=SimpleNamespace(criterion="magnitude"),
             clipping=SimpleNamespace(rule="norm", max_norm=1.0),
@@ -276,6 +277,9 @@ def test_overview_holds_everything_and_validates():
     for part in (
         "Validation accuracy",
         "Gradient norm before clipping",
+        "Loss",
+        "Accuracy shift: pruned − dense",
+        "Sparsity",
         "fc1 weights",
         "−0.4 points",
         "τ = 0.5",

@@ -7,7 +7,8 @@ import pytest
 import explorer as ex
 from explorer import registry
 from explorer.engine.trainer import Trainer
-from explorer.ui import controls, display
+from explorer.ui import controls
+from explorer.ui.tabs.gradients import Gradients
 
 
 def shown(experiment):
@@ -54,5 +55,5 @@ def test_the_clip_norm_can_be_moved_where_it_bounds_something(clipping, enabled)
 )
 def test_the_chart_draws_the_clip_norm_where_it_bounds_the_norm(tiny, rule, values):
     trainer = Trainer([tiny(clipping={"rule": rule, "max_norm": 0.5}, pruning=None)], "cpu")
-    tables = display._gradients(SimpleNamespace(trainer=trainer))
+    tables = Gradients(None).tables(SimpleNamespace(trainer=trainer), None)
     assert tables["gradients", "clip"]["value"] == values

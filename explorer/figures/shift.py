@@ -1,0 +1,91 @@
+"""What pruning did to accuracy: the difference between the pruned network and its dense twin over time.
+
+Datasets:
+    points: epoch, shift (points of accuracy, pruned − dense)
+    events: epoch, label, kind ("prune" or "move")
+"""
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from explorer.figures import theme, timeline
+
+TITLE, Y_TITLE = "Accuracy shift: pruned − dense", "points"
+DESCRIPTION = (
+    "Area chart of the difference in validation accuracy between the pruned network and its dense twin, in "
+    "points over epochs; the line at zero is the dense twin."
+)
+HEIGHT = 84
+# A shift of a tenth of a point is chance, and must not fill the chart.
+LOW = "length(data('points')) ? min(-1, extent(pluck(data('points'),'shift'))[0]) : -1"
+HIGH = "length(data('points')) ? max(0.2, extent(pluck(data('points'),'shift'))[1]) : 0.2"
+SHIFTS = {"epoch": pl.Float64, "shift": pl.Float64}
+
+
+def shift_band(points: Any = None, events: Any = None, *, epochs: float | None = None) -> alt.LayerChart:
+    """Draw the shift over epochs; without tables the chart is live and waits for its datasets.
+
+    Args:
+        points: Table of epoch, shift in points.
+        events: Table of epoch, label, kind.
+        epochs: Length of the run, which keeps the horizontal axis still.
+    """
+    chart = alt.layer(_area(epochs), *timeline.event_marks(), _zero(), _line()).properties(
+        title=TITLE, width=theme.WIDTH, height=HEIGHT, description=DESCRIPTION, config=theme.config()
+    )
+    return chart if points is None else theme.inline(chart, {"points": points, "events": events})
+
+
+def _area(epochs: float | None) -> alt.Chart:
+    scale = alt.Scale(domainMin=alt.ExprRef(LOW), domainMax=alt.ExprRef(HIGH), nice=False)
+    axis = alt.Axis(tickCount=3, format=".2~f", minExtent=timeline.AXIS_EXTENT)
+    y = alt.Y("shift:Q", title=Y_TITLE, scale=scale, axis=axis)
+    area = alt.Chart(theme.named("points")).mark_area(clip=True, color=theme.PRUNED, opacity=0.25)
+    return area.encode(timeline.epoch_axis(epochs), y, alt.Y2Datum(0))
+
+
+def _zero() -> alt.Chart:
+    return alt.Chart().mark_rule(color=theme.DENSE, strokeDash=[5, 3]).encode(y=alt.datum(0))
+
+
+def _line() -> alt.Chart:
+    tooltip = [
+        alt.Tooltip("epoch:Q", format=".2f"),
+        alt.Tooltip("shift:Q", format="+.2f", title=Y_TITLE),
+    ]
+    line = alt.Chart(theme.named("points")).mark_line(clip=True, color=theme.PRUNED, strokeWidth=2)
+    return line.encode(alt.X("epoch:Q"), alt.Y("shift:Q"), tooltip=tooltip)
+
+
+def shift_label(pruned: float, dense: float) -> str:
+    """Return the difference of two accuracies in percent as words: '−0.4 points'."""
+    points = round(pruned - dense, 1)
+    return f"{'−' if points < 0 else '+' if points > 0 else '±'}{abs(points):.1f} points"
+
+
+def shift_of(points: pl.DataFrame) -> pl.DataFrame:
+    """Return the gap at the last epoch at which both networks were measured; empty without a pair."""
+    pairs = _pairs(points)
+    if not pairs.height:
+        return pl.DataFrame(schema={"epoch": pl.Float64, "accuracy": pl.Float64, "label": pl.String})
+    epoch, pruned, dense = pairs.row(-1)
+    return pl.DataFrame(
+        {"epoch": [epoch], "accuracy": [min(pruned, dense)], "label": [shift_label(pruned, dense)]}
+    )
+
+
+def shifts_of(points: pl.DataFrame) -> pl.DataFrame:
+    """Return the difference in points at every epoch at which both networks were measured."""
+    return _pairs(points).select("epoch", shift=pl.col("pruned") - pl.col("dense"))
+
+
+def _pairs(points: pl.DataFrame) -> pl.DataFrame:
+    """Return epoch, pruned, dense; two rows at the epoch of a prune event, in the order of the points."""
+    pruned, dense = (
+        points.filter(pl.col("net") == net).select("epoch", pl.col("accuracy").alias(net))
+        for net in timeline.NETS
+    )
+    pairs = pruned.with_row_index().join(dense, on="epoch", how="inner")
+    return pairs.sort("epoch", "index").drop("index")

@@ -1,0 +1,99 @@
+"""The gallery: a row of tabs over one set of charts, of which only the tab that is shown is drawn."""
+
+import threading
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import ipywidgets as w
+
+from explorer import registry
+from explorer.engine.trainer import Trainer
+from explorer.ui.frames import Frame
+from explorer.ui.live_chart import LiveChart
+from explorer.ui.tab_bar import TabBar
+from explorer.ui.tabs import TABS, Context, Tab
+from explorer.ui.tabs.base import Charts
+
+TWICE = "tab {!r} has a chart {!r}, and so has another tab: chart names are unique among all tabs"
+
+
+class Gallery:
+    """Tabs, their panels, and the one chart widget that they share."""
+
+    def __init__(self, context: Context, kinds: Iterable[type[Tab]] | None = None) -> None:
+        self._context = context
+        self.tabs = {tab.name: tab for tab in (kind(context) for kind in kinds or TABS)}
+        self.bar = TabBar((tab.name, tab.title, tab.tip) for tab in self.tabs.values())
+        self.chart = LiveChart()
+        self._keys: dict[str, Hashable] = {}
+        self._charts: dict[str, Charts] = {}
+        self._lock = threading.RLock()  # the page chooses, the worker draws
+        self._parts = {name: self._parts_of(tab) for name, tab in self.tabs.items()}
+        above, below = ([parts[i] for parts in self._parts.values()] for i in (0, 1))
+        self.box = w.VBox([self.bar, *above, self.chart, *below]).add_class("explorer-results")
+        self._reveal()
+        self.bar.observe(self._on_chosen, "selected")
+
+    @staticmethod
+    def _parts_of(tab: Tab) -> tuple[w.Box, w.Box]:
+        made = [w.VBox([part] if part else []) for part in (tab.panel, tab.below)]
+        made[0].add_class(f"explorer-panel-{tab.name}")
+        made[1].add_class(f"explorer-below-{tab.name}")
+        return made[0], made[1]
+
+    @property
+    def selected(self) -> str:
+        """The name of the tab that is shown."""
+        name: str = self.bar.selected
+        return name
+
+    @selected.setter
+    def selected(self, name: str) -> None:
+        if name not in self.tabs:
+            raise ValueError(registry.unknown("tab", name, self.tabs))
+        self.bar.selected = name
+
+    def draw(self, frame: Frame, tag: int) -> None:
+        """Shows a frame in the tab that is shown; the others cost nothing."""
+        with self._lock:
+            tab = self.tabs[self.selected]
+            self._build(tab, frame.trainer)
+            self.chart.update(tab.tables(frame, self._context.session), tag=tag)
+
+    def close(self) -> None:
+        """Ends what the tabs started."""
+        for tab in self.tabs.values():
+            tab.close()
+
+    def _build(self, tab: Tab, trainer: Trainer) -> None:
+        """Makes a tab's charts when it is first shown, and when what they depend on changes."""
+        key = tab.key(trainer)
+        if tab.name not in self._keys or self._keys[tab.name] != key:
+            self._charts[tab.name] = tab.charts(trainer)
+            self._keys[tab.name] = key
+            self.chart.set_charts(
+                self._together(), wide={name for t in self.tabs.values() for name in t.wide}
+            )
+        self.chart.show(self._charts[tab.name])
+
+    def _together(self) -> Charts:
+        found: Charts = {}
+        for tab, charts in self._charts.items():
+            for name, chart in charts.items():
+                if name in found:
+                    raise ValueError(TWICE.format(tab, name))
+                found[name] = chart
+        return found
+
+    def _on_chosen(self, change: Any) -> None:
+        with self._lock:
+            self.tabs[change["old"]].hidden()
+            self._reveal()
+            self.chart.show(self._charts.get(self.selected, ()))
+            self.tabs[self.selected].shown()
+        self._context.session.refresh()
+
+    def _reveal(self) -> None:
+        for name, parts in self._parts.items():
+            for part in parts:
+                part.layout.display = None if name == self.selected and part.children else "none"

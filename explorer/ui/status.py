@@ -1,0 +1,61 @@
+"""The status line: what a frame says in words and numbers."""
+
+from collections.abc import Mapping
+from html import escape
+
+from explorer import figures
+from explorer.experiment import Experiment
+from explorer.ui.frames import Frame
+
+# Every string that a person reads here.
+STATES = {
+    "idle": "ready",
+    "training": "training",
+    "paused": "paused",
+    "stopped": "stopped",
+    "done": "done",
+    "diverged": "diverged",
+}
+TRYING = "trying {}"
+EPOCHS = "{:.2f} of {}"
+SECONDS = "{:.0f} s"
+
+
+def progress(frame: Frame) -> float:
+    """The share of the training that is done, 0 to 1."""
+    return frame.trainer.step / frame.trainer.total
+
+
+def facts(frame: Frame) -> Mapping[str, str]:
+    """The status line: label to text, in the order of reading."""
+    trainer = frame.trainer
+    experiment = trainer.lanes[0].experiment
+    trying = frame.preview is not None
+    what = TRYING.format(_number(frame.preview, experiment)) if trying else STATES[frame.status]
+    found = {"state": what, "device": str(trainer.device)}
+    found["epoch"] = EPOCHS.format(trainer.step / trainer.per_epoch, experiment.epochs)
+    if frame.accuracy:
+        found["accuracy"] = f"{frame.accuracy[0]:.2%}"
+    if len(frame.accuracy) > 1:
+        found["shift"] = figures.shift_label(*(100 * accuracy for accuracy in frame.accuracy[:2]))
+    found["sparsity"] = f"{frame.sparsity:.1%}"
+    if frame.status == "training" and frame.speed:
+        found["images/s"] = f"{frame.speed:,.0f}"
+        found["time left"] = SECONDS.format(frame.left)
+    return found
+
+
+def _number(threshold: float | None, experiment: Experiment) -> str:
+    pruning = experiment.pruning
+    share = pruning is None or pruning.unit == "sparsity"
+    return f"{threshold:.1%}" if share else f"{threshold:.3g}"
+
+
+def line(frame: Frame) -> str:
+    """The status line as HTML; each fact has a class of its own."""
+    parts = [
+        f'<span class="explorer-fact explorer-fact-{name.replace(" ", "-").replace("/", "-")}">'
+        f"{'' if name == 'state' else escape(name)} <b>{escape(text)}</b></span>"
+        for name, text in facts(frame).items()
+    ]
+    return f'<div role="status">{"".join(parts)}</div>'

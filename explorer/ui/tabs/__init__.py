@@ -1,0 +1,10 @@
+"""The tabs, in the order in which they stand: a new one is a file here and a line below."""
+
+from explorer.ui.tabs.base import Context, Tab, Tables
+from explorer.ui.tabs.gradients import Gradients
+from explorer.ui.tabs.live import Live
+from explorer.ui.tabs.weights import Weights
+
+TABS: tuple[type[Tab], ...] = (Live, Weights, Gradients)
+
+__all__ = ["TABS", "Context", "Tab", "Tables"]

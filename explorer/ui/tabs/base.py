@@ -1,0 +1,77 @@
+"""What a tab is: one look at the run, drawn only while it is shown."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import ipywidgets as w
+import numpy as np
+
+from explorer.engine.trainer import Trainer
+from explorer.experiment import Experiment
+from explorer.ui.frames import Frame
+from explorer.ui.session import Session
+
+Charts = dict[str, alt.TopLevelMixin]
+Tables = dict[tuple[str, str], Any]  # (chart, dataset) to a table
+
+
+@dataclass
+class Context:
+    """What a tab may use; `session` changes with the device, so ask for it each time."""
+
+    session: Session
+    show: Callable[[Experiment], None]  # moves the controls there, and begins anew if a run is under way
+    tell: Callable[[Exception], None]  # puts an error into the error box
+    guarded: Callable[[Callable[[Any], None]], Callable[[Any], None]]  # a callback whose errors go there
+
+
+class Tab:
+    """One look at the run. Subclass it in a file of its own and list that in `explorer/ui/tabs`.
+
+    All but `__init__` and the hooks run on the session's worker, between two steps.
+    """
+
+    name: str  # CSS class `explorer-tab-<name>`
+    title: str
+    tip: str
+    wide: tuple[str, ...] = ()  # charts that take the whole width
+    panel: w.Widget | None = None  # above the charts
+    below: w.Widget | None = None
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def key(self, trainer: Trainer) -> Hashable:
+        """What the charts depend on; where it changes they are made anew. By default layers and length."""
+        return tuple(trainer.observer.edges), trainer.lanes[0].experiment.epochs
+
+    def charts(self, trainer: Trainer) -> Charts:  # noqa: ARG002
+        """The live charts by name; names are unique among all tabs."""
+        return {}
+
+    def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
+        """The data of the charts at a frame; widgets of the tab's own may be set here too."""
+        return {}
+
+    def shown(self) -> None:
+        """Called when the tab is chosen."""
+
+    def hidden(self) -> None:
+        """Called when another one is."""
+
+    def close(self) -> None:
+        """Called at the end: stop threads that the tab started."""
+
+
+def columns(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, Any]:
+    """Rows as a table of columns."""
+    if not rows:
+        return {name: [] for name in names}
+    values = list(zip(*rows, strict=True))
+    texts = [isinstance(column[0], str) for column in values]
+    return {
+        name: list(column) if text else np.array(column)
+        for name, column, text in zip(names, values, texts, strict=True)
+    }

@@ -1,0 +1,40 @@
+"""What hands do at an explorer, and what eyes see of it."""
+
+PATIENCE = 60  # seconds; whatever takes this long has failed
+# Another value for each control, and what the Experiment's field is then
+MOVES = {
+    "model": ("lenet-300-100", {"model": "lenet-300-100"}),
+    "loss": ("mse", {"loss": "mse"}),
+    "criterion": ("random", {"pruning.criterion": "random"}),
+    "granularity": ("neuron", {"pruning.granularity": "neuron"}),
+    "allocation": ("uniform", {"pruning.allocation": "uniform"}),
+    "schedule": ("every-step", {"pruning.schedule": "every-step"}),
+    "rule": ("value", {"clipping.rule": "value"}),
+    "max_norm": (0.5, {"clipping.max_norm": 0.5}),
+    "optimizer": ("momentum", {"momentum": 0.9}),
+    "lr": (0.02, {"lr": 0.02}),
+    "epochs": (5, {"epochs": 5}),
+}
+
+
+def move(explorer, name, value):
+    explorer._controls[name].widget.value = value
+
+
+def told(explorer):
+    return explorer._error.value
+
+
+def inside(widget):
+    return [widget, *(found for child in getattr(widget, "children", ()) for found in inside(child))]
+
+
+def by_class(explorer, name):
+    return [each for each in inside(explorer) if f"explorer-{name}" in getattr(each, "_dom_classes", ())]
+
+
+def let_go(explorer, share):
+    """What the page sends when the threshold's slider is dragged to a value and let go."""
+    explorer._on_release("grab", [explorer._threshold.share.value, explorer._threshold.score.value])
+    explorer._threshold.share.value = share
+    explorer._on_release("release", [share, explorer._threshold.score.value])

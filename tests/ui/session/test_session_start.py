@@ -1,0 +1,127 @@
+"""The laws of a Session: it trains in the background, and leaves what a plain run leaves."""
+
+import threading
+import time
+
+import pytest
+import torch
+from laws import PATIENCE, hold, plain, same, trained, until
+
+import explorer as ex
+from explorer.engine.trainer import Trainer
+from explorer.ui.session import Session
+
+# -- start, stop, pause ----------------------------------------------------------------------------------
+
+
+def test_a_session_is_a_run_in_the_background(session, tiny):
+    frames = []
+    live = session(tiny(), on_frame=lambda _: frames.append(threading.current_thread().name))
+    live.start()
+    run = live.wait(PATIENCE)
+    assert live.status == "done"
+    same(run, plain(tiny()))
+    assert set(frames) == {"explorer-session"}
+
+
+def test_the_callers_thread_is_free_while_it_trains(session, tiny):
+    live = session(tiny(epochs=100_000))
+    started = time.perf_counter()
+    live.start()
+    assert time.perf_counter() - started < 0.1
+    until(live, trained(20))
+    assert live.status == "training"
+    with pytest.raises(TimeoutError, match=r"training after 0.02 s; session.stop\(\) ends it"):
+        live.wait(0.02)
+    assert live.status == "training"  # waiting in vain leaves the run alone
+
+
+def test_stop_ends_a_run_of_real_size_within_200_ms(session):
+    live = session(ex.Experiment(epochs=1000, pruning=ex.Pruning(begin_epoch=0)))
+    for steps in (0, 1, 230, 300):  # before, at and after a record, which judges 5,000 images
+        live.start()
+        until(live, trained(steps))
+        assert live.status == "training"
+        asked = time.perf_counter()
+        live.stop()
+        run = live.wait(PATIENCE)
+        assert time.perf_counter() - asked < 0.2
+        assert (run.status, live.status) == ("stopped", "stopped")
+        assert steps <= run.summary["steps"] < 1000 * 860
+        assert run.summary["test_accuracy"] is None
+
+
+def test_a_stopped_run_holds_what_there_is(session, tiny):
+    live = session(tiny(epochs=100_000))
+    live.start()
+    until(live, trained(40))
+    live.stop()
+    run = live.wait(PATIENCE)
+    assert run.history["step"].to_list()[-1] <= run.summary["steps"]
+    assert {0, 16, 32} <= set(run.history["step"])
+
+
+def test_pause_and_resume_change_nothing(session, tiny):
+    experiment = tiny(epochs=3)
+    live = session(experiment)
+    live.start()
+    for steps in (3, 97, 150):  # before and after the prune event at 94
+        hold(live, trained(steps))
+        here = live.call(lambda trainer: trainer.step).result()
+        with pytest.raises(TimeoutError, match="paused"):
+            live.wait(0.02)
+        assert live.call(lambda trainer: trainer.step).result() == here
+        live.resume()
+    same(live.wait(PATIENCE), plain(experiment))
+
+
+def test_start_is_a_new_beginning(session, tiny):
+    live = session(tiny())
+    live.start()
+    first = live.wait(PATIENCE)
+    live.start()
+    same(live.wait(PATIENCE), first)
+    live.start(tiny(lr=0.02))
+    same(live.wait(PATIENCE), plain(tiny(lr=0.02)))
+
+
+def test_reset_is_an_untrained_network(session, tiny):
+    live = session(tiny())
+    live.start()
+    live.wait(PATIENCE)
+    live.reset(tiny(seed=3))
+    run = live.wait(PATIENCE)
+    assert (live.status, run.summary["steps"], live.experiment) == ("idle", 0, tiny(seed=3))
+    assert torch.equal(run.row, Trainer([tiny(seed=3)], "cpu").state.theta[0])
+
+
+def test_stop_and_pause_of_nothing_are_nothing(session, tiny):
+    live = session(tiny())
+    for order in (live.stop, live.pause, live.resume, live.stop):
+        order()
+    assert live.wait(PATIENCE).summary["steps"] == 0
+    assert live.status == "idle"
+
+
+# -- the end ---------------------------------------------------------------------------------------------
+
+
+def test_close_ends_the_thread_also_in_mid_run(session, tiny):
+    before = set(threading.enumerate())
+    live = session(tiny(epochs=100_000))
+    live.start()
+    until(live, trained(5))
+    [worker] = [t for t in set(threading.enumerate()) - before if t.name == "explorer-session"]
+    live.close()
+    assert not worker.is_alive()
+    live.close()  # twice is fine
+
+
+def test_many_sessions_leave_no_threads(tiny):
+    before = threading.active_count()
+    for _ in range(8):
+        live = Session(tiny(epochs=100_000), "cpu")
+        live.start()
+        live.preview(0.4)
+        live.close()
+    assert threading.active_count() == before
