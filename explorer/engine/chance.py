@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 _ONE_AT_A_TIME = threading.Lock()  # torch has one global state: two runs must not draw from it together
 
@@ -24,3 +25,12 @@ def start(seed: int, device: torch.device | None = None) -> None:
     if device is not None and device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+
+
+def may_draw(module: nn.Module) -> bool:
+    """Whether a module might draw random numbers as it learns: dropout does, a user's own might."""
+    return any(
+        isinstance(part, (nn.modules.dropout._DropoutNd, nn.RReLU))
+        or not type(part).__module__.startswith("torch.nn")
+        for part in module.modules()
+    )

@@ -30,7 +30,7 @@ from explorer.experiment import Clipping
 from explorer.registry import Method
 
 if TYPE_CHECKING:
-    from explorer.engine.step import State
+    from explorer.engine.state import State
 
 QUANTITIES = ("grad", "grad_norm", "max_norm", "theta", "grads", "weights", "last", "mask", "memory")
 
@@ -44,42 +44,61 @@ class Clipped(NamedTuple):
 
 
 class Chain:
-    """The rules of a Clipping, bound to a state and its gradient."""
+    """The rules of a Clipping, with what they remember kept in a state."""
 
-    def __init__(self, clipping: Clipping, layout: Layout, state: "State", grad: Tensor, steps: int) -> None:
+    def __init__(self, clipping: Clipping, layout: Layout, state: "State", steps: int) -> None:
         self.rules = [registry.get("rule", name) for name in clipping.rules]
         needs = {need for rule in self.rules for need in rule.needs}
         for need in sorted(needs - set(QUANTITIES)):
             raise ValueError(registry.unknown("a clip rule's parameter", need, QUANTITIES))
-        self.needs_mask = "mask" in needs
+        self.layout = layout
         self.sparse = any(rule.traits.get("sparse") for rule in self.rules)
         self.options = [rule.own(clipping.options) for rule in self.rules]
-        self.grad = grad
-        self._fixed = _tensors(layout, state.theta, grad)
-        self._memory = [self._remember(i, state, steps) for i in range(len(self.rules))]
+        for place in range(len(self.rules)):
+            self._remember(place, state, steps)
 
-    def _remember(self, place: int, state: "State", steps: int) -> Tensor | None:
-        """A rule's memory: what the state holds of it, or a new one."""
-        rule, name = self.rules[place], f"rule {place}"
+    def _remember(self, place: int, state: "State", steps: int) -> None:
+        """Makes room for a rule's memory where the state holds none yet."""
+        rule, name = self.rules[place], _place(place)
         kind = rule.traits.get("memory")
-        if kind is None:
-            return None
-        if not _switched_on(rule, self.options[place]):
-            return state.theta.new_zeros(len(state.theta), 0)
+        if kind is None or not _switched_on(rule, self.options[place]):
+            return
         if kind == "weight":
-            return state.memory.setdefault(name, torch.zeros_like(state.theta))
-        assert kind == "step"
-        return state.past.setdefault(name, state.theta.new_full((len(state.theta), steps), torch.nan))
+            state.memory.setdefault(name, torch.zeros_like(state.theta))
+        else:
+            assert kind == "step"
+            state.past.setdefault(name, state.theta.new_full((len(state.theta), steps), torch.nan))
+
+    def bind(self, state: "State", grad: Tensor) -> "Clip":
+        """The rules at work on some rows of the state and their gradient."""
+        return Clip(self, state, grad)
+
+
+class Clip:
+    """A chain bound to some rows: what stays the same from step to step is looked up once."""
+
+    def __init__(self, chain: Chain, state: "State", grad: Tensor) -> None:
+        self.grad, self.sparse = grad, chain.sparse
+        fixed = _tensors(chain.layout, state.theta, grad)
+        empty = grad.new_zeros(len(grad), 0)
+        self._calls = []
+        for place, (rule, options) in enumerate(zip(chain.rules, chain.options, strict=True)):
+            memory = state.memory.get(_place(place), state.past.get(_place(place), empty))
+            self._calls.append((rule.function, rule.needs, options, {**fixed, "memory": memory}))
 
     def __call__(self, norms: Tensor, max_norm: Tensor, mask: Tensor | None) -> Clipped:
-        """Clips the gradient in place, given its norms, [L]."""
+        """Clips the gradient in place, given its norms, [L]; `mask` is 1 where a weight learns."""
         bound = None
-        for rule, options, memory in zip(self.rules, self.options, self._memory, strict=True):
-            known = {**self._fixed, "grad_norm": norms, "max_norm": max_norm, "mask": mask, "memory": memory}
-            changed, norms = rule(*(known[need] for need in rule.needs), **options)
+        for function, needs, options, known in self._calls:
+            known.update(grad_norm=norms, max_norm=max_norm, mask=mask)
+            changed, norms = function(*[known[need] for need in needs], **options)
             bound = changed if bound is None else bound | changed
         assert bound is not None
         return Clipped(bound, norms, (torch.count_nonzero(self.grad, dim=1),) if self.sparse else ())
+
+
+def _place(place: int) -> str:
+    return f"rule {place}"
 
 
 def _tensors(layout: Layout, theta: Tensor, grad: Tensor) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from explorer.engine.pruner import Verdict
 from explorer.engine.records import History
-from explorer.engine.step import State
+from explorer.engine.state import State
 from explorer.experiment import Experiment
 from explorer.methods.schedules import Event
 from explorer.registry import get
@@ -24,6 +24,7 @@ class Lane:
     experiment: Experiment
     row: int
     plan: dict[int, Event]  # by step
+    early: int | None = None  # the step whose weights its schedule goes back to
     history: History = field(default_factory=History)
     verdict: Verdict | None = None
     steered: bool = False

@@ -15,6 +15,11 @@ from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 from explorer.registry import register
 
+# torch's own two halves of the negative log-likelihood, without the autograd that comes between
+_NLL = torch.ops.aten.nll_loss_forward.default
+_NLL_BACKWARD = torch.ops.aten.nll_loss_backward.default
+MEAN, IGNORED = 1, -100  # its codes: the mean over the batch; a label that never comes
+
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -47,12 +52,13 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         z, truth = logits.squeeze(-1), labels.to(logits.dtype)
         value = F.binary_cross_entropy_with_logits(z, truth.expand_as(z), reduction="none").mean(-1)
         return value, (logits.sigmoid() - truth.unsqueeze(-1)).div_(logits.shape[-2])
-    log_p = torch.log_softmax(logits, -1)
-    labels = labels.expand(log_p.shape[:-1]).unsqueeze(-1)  # lanes on a GPU may share their labels
-    loss = log_p.gather(-1, labels).mean((-2, -1)).neg_()
-    gradient = log_p.exp_()
-    gradient.scatter_add_(-1, labels, gradient.new_full((), -1.0).expand(labels.shape))
-    return loss, gradient.div_(logits.shape[-2])
+    truth = labels.expand(logits.shape[:-1]).flatten()  # lanes on a GPU may share their labels
+    log_p = torch.log_softmax(logits.flatten(0, -2), -1)
+    value, count = _NLL(log_p, truth, None, MEAN, IGNORED)
+    if logits.dim() > 2:
+        value = F.nll_loss(log_p, truth, reduction="none").view(logits.shape[:-1]).mean(-1)
+    gradient = _NLL_BACKWARD(count, log_p, truth, None, MEAN, IGNORED, count)  # −1 at the truth
+    return value, gradient.add_(log_p.exp_()).div_(logits.shape[-2]).view_as(logits)
 
 
 @register("loss", "mse", value=_half_squared)

@@ -1,8 +1,8 @@
 """A model's arithmetic on rows: forward pass and gradient for every lane of a stack.
 
 Chains of Linear layers have a backward pass written by hand, held to autograd by a test in float64; any
-other module goes through autograd. On the CPU lanes are taken one by one, each with plain matrices; on a GPU
-they are one batched product.
+other module goes through autograd. Lanes are taken one by one, each with plain matrices, or all at once:
+chains by batched products, others by `torch.func.vmap`.
 
 What a module keeps beside its parameters, a batch norm's running statistics say, is in its buffers, and every
 lane has its own. They stand among the views and change as the network learns.
@@ -20,6 +20,7 @@ from explorer.engine.losses import Loss, right
 from explorer.engine.rows import Layout
 
 CHUNK = 2500  # images at once where nothing is learned
+IMAGES = 4  # dimensions of a batch of images; one more where each lane has its own
 Views = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
 
@@ -69,21 +70,15 @@ class Network:
         self.module = module.eval()
         self.layout = Layout(module)
         self.chain = chain_of(module) if by_hand else None
-        self.draws = self.chain is None and any(_may_draw(part) for part in module.modules())
+        self.draws = self.chain is None and chance.may_draw(module)
         self._seed: int | None = None  # of the step's own random numbers, while there is one
 
-    def blocks(self, matrix: Tensor, buffers: Mapping[str, Tensor] | None = None) -> list[Views]:
-        """The views that are worked on together: a lane each on the CPU, all lanes at once on a GPU.
-
-        `buffers`, [L, *shape] each, are for the lanes of a matrix of weights.
-        """
-        if self.chain and matrix.is_cuda:
-            return [self.layout.views(matrix)]
+    def views(self, matrix: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Views:
+        """The parameters in rows, and these rows' buffers, [L, *shape]; one row goes without the lane's."""
         kept = buffers or {}
-        return [
-            {**self.layout.views(matrix[i : i + 1]), **{name: b[i] for name, b in kept.items()}}
-            for i in range(len(matrix))
-        ]
+        if len(matrix) == 1:
+            kept = {name: buffer[0] for name, buffer in kept.items()}
+        return {**self.layout.views(matrix), **kept}
 
     @contextmanager
     def learning(self, device: torch.device, *key: int) -> Iterator[None]:
@@ -106,9 +101,22 @@ class Network:
     def forward(self, views: Views, x: Tensor) -> Tensor:
         """The logits, [..., B, C]."""
         if self.chain is None:
-            logits: Tensor = torch.func.functional_call(self.module, views, (x,))
-            return logits
+            return self._call(views, x)
         return self._outputs(views, x)[-1]
+
+    def _call(self, views: Views, x: Tensor) -> Tensor:
+        """The module itself under these values; several lanes at once where they have their dimension."""
+
+        def alone(values: Views, images: Tensor) -> Tensor:
+            logits: Tensor = torch.func.functional_call(self.module, values, (images,))
+            return logits
+
+        slot = self.layout.layers[0].weight
+        if views[slot.name].dim() == len(slot.shape):
+            return alone(views, x)
+        every = torch.func.vmap(alone, in_dims=(0, 0 if x.dim() > IMAGES else None), randomness="same")
+        lanes: Tensor = every(views, x)
+        return lanes
 
     def gradient(self, views: Views, grads: Views, batch: Batch, loss: Loss) -> Tensor:
         """Writes the gradient of the mean loss over the batch into `grads`; returns the loss, [...]."""
@@ -128,7 +136,6 @@ class Network:
             outputs.append(APPLY[link.activation](z))
         return outputs
 
-    @torch.inference_mode()
     def _by_hand(self, views: Views, grads: Views, batch: Batch, loss: Loss) -> Tensor:
         assert self.chain is not None
         x, labels = batch
@@ -151,7 +158,7 @@ class Network:
             chance.start(self._seed, x.device)
         with torch.enable_grad():
             leaves = {name: views[name].detach().requires_grad_() for name in grads}
-            logits = torch.func.functional_call(self.module, {**views, **leaves}, (x,))
+            logits = self._call({**views, **leaves}, x)
             value, d = loss(logits.detach(), labels)
             found = torch.autograd.grad(logits, list(leaves.values()), d, allow_unused=True)
         _write(list(grads.values()), found)
@@ -165,13 +172,6 @@ def _write(grads: list[Tensor], found: tuple[Tensor | None, ...]) -> None:
     for to, gradient in zip(grads, found, strict=True):
         if gradient is None:
             to.zero_()
-
-
-def _may_draw(part: nn.Module) -> bool:
-    """Whether a module might draw random numbers as it learns: dropout does, a user's own might."""
-    return isinstance(part, (nn.modules.dropout._DropoutNd, nn.RReLU)) or not type(
-        part
-    ).__module__.startswith("torch.nn")
 
 
 @torch.no_grad()

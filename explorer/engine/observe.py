@@ -8,7 +8,7 @@ from explorer.engine.losses import Loss
 from explorer.engine.network import Network, evaluate
 from explorer.engine.pruner import Verdict
 from explorer.engine.rows import Slot
-from explorer.engine.step import View
+from explorer.engine.state import View
 
 
 class Observer:

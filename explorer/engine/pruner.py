@@ -13,7 +13,7 @@ from explorer.engine.network import Network
 from explorer.engine.quantities import LossValue, Scene
 from explorer.engine.rows import Layer
 from explorer.engine.scoring import collect, score
-from explorer.engine.step import View
+from explorer.engine.state import View
 from explorer.engine.wiring import Wire, wires
 from explorer.experiment import Experiment, Pruning
 from explorer.methods.schedules import Event

@@ -1,7 +1,7 @@
 """A stack: the lanes that train side by side, one step of them, and what is recorded of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -15,7 +15,8 @@ from explorer.engine.lanes import Lane, check_stack
 from explorer.engine.network import Network, evaluate
 from explorer.engine.observe import Observer
 from explorer.engine.pruner import Pruner
-from explorer.engine.step import Rates, State, Stepper, View
+from explorer.engine.state import Rates, State, View
+from explorer.engine.step import Measured, Stepper
 from explorer.experiment import DEFAULT_END, Experiment, Pruning
 from explorer.methods.schedules import Event
 
@@ -29,19 +30,29 @@ class Record:
     lanes: list[dict[str, float]]
 
 
+Batch = tuple[Tensor, Tensor]
+
+
 class Stack:
     """Experiments that share model, batch size, loss, optimizer and clip rule, as rows of one matrix.
 
     Lanes that differ only in pruning share one row until the first prune event of either: the dense twin
-    costs nothing before it.
+    costs nothing before it. `together` has all rows in one product, as is best on a GPU, instead of one
+    after the other, as is best on a CPU.
     """
 
     def __init__(
-        self, experiments: Sequence[Experiment], device: str = "auto", dtype: torch.dtype = torch.float32
+        self,
+        experiments: Sequence[Experiment],
+        device: str = "auto",
+        dtype: torch.dtype = torch.float32,
+        *,
+        together: bool | None = None,
     ) -> None:
         first = experiments[0]
         check_stack(experiments)
         self.device, self.dtype = pick_device(device), dtype
+        self.together = self.device.type == "cuda" if together is None else together
         self.network = Network(models.build(first))
         self.split = models.asked(data.split(first.dataset, self.device, first.validation), first)
         self.pruner = Pruner(self.network, self.split.train, dtype)
@@ -55,11 +66,12 @@ class Stack:
         keys = [e.dense().hash for e in experiments]
         unique = list(dict.fromkeys(keys))
         self.lanes = [
-            Lane(e, unique.index(k), self.plan(e.pruning)) for e, k in zip(experiments, keys, strict=True)
+            Lane(e, unique.index(k), self.plan(e.pruning), self.early_step(e.pruning))
+            for e, k in zip(experiments, keys, strict=True)
         ]
         self.step, self.done, self.seconds = 0, False, 0.0
         self.log: list[list[list[float]]] = []
-        self._tail: list[tuple[Tensor, ...]] = []  # the steps that are not in the log yet
+        self._tail: list[Measured] = []  # the steps that are not in the log yet
         self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
         self._recorded = 0  # the length of the log at the last record
         modules = [self._initial(experiments[keys.index(k)].seed) for k in unique]
@@ -101,44 +113,93 @@ class Stack:
         events = schedule(begin, end, pruning.unit, pruning.threshold, **pruning.own("schedule"))
         return {event.step: event for event in events}
 
+    def early_step(self, pruning: Pruning | None) -> int | None:
+        """The step whose weights a schedule goes back to; None for schedules that never do."""
+        epoch = early_epoch(pruning)
+        return None if epoch is None else round(epoch * self.per_epoch)
+
     def _at(self, epoch: float | None, default: float) -> int:
         """The step at which an epoch, or a default share of the whole, is reached."""
         return round(default * self.total if epoch is None else epoch * self.per_epoch)
 
     def _load(self, state: State) -> None:
         first = self.lanes[0].experiment
-        self.state = state
+        self.state, self.rates = state, self._rates(state)
         optimizer = registry.get("optimizer", first.optimizer)
         self.stepper = Stepper(
-            self.network, state, self.loss.function, optimizer, first.clipping, steps=self.total
+            self.network,
+            state,
+            loss=self.loss.function,
+            optimizer=optimizer,
+            clipping=first.clipping,
+            rates=self.rates,
+            steps=self.total,
+            together=self.together,
         )
-        by_row = {lane.row: lane.experiment for lane in self.lanes}
-        self.rates = Rates.of([by_row[row] for row in range(len(state.theta))], state.theta)
+        self._seeds = [experiment.seed for experiment in self._by_row(state)]
 
-    def _step(self, batch: tuple[Tensor, Tensor]) -> None:
-        with self.network.learning(self.device, self.lanes[0].experiment.seed, 3, self.step):
-            losses, norms = self.stepper.backward(batch, self.rates)
-        if self._recorded_at(self.step + 1):  # before clipping, which changes it in place
-            self.gradient = self.stepper.grad.clone()
-        if not all(map(math.isfinite, norms.tolist())):
-            self._rescue(norms)
-        clipped = self.stepper.update(norms, self.rates, self.decay(self.step / self.total))
-        self._tail.append((losses, norms, clipped.norm, clipped.bound, *clipped.sent))
+    def _by_row(self, state: State) -> list[Experiment]:
+        """The experiment of one lane that trains in each row."""
+        by_row = {lane.row: lane.experiment for lane in self.lanes}
+        return [by_row[row] for row in range(len(state.theta))]
+
+    def _rates(self, state: State) -> Rates:
+        return Rates.of(self._by_row(state), state.theta)
+
+    def _batches(self) -> Iterator[dict[int, Batch]]:
+        """The batches of the epoch from this step on, for each seed the one in its own order."""
+        epoch, skip = divmod(self.step, self.per_epoch)
+        first = self.lanes[0].experiment
+        orders = {
+            seed: data.batches(self.split.train, first, epoch, skip=skip, dtype=self.dtype, seed=seed)
+            for seed in dict.fromkeys(self._seeds)
+        }
+        for batches in zip(*orders.values(), strict=True):
+            yield dict(zip(orders, batches, strict=True))
+
+    def _parts(self, batches: Mapping[int, Batch]) -> list[Batch]:
+        """The batch of each part of the stepper."""
+        rows = [batches[seed] for seed in self._seeds]
+        if not self.together:
+            return rows
+        if len(batches) == 1:
+            return rows[:1]
+        return [(torch.stack([x for x, _ in rows]), torch.stack([labels for _, labels in rows]))]
+
+    def _step(self, batches: Mapping[int, Batch]) -> None:
+        keep = torch.empty_like(self.state.theta) if self._recorded_at(self.step + 1) else None
+        measured = self.stepper.step(
+            self._parts(batches),
+            [(seed, 3, self.step) for seed in self._seeds],
+            decay=self.decay(self.step / self.total),
+            keep=keep,
+            on_broken=self._rescue,
+        )
+        self.gradient = self.gradient if keep is None else keep  # masked, but not clipped
+        self._tail.append(measured)
         self.step += 1
 
     def _recorded_at(self, step: int) -> bool:
         return step in self.record_steps or any(step in lane.plan for lane in self.lanes)
 
-    def _rescue(self, norms: Tensor) -> None:
+    def _rescue(self, row: int) -> None:
         """Keeps the last good weights of lanes whose gradient is not finite, and says what to try."""
+        grad = self.stepper.grad[row : row + 1]
+        broken = [s.name for s in self.network.layout.slots.values() if not s.view(grad).isfinite().all()]
+        where = broken[0] if broken else "all layers together"
         for lane in self.lanes:
-            if not lane.diverged and not torch.isfinite(norms[lane.row]):
-                grad = self.stepper.grad[lane.row : lane.row + 1]
-                broken = [
-                    s.name for s in self.network.layout.slots.values() if not s.view(grad).isfinite().all()
-                ]
-                where = broken[0] if broken else "all layers together"
+            if lane.row == row and not lane.diverged:
                 self._give_up(lane, f"the gradient of {where} is not finite at step {self.step + 1}")
+
+    def _look_for_frozen(self) -> None:
+        """Gives up the lanes that froze on the GPU, with the step at which they did."""
+        if self.state.frozen is None or not self.state.frozen.any():
+            return
+        log = self.flush()
+        for i, lane in enumerate(self.lanes):
+            if self.state.frozen[lane.row] and not lane.diverged:
+                step = next((n for n, each in enumerate(log) if not math.isfinite(each[1][i])), self.step)
+                self._give_up(lane, f"the gradient is not finite at step {step + 1}")
 
     def _give_up(self, lane: Lane, what: str) -> None:
         lane.rescued = self.state.theta[lane.row].clone()
@@ -163,6 +224,7 @@ class Stack:
         return view if lane.rescued is None else replace(view, row=lane.rescued, buffers=lane.kept)
 
     def _record(self) -> Record:
+        self._look_for_frozen()
         epoch = self.step / self.per_epoch
         found = []
         judged: dict[int, dict[str, float]] = {}
@@ -199,6 +261,7 @@ class Stack:
         return {n: fmean(step[i][lane] for step in steps) for i, n in enumerate(names)} if steps else {}
 
     def _finish(self) -> None:
+        self._look_for_frozen()
         images = self._prepare(self.split.test, self.lanes[0].experiment.normalise)
         for lane in self.lanes:
             view = self.view(lane)

@@ -1,215 +1,181 @@
-"""One training step of a whole stack, in two halves: the gradient, then the update.
+"""One training step of a stack.
 
 Order, as the contract has it: l1 joins the gradient → mask → norm → clip rule → coupled weight decay →
 optimizer. Pruned entries have zero weight, gradient and optimizer state, so the update leaves them at zero.
+
+On the CPU rows are taken one after the other, so that what a step touches of each stays in the cache. On a
+GPU all rows are one part, and nothing waits for the host: a row whose gradient is not finite is frozen there.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from explorer.engine.clip import Chain, Clipped
 from explorer.engine.losses import Loss
-from explorer.engine.network import Batch, Network, Views
-from explorer.experiment import Clipping, Experiment
+from explorer.engine.network import Batch, Network
+from explorer.engine.state import Rates, State
+from explorer.experiment import Clipping
 from explorer.registry import Method
 
-
-@dataclass(frozen=True)
-class View:
-    """The weights of one lane as they are, [P] each; no mask where nothing is pruned."""
-
-    row: Tensor
-    mask: Tensor | None = None  # above 0 where kept
-    fallen: Tensor | None = None  # a pruned weight's value just before it fell; NaN where none fell
-    traces: dict[str, Tensor] = field(default_factory=dict)  # what criteria with a memory ask for
-    buffers: dict[str, Tensor] = field(default_factory=dict)  # what the module keeps beside its parameters
+Measured = list[Tensor]  # of one step, [L] each: loss, norm, clipped norm, bound and, of sparse rules, sent
 
 
-@dataclass
-class State:
-    """All that a training step changes, one row a lane."""
+class Tools(NamedTuple):
+    """What all parts of a stack have in common."""
 
-    theta: Tensor  # [L, P]
-    memory: dict[str, Tensor] = field(default_factory=dict)  # the optimizer's and residuals: [L, P] or [L, 1]
-    past: dict[str, Tensor] = field(default_factory=dict)  # what else clip rules remember, one row a lane
-    mask: Tensor | None = None  # [L, P], 1 where kept; None while nothing is pruned
-    fallen: Tensor | None = None  # [L, P], as in View
-    traces: dict[str, Tensor] = field(default_factory=dict)  # [L, P] each: "initial_weight", "movement"
-    buffers: dict[str, Tensor] = field(default_factory=dict)  # the module's, [L, *shape] each
-    fill: Tensor | None = None  # [L, P]: what stands in place of a pruned weight where it is not 0
-    shadow: Tensor | None = None  # bool [L]: lanes whose pruned weights stay in theta and go on learning
-
-    def view(self, row: int) -> View:
-        """One lane; shares the memory where it can."""
-        mask = None if self.mask is None else self.mask[row]
-        fallen = None if self.fallen is None else self.fallen[row]
-        traces = {name: t[row] for name, t in self.traces.items()}
-        buffers = {name: t[row] for name, t in self.buffers.items()}
-        if mask is None or not self.shadowed(row):
-            return View(self.theta[row], mask, fallen, traces, buffers)
-        return View(self.theta[row] * mask, mask, fallen, {**traces, "shadow": self.theta[row]}, buffers)
-
-    def shadowed(self, row: int) -> bool:
-        """Whether a lane's pruned weights go on learning unseen."""
-        return self.shadow is not None and bool(self.shadow[row])
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> "State":
-        """A new State with every tensor changed in the same way."""
-        return State(
-            theta=change(self.theta),
-            memory={name: change(tensor) for name, tensor in self.memory.items()},
-            past={name: change(tensor) for name, tensor in self.past.items()},
-            mask=None if self.mask is None else change(self.mask),
-            fallen=None if self.fallen is None else change(self.fallen),
-            traces={name: change(tensor) for name, tensor in self.traces.items()},
-            buffers={name: change(tensor) for name, tensor in self.buffers.items()},
-            fill=None if self.fill is None else change(self.fill),
-            shadow=None if self.shadow is None else change(self.shadow),
-        )
-
-    def clone(self) -> "State":
-        """An independent copy."""
-        return self.map(torch.clone)
-
-    def fork(self, row: int) -> "State":
-        """One row more: a copy of this one, at the end."""
-        return self.map(lambda t: torch.cat([t, t[row : row + 1]]))
-
-    def prune(self, row: int, keep: Tensor, fill: Tensor | None = None) -> None:
-        """Keeps only `keep`, bool [P], of a row; what falls is zeroed, in the optimizer's memory too.
-
-        `fill`, [P], takes the place of what falls where it is not 0, and does not learn either.
-        In a shadowed lane nothing is zeroed, and what `keep` names anew comes back.
-        """
-        if self.mask is None or self.fallen is None:
-            self.mask = torch.ones_like(self.theta)
-            self.fallen = torch.full_like(self.theta, torch.nan)
-        falls = (self.mask[row] > 0) & ~keep
-        self.fallen[row] = torch.where(falls, self.theta[row], self.fallen[row])
-        self.mask[row] = keep.to(self.mask.dtype)
-        if not self.shadowed(row):
-            for tensor in self._per_weight():
-                tensor[row].masked_fill_(~keep, 0)
-        if fill is not None:
-            self.fill = torch.zeros_like(self.theta) if self.fill is None else self.fill
-            self.fill[row] = fill
-            self.theta[row] += fill
-
-    def grow(self, row: int, grown: Tensor) -> None:
-        """Brings pruned weights of a row back, bool [P], at zero."""
-        assert self.mask is not None
-        self.mask[row].masked_fill_(grown, 1)
-
-    def rewind(self, row: int) -> None:
-        """Puts the kept weights of a row back to their early values, as if training began there."""
-        for tensor in self._per_weight():
-            tensor[row].zero_()
-        kept = 1 if self.mask is None else self.mask[row]
-        self.theta[row] = self.traces["early"][row] * kept
-
-    def _per_weight(self) -> list[Tensor]:
-        return [t for t in (self.theta, *self.memory.values()) if t.shape == self.theta.shape]
+    network: Network
+    loss: Loss
+    optimizer: Method
+    chain: Chain | None
+    weights: Tensor  # 1 in the columns of prunable weights, 0 elsewhere: l1 leaves biases alone, [P]
 
 
-@dataclass
-class Rates:
-    """The numbers of each lane; sliders write into these tensors between two steps."""
+class Part:
+    """Some rows of a stack, bound to their views so that no step has to make them anew."""
 
-    lr: Tensor  # [L, 1]
-    momentum: Tensor | None  # [L, 1]; None where no lane has any, as for the two below
-    weight_decay: Tensor | None
-    l1: Tensor | None
-    max_norm: Tensor  # [L]
+    def __init__(self, tools: Tools, state: State, grad: Tensor, rates: Rates, *, masked: bool) -> None:
+        self.tools, self.state, self.grad, self.rates = tools, state, grad, rates
+        shadowed = masked and state.shadow is not None and bool(state.shadow.any())
+        self.seen = torch.empty_like(state.theta) if shadowed else state.theta
+        self.learning = self._learning(shadowed=shadowed) if masked else None
+        self.views = tools.network.views(self.seen, state.buffers)
+        self.grads = tools.network.views(grad)
+        self.clip = tools.chain.bind(state, grad) if tools.chain else None
 
-    @classmethod
-    def of(cls, experiments: Sequence[Experiment], like: Tensor) -> "Rates":
-        """The numbers of a stack, as tensors of the same type and device as `like`."""
+    def _learning(self, *, shadowed: bool) -> Tensor | None:
+        """1 where a weight learns: where it is kept, and everywhere in shadowed lanes; None where all do."""
+        mask, shadow = self.state.mask, self.state.shadow
+        if not shadowed or shadow is None or mask is None:
+            return mask
+        return None if bool(shadow.all()) else torch.maximum(mask, shadow[:, None].to(mask.dtype))
 
-        def column(name: str) -> Tensor:
-            return like.new_tensor([[getattr(e, name)] for e in experiments])
+    def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The masked gradient of each row into `grad`; returns the losses and norms, [L] each."""
+        state, grad = self.state, self.grad
+        if self.seen is not state.theta and state.mask is not None:
+            torch.mul(state.theta, state.mask, out=self.seen)
+        losses = self.tools.network.gradient(self.views, self.grads, batch, self.tools.loss)
+        if "movement" in state.traces:
+            state.traces["movement"].addcmul_(state.theta, grad, value=-1)
+        if self.rates.l1 is not None:
+            grad.addcmul_(state.theta.sign() * self.tools.weights, self.rates.l1)
+        if self.learning is not None:
+            grad.mul_(self.learning)
+        return losses.view(-1), torch.linalg.vector_norm(grad, dim=1)
 
-        def used(name: str) -> Tensor | None:
-            return column(name) if any(getattr(e, name) for e in experiments) else None
+    def update(self, norms: Tensor, lr: Tensor) -> Clipped:
+        """Clips and applies the gradient; returns what came of clipping."""
+        state, rates = self.state, self.rates
+        if self.clip is None:
+            clipped = Clipped(torch.zeros_like(norms, dtype=torch.bool), norms)
+        else:
+            clipped = self.clip(norms, rates.max_norm, self.learning)
+        if rates.weight_decay is not None:
+            self.grad.addcmul_(state.theta, rates.weight_decay)
+            if state.fill is not None:  # what is not 0 would decay
+                self.grad.masked_fill_(state.fill != 0, 0)
+        self.tools.optimizer(state.theta, self.grad, lr, rates.momentum, state.memory)
+        return clipped
 
-        bounds = [e.clipping.max_norm if e.clipping else 0.0 for e in experiments]
-        return cls(column("lr"), used("momentum"), used("weight_decay"), used("l1"), like.new_tensor(bounds))
+    def freeze(self, norms: Tensor, lr: Tensor) -> Tensor:
+        """Learning rates that leave alone, from now on, rows whose gradient is not finite; no host asked."""
+        assert self.state.frozen is not None
+        self.state.frozen |= ~norms.isfinite()
+        self.grad.masked_fill_(self.state.frozen[:, None], 0)
+        return lr.masked_fill(self.state.frozen[:, None], 0)
 
 
 class Stepper:
-    """The step of one stack: holds the views so that no step has to make them anew."""
+    """The step of one stack."""
 
     def __init__(
         self,
         network: Network,
         state: State,
+        *,
         loss: Loss,
         optimizer: Method,
         clipping: Clipping | None,
-        *,
+        rates: Rates,
         steps: int,  # of the whole run: rules that remember each need the room
+        together: bool,
     ) -> None:
-        self.network, self.state, self.loss, self.optimizer = network, state, loss, optimizer
+        self.state, self.rates, self.together = state, rates, together
         self.grad = torch.zeros_like(state.theta)
-        self.chain = Chain(clipping, network.layout, state, self.grad, steps) if clipping else None
-        self.seen = state.theta if state.shadow is None else torch.empty_like(state.theta)
-        self.views: list[Views] = network.blocks(self.seen, state.buffers)
-        self.grads: list[Views] = network.blocks(self.grad)
-        self.weights = self._weight_columns()
+        chain = Chain(clipping, network.layout, state, steps) if clipping else None
+        self.tools = Tools(network, loss, optimizer, chain, _weight_columns(network, self.grad))
         for name in optimizer.traits["state"]:
             state.memory.setdefault(name, torch.zeros_like(state.theta))
         if optimizer.name == "adam":
             state.memory.setdefault("steps", state.theta.new_zeros(len(state.theta), 1))
+        if together and state.frozen is None:
+            state.frozen = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
+        self._bind()
 
-    def _weight_columns(self) -> Tensor:
-        """1 in the columns of prunable weights, 0 elsewhere: l1 leaves biases alone, [P]."""
-        columns = self.grad.new_zeros(self.grad.shape[1])
-        for layer in self.network.layout.layers:
-            columns[layer.weight.start : layer.weight.stop] = 1
-        return columns
+    @property
+    def sparse(self) -> bool:
+        """Whether a clip rule makes the gradient sparse."""
+        return self.tools.chain is not None and self.tools.chain.sparse
 
-    def backward(self, batch: Batch, rates: Rates) -> tuple[Tensor, Tensor]:
-        """The masked gradient of each lane into `grad`; returns the losses and norms, [L] each."""
-        if self.state.shadow is not None and self.state.mask is not None:
-            torch.mul(self.state.theta, self.state.mask, out=self.seen)
-        blocks = zip(self.views, self.grads, strict=True)
-        losses = [self.network.gradient(views, grads, batch, self.loss) for views, grads in blocks]
-        return losses[0].view(-1) if len(losses) == 1 else torch.stack(losses), self._norms(rates)
+    def _bind(self) -> None:
+        self._pruned = self.state.pruned
+        rows = len(self.grad)
+        self._spans = [slice(0, rows)] if self.together else [slice(i, i + 1) for i in range(rows)]
+        self.parts = [self._part(span) for span in self._spans]
 
-    @torch.inference_mode()
-    def _norms(self, rates: Rates) -> Tensor:
-        if "movement" in self.state.traces:
-            self.state.traces["movement"].addcmul_(self.state.theta, self.grad, value=-1)
-        if rates.l1 is not None:
-            self.grad.addcmul_(self.state.theta.sign() * self.weights, rates.l1)
-        if self.state.mask is not None:
-            self.grad.mul_(self._learning())
-        norms: Tensor = torch.linalg.vector_norm(self.grad, dim=1)
-        return norms
+    def _part(self, span: slice) -> Part:
+        masked = any(span.start <= row < span.stop for row in self._pruned)
+        state = self.state.map(lambda t: t[span])
+        return Part(self.tools, state, self.grad[span], self.rates.rows(span), masked=masked)
 
-    def _learning(self) -> Tensor:
-        """1 where a weight learns: where it is kept, and everywhere in shadowed lanes, [L, P]."""
-        assert self.state.mask is not None
-        if self.state.shadow is None:
-            return self.state.mask
-        return torch.maximum(self.state.mask, self.state.shadow[:, None].to(self.state.mask.dtype))
+    def set_rates(self, rates: Rates) -> None:
+        """Other numbers from the next step on."""
+        self.rates = rates
+        for span, part in zip(self._spans, self.parts, strict=True):
+            part.rates = rates.rows(span)
 
-    @torch.inference_mode()
-    def update(self, norms: Tensor, rates: Rates, decay: float = 1.0) -> Clipped:
-        """Clips and applies the gradient; returns what came of clipping.
+    def step(
+        self,
+        batches: Sequence[Batch],
+        keys: Sequence[tuple[int, ...]],
+        *,
+        decay: float,
+        keep: Tensor | None,
+        on_broken: Callable[[int], None],
+    ) -> Measured:
+        """Trains every row on its batch.
 
-        `decay` is the factor of all learning rates at this step.
+        Args:
+            batches: one a part.
+            keys: what decides the random numbers that a module may draw, one a part.
+            decay: the factor of all learning rates at this step.
+            keep: where the gradients are to be kept as they are before clipping, [L, P].
+            on_broken: told, on the CPU, the row of a gradient that is not finite, before it does harm.
         """
-        clipped = Clipped(torch.zeros_like(norms, dtype=torch.bool), norms)
-        if self.chain is not None:
-            masked = self.chain.needs_mask and self.state.mask is not None
-            clipped = self.chain(norms, rates.max_norm, self._learning() if masked else None)
-        if rates.weight_decay is not None:
-            self.grad.addcmul_(self.state.theta, rates.weight_decay)
-            if self.state.fill is not None:  # what is not 0 would decay
-                self.grad.masked_fill_(self.state.fill != 0, 0)
-        lr = rates.lr if decay == 1 else rates.lr * decay
-        self.optimizer(self.state.theta, self.grad, lr, rates.momentum, self.state.memory)
-        return clipped
+        if self._pruned != self.state.pruned:
+            self._bind()
+        found = []
+        for span, part, batch, key in zip(self._spans, self.parts, batches, keys, strict=True):
+            with self.tools.network.learning(self.grad.device, *key):
+                losses, norms = part.backward(batch)
+            if keep is not None:
+                keep[span] = part.grad
+            lr = part.rates.lr if decay == 1 else part.rates.lr * decay
+            if self.together:
+                lr = part.freeze(norms, lr)
+            elif not math.isfinite(norms.item()):
+                on_broken(span.start)
+            clipped = part.update(norms, lr)
+            found.append((losses, norms, clipped.norm, clipped.bound, *clipped.sent))
+        return [c[0] if len(c) == 1 else torch.cat(c) for c in zip(*found, strict=True)]
+
+
+def _weight_columns(network: Network, like: Tensor) -> Tensor:
+    columns = like.new_zeros(like.shape[1])
+    for layer in network.layout.layers:
+        columns[layer.weight.start : layer.weight.stop] = 1
+    return columns

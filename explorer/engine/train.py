@@ -124,8 +124,7 @@ def _bytes(trainer: Trainer, lane: Lane) -> dict[str, float | None]:
 
     An entry takes 4 bytes for its value and 4 for its index; the whole gradient needs no indices.
     """
-    chain = trainer.stepper.chain
-    if chain is None or not chain.sparse:
+    if not trainer.stepper.sparse:
         return {}
     place = [each is lane for each in trainer.lanes].index(True)
     sent = [step[4][place] for step in trainer.flush()]

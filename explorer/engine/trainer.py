@@ -5,15 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from explorer import registry
-from explorer.engine import data, observe
+from explorer.engine import observe
 from explorer.engine.lanes import Checkpoint, Lane
 from explorer.engine.pruner import Verdict
 from explorer.engine.scoring import NotFinite
-from explorer.engine.stack import Record, Stack, early_epoch
-from explorer.engine.step import Rates, View
+from explorer.engine.stack import Record, Stack
+from explorer.engine.state import View
 from explorer.experiment import Experiment, Pruning
 from explorer.methods.schedules import Event
 
@@ -60,19 +59,15 @@ class Trainer(Stack):
             self.seconds += time.perf_counter() - started
             yield None
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, skip = divmod(self.step, self.per_epoch)
-        first = self.lanes[0].experiment
-        return data.batches(self.split.train, first, epoch, skip=skip, dtype=self.dtype)
-
     # -- pruning --------------------------------------------------------------------------------------
 
     def _prune_due(self) -> bool:
         """Carries out the prune events of this step; True if one of them is to be recorded."""
-        marked = False
-        for lane in self.lanes:
-            self._remember_early(lane)
-            event = lane.plan.get(self.step)
+        marked, here = False, self.step
+        for lane in [each for each in self.lanes if here == each.early or here in each.plan]:
+            if here == lane.early:
+                self.state.traces["early"][lane.row] = self.state.theta[lane.row]
+            event = lane.plan.get(here)
             if event is None or lane.diverged or self._fell_too_far(lane, event):
                 continue
             if self.checkpoint is None and not self._continuous(lane):
@@ -86,12 +81,6 @@ class Trainer(Stack):
                 self._give_up(lane, f"{error}, at step {self.step}")
             marked |= lane.noted
         return marked
-
-    def _remember_early(self, lane: Lane) -> None:
-        """Takes the weights that a schedule will go back to."""
-        epoch = early_epoch(lane.experiment.pruning)
-        if epoch is not None and self.step == round(epoch * self.per_epoch):
-            self.state.traces["early"][lane.row] = self.state.theta[lane.row]
 
     def _fell_too_far(self, lane: Lane, event: Event) -> bool:
         """Whether pruning so far cost more validation accuracy than is allowed; if so it ends here."""
@@ -189,8 +178,8 @@ class Trainer(Stack):
             lane.history.events += [(self.step, n.split(".")[-1], old[n], float(v)) for n, v in moves.items()]
             if "pruning.threshold" in moves:
                 self._plan_anew(lane)
-        by_row = {lane.row: lane.experiment for lane in self.lanes}
-        self.rates = Rates.of([by_row[row] for row in range(len(self.state.theta))], self.state.theta)
+        self.rates = self._rates(self.state)
+        self.stepper.set_rates(self.rates)
 
     def _plan_anew(self, lane: Lane) -> None:
         """Events to come take the threshold that was moved; where there is none, there is one more."""
@@ -215,7 +204,8 @@ class Trainer(Stack):
 
     def replan(self, experiment: Experiment) -> None:
         """Gives the first lane another pruning whose events are all still to come."""
-        self.lanes[0].experiment, self.lanes[0].plan = experiment, self.plan(experiment.pruning)
+        lane, pruning = self.lanes[0], experiment.pruning
+        lane.experiment, lane.plan, lane.early = experiment, self.plan(pruning), self.early_step(pruning)
 
     def source(self) -> tuple[View, int]:
         """The first lane as a new threshold would find it: just before its prune event, or as it is."""

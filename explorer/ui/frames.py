@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from explorer.engine.pruner import Verdict
-from explorer.engine.step import View
+from explorer.engine.state import View
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 

@@ -8,7 +8,7 @@ import explorer as ex
 from explorer import registry
 
 UNKNOWN_NAMES = [
-    (lambda: ex.Experiment(learning_rate=0.1), "learning_rate", "lr, momentum"),
+    (lambda: ex.Experiment(learning_rate=0.1), "learning_rate", "lr, lr_decay, momentum"),
     (lambda: ex.Experiment(optimiser="adam"), "optimiser", "did you mean 'optimizer'"),
     (lambda: ex.Pruning(thresold=0.5), "thresold", "did you mean 'threshold'"),
     (lambda: ex.Clipping(maxnorm=1), "maxnorm", "did you mean 'max_norm'"),
@@ -18,7 +18,7 @@ UNKNOWN_NAMES = [
     (lambda: ex.Experiment().replace({"prunning.threshold": 0.5}), "prunning", "did you mean 'pruning'"),
     (lambda: ex.Experiment().replace(sead=1), "sead", "did you mean 'seed'"),
     (lambda: ex.Experiment.from_json('{"epoch": 3}'), "epoch", "did you mean 'epochs'"),
-    (lambda: ex.Experiment.from_json('{"self": 3}'), "self", "lr, momentum"),
+    (lambda: ex.Experiment.from_json('{"self": 3}'), "self", "lr, lr_decay, momentum"),
 ]
 
 
@@ -42,6 +42,7 @@ UNKNOWN_METHODS = [
     ("dataset", "dataset", "minst", "mnist"),
     ("loss", "loss", "crossentropy", "cross-entropy"),
     ("optimizer", "optimizer", "sdg", "sgd"),
+    ("lr_decay", "lr_decay", "cosin", "cosine"),
 ]
 
 

@@ -212,7 +212,7 @@ def test_a_run_normalises_by_the_constants_of_its_images(tiny, scratch_registry)
 
     scratch_registry.register("dataset", "own")(lambda: (white(400), white(100)))
     trainer = Trainer([tiny(dataset="own", pruning={"criterion": "gradient"})], "cpu")
-    assert next(trainer._batches())[0].unique().tolist() == [2.0]  # (1 − 0.5) / 0.25
+    assert next(trainer._batches())[0][0].unique().tolist() == [2.0]  # (1 − 0.5) / 0.25
     assert trainer.observer.validation[0].unique().tolist() == [2.0]
     assert trainer.pruner._images(True).unique().tolist() == [2.0]
     assert trainer.pruner._images(False).unique().tolist() == [1.0]

@@ -1,6 +1,7 @@
 """The hand-written backward pass is the derivative: autograd, in float64, is the judge."""
 
 from collections import OrderedDict
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -32,8 +33,8 @@ def batch(count=9, classes=3):
 def gradient(network, rows, data, loss):
     """Losses and gradients of every row, [L] and [L, P]."""
     grad = torch.full_like(rows, torch.nan)  # what is not written shows
-    blocks = zip(network.blocks(rows), network.blocks(grad), strict=True)
-    return torch.stack([network.gradient(v, g, data, loss).reshape(()) for v, g in blocks]), grad
+    alone = [(network.views(rows[i : i + 1]), network.views(grad[i : i + 1])) for i in range(len(rows))]
+    return torch.stack([network.gradient(v, g, data, loss).reshape(()) for v, g in alone]), grad
 
 
 def by_torch(module, data, name):
@@ -72,20 +73,40 @@ def test_each_row_has_its_own_gradient():
         torch.testing.assert_close(found, by_torch(module, data, "cross-entropy")[1], rtol=1e-12, atol=1e-14)
 
 
-def test_batched_lanes_equal_single_ones():
-    """What a GPU does in one batched product, held to the plain matrices on the CPU."""
-    modules, (x, labels) = [chain(nn.Tanh, seed) for seed in (0, 1)], batch()
+def convolution(seed=0):
+    torch.manual_seed(seed)
+    parts = nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)
+    return nn.Sequential(*parts).double()
+
+
+MODULES = {"chain": partial(chain, nn.Tanh), "convolution": convolution}
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["one batch", "a batch each"])
+@pytest.mark.parametrize("make", MODULES.values(), ids=MODULES)
+def test_lanes_together_equal_lanes_alone(make, own):
+    """What a GPU does in one go, by batched products or vmap, held to plain matrices; buffers included."""
+    modules, (x, labels) = [make(seed) for seed in (0, 1)], batch()
     network = Network(modules[0])
     rows = torch.stack([network.layout.row(m) for m in modules])
-    views = network.layout.views(rows)
-    grad = torch.zeros_like(rows)
-    stacked = labels.expand(2, -1)
-    value = network.gradient(
-        views, network.layout.views(grad), (x.flatten(1).expand(2, -1, -1), stacked), losses.mse
-    )
-    value_1, grad_1 = gradient(network, rows, (x, labels), losses.mse)
-    torch.testing.assert_close(value, value_1, rtol=1e-13, atol=1e-14)
-    torch.testing.assert_close(grad, grad_1, rtol=1e-12, atol=1e-14)
+    data = [(x, labels), (x.flip(0) * 0.5, labels) if own else (x, labels)]
+    names = [name for name, _ in modules[0].named_buffers()]
+    start = {name: torch.stack([m.get_buffer(name) for m in modules]) for name in names}
+    buffers = [{name: b.clone() for name, b in start.items()} for _ in range(2)]
+    grads, losses_found = [torch.zeros_like(rows) for _ in range(2)], []
+    with network.learning(torch.device("cpu"), 0):
+        for i in range(2):
+            views = network.views(rows[i : i + 1], {n: b[i : i + 1] for n, b in buffers[0].items()})
+            grad = network.views(grads[0][i : i + 1])
+            losses_found.append(network.gradient(views, grad, data[i], losses.cross_entropy))
+        both = tuple(torch.stack(pair) for pair in zip(*data, strict=True)) if own else data[0]
+        views = network.views(rows, buffers[1])
+        value = network.gradient(views, network.views(grads[1]), both, losses.cross_entropy)
+    torch.testing.assert_close(value, torch.stack(losses_found), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(grads[1], grads[0], rtol=1e-10, atol=1e-13)
+    for name in names:
+        torch.testing.assert_close(buffers[1][name], buffers[0][name], rtol=1e-12, atol=1e-14)
+        assert not torch.equal(buffers[0][name], start[name])
 
 
 def test_chains_are_recognised():

@@ -6,9 +6,9 @@ from torch import nn
 
 import explorer as ex
 from explorer import registry
-from explorer.engine.clip import Chain
+from explorer.engine.clip import Chain, Clip
 from explorer.engine.rows import Layout
-from explorer.engine.step import State
+from explorer.engine.state import State
 from explorer.engine.train import run_of
 from explorer.engine.trainer import Trainer
 
@@ -38,7 +38,7 @@ def chain(clipping, grad, *, theta=None, steps=4):
     """The rules of a 2-2-1 net, 9 columns, bound to a gradient; and the state that remembers."""
     layout = Layout(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)))
     state = State(torch.ones_like(grad) if theta is None else theta)
-    return Chain(ex.Clipping(**clipping), layout, state, grad, steps), state
+    return Chain(ex.Clipping(**clipping), layout, state, steps).bind(state, grad), state
 
 
 @each
@@ -91,7 +91,7 @@ def test_going_back_to_a_checkpoint_equals_a_fresh_run(tiny, clipping):
 
 @each
 def test_a_lane_counts_as_bound_where_its_gradient_changed(tiny, clipping, monkeypatch):
-    clip, changed = Chain.__call__, []
+    clip, changed = Clip.__call__, []
 
     def watched(self, norms, max_norm, mask):
         before = self.grad.clone()
@@ -100,7 +100,7 @@ def test_a_lane_counts_as_bound_where_its_gradient_changed(tiny, clipping, monke
         torch.testing.assert_close(found.norm, self.grad.norm(dim=1), rtol=1e-9, atol=0)
         return found
 
-    monkeypatch.setattr(Chain, "__call__", watched)
+    monkeypatch.setattr(Clip, "__call__", watched)
     trainer = finish(Trainer([tiny(clipping=clipping, pruning=None)], "cpu", torch.float64))
     assert [bool(step[3][0]) for step in trainer.flush()] == changed
     assert len(changed) == 16
@@ -151,7 +151,7 @@ def test_options_are_shared_out_by_name():
     grad = torch.ones(1, 9)
     options = {"k": 0.5, "percentile": 20.0, "error_feedback": True, "tau": 0.5}
     rules, state = chain({"rule": ("autoclip", "top-k", "threshold"), "options": options}, grad)
-    assert rules.options == [
+    assert [options for _, _, options, _ in rules._calls] == [
         {"percentile": 20.0},
         {"k": 0.5, "error_feedback": True},
         {"error_feedback": True, "tau": 0.5},
@@ -214,7 +214,8 @@ def test_in_a_run_error_feedback_loses_nothing(tiny):
     """With plain SGD at rate 1, weights moved plus what waits is the sum of all gradients."""
     exp = tiny(lr=1.0, pruning=None, clipping=RULES["top-k with feedback"])
     trainer = Trainer([exp], "cpu", torch.float64)
-    start, backward, total = trainer.state.theta.clone(), trainer.stepper.backward, 0
+    (part,) = trainer.stepper.parts
+    start, backward, total = trainer.state.theta.clone(), part.backward, 0
 
     def watched(*args):
         nonlocal total
@@ -222,7 +223,7 @@ def test_in_a_run_error_feedback_loses_nothing(tiny):
         total = total + trainer.stepper.grad.clone()
         return found
 
-    trainer.stepper.backward = watched
+    part.backward = watched
     finish(trainer)
     moved = start - trainer.state.theta
     waiting = trainer.state.memory["rule 0"]
