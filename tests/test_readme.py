@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from explorer import registry
 
 README = Path(__file__).parents[1] / "README.md"
@@ -16,3 +18,12 @@ def test_the_two_commands_are_on_the_first_screen():
     first = README.read_text(encoding="utf-8")[:2000]
     assert "pip install -e . && jupyter lab notebooks/explore.ipynb" in first
     assert 'pip install -e ".[test]" && pytest' in first
+
+
+@pytest.mark.parametrize("section", ["speed", "latency"])
+def test_the_tables_of_speed_are_the_kept_readings(section, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "benchmarks"))
+    import report
+
+    text = README.read_text(encoding="utf-8")
+    assert report.marked(section) in text, "run: python tests/benchmarks/report.py --write"
