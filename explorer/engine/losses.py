@@ -38,7 +38,13 @@ def _likelihood(logits: Tensor, labels: Tensor) -> Tensor:
 def _half_squared(logits: Tensor, labels: Tensor) -> Tensor:
     if logits.shape[-1] == 1:
         return (logits.squeeze(-1).sigmoid() - labels).square().mean() / 2
-    return (logits - F.one_hot(labels, logits.shape[-1])).square().sum(-1).mean() / 2
+    return (logits - _one_hot(labels, logits)).square().sum(-1).mean() / 2
+
+
+def _one_hot(labels: Tensor, logits: Tensor) -> Tensor:
+    """1 at the label, 0 elsewhere, [..., B, C]; torch's own looks at the values, which vmap forbids."""
+    classes = torch.arange(logits.shape[-1], device=labels.device)
+    return (labels.unsqueeze(-1) == classes).to(logits.dtype)
 
 
 @register("loss", "cross-entropy", value=_likelihood)
@@ -73,6 +79,6 @@ def mse(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         apart = p - labels.unsqueeze(-1)
         loss = apart.square().mean((-2, -1)).div_(2)
         return loss, (apart * p * (1 - p)).div_(logits.shape[-2])
-    gradient = logits - F.one_hot(labels, logits.shape[-1])
+    gradient = logits - _one_hot(labels, logits)
     loss = gradient.square().sum(-1).mean(-1).div_(2)
     return loss, gradient.div_(logits.shape[-2])

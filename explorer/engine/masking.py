@@ -144,15 +144,17 @@ def _no_problem(shape: Sequence[int], **options: object) -> str:  # noqa: ARG001
 def unit_scores(scores: Sequence[Tensor], pruning: Pruning) -> list[Tensor]:
     """Reduces a layer's scores, [1, *shape], to those of its units, [units].
 
-    In one pool, units with many weights would win by size alone, so norms are divided by the root of their
-    number.
+    In one pool, or under one cut-off, units with many weights would win by size alone, so norms are divided
+    by the root of their number.
     """
     granularity = registry.get("granularity", pruning.granularity)
+    # an allocation spreads a count; what a cut-off means must not hang on it
+    pooled = pruning.allocation == "global" or pruning.unit != "sparsity"
     reduced = []
     for values in scores:
         units = granularity(values, **pruning.own("granularity"))[0]
-        pooled = pruning.allocation == "global" and values.dim() > 2
-        reduced.append(units / (values.numel() / len(units)) ** 0.5 if pooled else units)
+        even = pooled and values.dim() > 2  # a criterion that scores whole units has no size in it
+        reduced.append(units / (values.numel() / len(units)) ** 0.5 if even else units)
     return reduced
 
 

@@ -11,7 +11,7 @@ from explorer.engine import data, masking, norms
 from explorer.engine.data import Images
 from explorer.engine.network import Network
 from explorer.engine.quantities import LossValue, Scene
-from explorer.engine.rows import Layer
+from explorer.engine.rows import Layer, Slot
 from explorer.engine.scoring import collect, score
 from explorer.engine.state import View
 from explorer.engine.wiring import Wire, wires
@@ -68,7 +68,8 @@ class Pruner:
         if pruning.unit != "sparsity" or rounds == 1:
             return self._round(view, experiment, step, limit, scale)
         for i in range(1, rounds + 1):
-            verdict = self._round(view, experiment, step, 1 - (1 - limit) ** (i / rounds), scale)
+            share = 1 - (1 - limit) ** (i / rounds) if i < rounds else limit  # not a rounding error beside it
+            verdict = self._round(view, experiment, step, share, scale)
             view = replace(view, row=verdict.applied(view.row), mask=verdict.keep.to(view.row.dtype))
         return verdict
 
@@ -78,7 +79,7 @@ class Pruner:
         pruning = experiment.pruning
         assert pruning is not None
         layers, scores = self.scores(view, experiment, step)
-        alive = [_alive(la, view, pruning) for la in layers]
+        alive = [self._alive(la, view, pruning) for la in layers]
         if registry.get("schedule", pruning.schedule).traits.get("shadow"):
             scores, alive = _revivable(scores, alive, 1 + pruning.own("schedule").get("margin", MARGIN))
         kept = masking.choose(
@@ -115,7 +116,7 @@ class Pruner:
         pruning = experiment.pruning
         assert pruning is not None
         layers, scores = self.scores(view, experiment, step)
-        alive = [_alive(la, view, pruning) for la in layers]
+        alive = [self._alive(la, view, pruning) for la in layers]
         return masking.scale_of(scores, pruning, alive, self._spread(view, pruning, layers))
 
     def _spread(self, view: View, pruning: Pruning, layers: list[Layer]) -> Sequence[Tensor]:
@@ -200,6 +201,25 @@ class Pruner:
             self._sets[normalise] = self.train.inputs(normalise, self.dtype, slice(SCORING_IMAGES))
         return self._sets[normalise]
 
+    def _alive(self, layer: Layer, view: View, pruning: Pruning) -> Tensor:
+        """The units of a layer that are not pruned yet, bool [units]: those with a weight that is kept.
+
+        Where a unit falls with all that depends on it, its bias tells: a unit whose every input is gone has
+        no weights either, and still was not pruned.
+        """
+        row = torch.ones_like(view.row) if view.mask is None else view.mask
+        outlets = registry.get("granularity", pruning.granularity).traits.get("outlets")
+        own = self._own_slots(layer, view) if outlets else []
+        if own:
+            return row[own[0].start : own[0].stop] > 0
+        kept = layer.weight.view(row.unsqueeze(0))
+        return masking.unit_scores([kept], pruning)[0] > 0
+
+    def _own_slots(self, layer: Layer, view: View) -> list[Slot]:
+        """What a layer's units have one of each: the bias, and the places in the batch norms behind it."""
+        norms_behind = [self.network.layout.slots[name] for name in self._wiring(view)[layer.name].norms]
+        return [*([layer.bias] if layer.bias else []), *norms_behind]
+
     def _columns(self, layers: list[Layer], units: list[Tensor], pruning: Pruning, view: View) -> Tensor:
         keep = torch.ones_like(view.row, dtype=torch.bool)
         shapes = [layer.weight.shape for layer in layers]
@@ -208,7 +228,9 @@ class Pruner:
         traits = registry.get("granularity", pruning.granularity).traits
         for layer, alive in zip(layers, units, strict=True):
             if traits.get("outlets"):
-                self._drop_outlets(keep, layer, alive, self._wiring(view)[layer.name])
+                for slot in self._own_slots(layer, view):
+                    keep[slot.start : slot.stop] &= alive
+                self._drop_readers(keep, alive, self._wiring(view)[layer.name])
             elif traits.get("identity") and layer.bias is not None:
                 keep[layer.bias.start : layer.bias.stop] &= alive
         return keep
@@ -225,25 +247,14 @@ class Pruner:
                 fill[layer.weight.start : layer.weight.stop].view(layer.weight.shape).fill_diagonal_(1)
         return fill
 
-    def _drop_outlets(self, keep: Tensor, layer: Layer, alive: Tensor, wire: Wire) -> None:
-        """A unit that is gone has no bias and no place in the batch norm behind it, and nobody reads it."""
-        slots = self.network.layout.slots
-        for slot in [layer.bias, *(slots[name] for name in wire.norms)]:
-            if slot is not None:
-                keep[slot.start : slot.stop] &= alive
+    def _drop_readers(self, keep: Tensor, alive: Tensor, wire: Wire) -> None:
+        """A unit that is gone is read by nobody."""
         readers = [la.weight for la in self.network.layout.layers if la.name in wire.readers]
         for slot in readers:
             read = keep[slot.start : slot.stop].view(slot.shape)
             each, rest = divmod(slot.shape[1], len(alive))
             if not rest:  # a map that was flattened is read by so many weights
                 read &= alive.repeat_interleave(each).view(1, -1, *[1] * (read.dim() - 2))
-
-
-def _alive(layer: Layer, view: View, pruning: Pruning) -> Tensor:
-    """The units of a layer that are not pruned yet, bool [units]: those with a weight that is kept."""
-    row = torch.ones_like(view.row) if view.mask is None else view.mask
-    kept = layer.weight.view(row.unsqueeze(0))
-    return masking.unit_scores([kept], pruning)[0] > 0
 
 
 def _sparsity_matched(scores: list[Tensor], scale: list[float], sparsity: float) -> float:
@@ -254,5 +265,6 @@ def _sparsity_matched(scores: list[Tensor], scale: list[float], sparsity: float)
 
 def _revivable(scores: list[Tensor], alive: list[Tensor], margin: float) -> tuple[list[Tensor], list[Tensor]]:
     """Lets pruned units compete again, their scores set back so that none flickers at the threshold."""
-    back = [torch.where(kept, s, s / margin) for s, kept in zip(scores, alive, strict=True)]
+    lower = [torch.where(s > 0, s / margin, s * margin) for s in scores]  # a signed one below 0 falls, too
+    back = [torch.where(kept, s, low) for s, low, kept in zip(scores, lower, alive, strict=True)]
     return back, [torch.ones_like(kept) for kept in alive]

@@ -89,17 +89,25 @@ def _leaves(scene: Scene) -> tuple[dict[str, Tensor], list[Tensor]]:
     return leaves, [leaves[scene.weight_name(layer)] for layer in scene.layers]
 
 
-def _mean_gradient(scene: Scene, x: Tensor, labels: Tensor, count: int) -> list[Tensor]:
-    """The gradient of the summed loss over these images, divided by `count`, chunk by chunk."""
+Found = Callable[[Tensor, list[Tensor]], Sequence[Tensor]]
+
+
+def _over_chunks(scene: Scene, x: Tensor, labels: Tensor, count: int, of: Found) -> list[Tensor]:
+    """What `of` finds for the mean loss and the scored weights: its sum over images, divided by `count`."""
     leaves, wanted = _leaves(scene)
     total = [torch.zeros_like(leaf) for leaf in wanted]
     with torch.enable_grad():
         for start in range(0, len(x), CHUNK):
             part, truth = x[start : start + CHUNK], labels[start : start + CHUNK]
             value = scene.loss(scene.answers(leaves, part), truth)
-            for sum_, gradient in zip(total, torch.autograd.grad(value, wanted), strict=True):
-                sum_.add_(gradient, alpha=len(part) / count)
+            for sum_, found in zip(total, of(value, wanted), strict=True):
+                sum_.add_(found, alpha=len(part) / count)
     return total
+
+
+def _mean_gradient(scene: Scene, x: Tensor, labels: Tensor, count: int) -> list[Tensor]:
+    """The gradient of the summed loss over these images, divided by `count`."""
+    return _over_chunks(scene, x, labels, count, torch.autograd.grad)
 
 
 def grad(scene: Scene) -> ByLayer:
@@ -140,17 +148,13 @@ def hessian_grad(scene: Scene) -> ByLayer:
     """The Hessian of the mean loss times its gradient, over the scored weights."""
     x, labels = scene.data()
     direction = _mean_gradient(scene, x, labels, len(x))
-    leaves, wanted = _leaves(scene)
-    total = [torch.zeros_like(leaf) for leaf in wanted]
-    with torch.enable_grad():
-        for start in range(0, len(x), CHUNK):
-            part, truth = x[start : start + CHUNK], labels[start : start + CHUNK]
-            value = scene.loss(scene.answers(leaves, part), truth)
-            slopes = torch.autograd.grad(value, wanted, create_graph=True)
-            along = torch.stack([(s * d).sum() for s, d in zip(slopes, direction, strict=True)]).sum()
-            for sum_, product in zip(total, torch.autograd.grad(along, wanted), strict=True):
-                sum_.add_(product, alpha=len(part) / len(x))
-    return dict(zip(scene.layers, total, strict=True))
+
+    def product(value: Tensor, wanted: list[Tensor]) -> Sequence[Tensor]:
+        slopes = torch.autograd.grad(value, wanted, create_graph=True)
+        along = torch.stack([(s * d).sum() for s, d in zip(slopes, direction, strict=True)]).sum()
+        return torch.autograd.grad(along, wanted)
+
+    return dict(zip(scene.layers, _over_chunks(scene, x, labels, len(x), product), strict=True))
 
 
 def flow(scene: Scene) -> ByLayer:

@@ -170,7 +170,7 @@ class Stack:
         keep = torch.empty_like(self.state.theta) if self._recorded_at(self.step + 1) else None
         measured = self.stepper.step(
             self._parts(batches),
-            [(seed, 3, self.step) for seed in self._seeds],
+            [(seed, 3, self.step) for seed in (self._seeds[:1] if self.together else self._seeds)],
             decay=self.decay(self.step / self.total),
             keep=keep,
             on_broken=self._rescue,

@@ -7,6 +7,7 @@ import torch
 from helpers import SIZES, values_of
 
 import explorer as ex
+from explorer.engine import pruner
 from explorer.engine.trainer import Trainer
 
 
@@ -121,3 +122,36 @@ def test_neurons_of_two_hidden_layers(tiny):
     assert torch.equal(masks["fc3.weight"], ~dead2.unsqueeze(0).expand(10, 100))
     pruned = sum(int((~m).sum()) for m in masks.values())
     assert run.summary["sparsity"] == pytest.approx(pruned / (784 * 300 + 300 * 100 + 100 * 10), abs=1e-12)
+
+
+def test_a_layer_that_is_gone_does_not_take_the_next_one_with_it(small, scratch_registry):
+    """Neurons that read only fallen ones have no weights left, but nobody pruned them: exactly k fall."""
+
+    @scratch_registry.register("criterion", "first-layer-first")
+    def first_layer_first(weight):
+        """What reads the 8 pixels falls before anything else."""
+        return weight.abs() * (1e-6 if weight.shape[-1] == 8 else 1)
+
+    pruning = {"criterion": "first-layer-first", "granularity": "neuron", "threshold": 0.7}
+    pruning |= {"schedule": "iterative", "options": {"rounds": 2}}
+    trainer = Trainer([small(pruning=pruning)], "cpu")
+    for _ in trainer.run():
+        pass
+    first, second = trainer.lanes[0].verdict.units
+    assert not first.any()
+    assert int((~second).sum()) == round(0.7 * 8) - 4
+
+
+def test_rounds_of_scoring_end_on_the_share_itself(small):
+    """1 − (1 − 0.175) is a little more than 0.175, and 10.5 of 60 weights are 10."""
+    trainer = Trainer([small(pruning={"criterion": "synflow", "threshold": 0.175})], "cpu")
+    for _ in trainer.run():
+        pass
+    assert trainer.sparsity(trainer.lanes[0]) == 10 / 60
+
+
+def test_a_spliced_weight_comes_back_later_than_it_falls_whatever_its_sign():
+    scores, kept = torch.tensor([-2.0, 3.0, 0.0, -2.0, 3.0]), torch.tensor([0, 0, 0, 1, 1]).bool()
+    [back], [alive] = pruner._revivable([scores], [kept], 1.5)
+    assert back.tolist() == [-3.0, 2.0, 0.0, -2.0, 3.0]
+    assert alive.all()
