@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Self
@@ -88,6 +87,11 @@ class _Part(BaseModel):
         except ValidationError as error:
             raise ValueError(_explain(type(self), error)) from None
 
+    def _set(self) -> dict[str, Any]:
+        """The fields that are not at their defaults, of a part whose defaults are plain values."""
+        fields = type(self).model_fields.items()
+        return {name: v for name, field in fields if (v := getattr(self, name)) != field.default}
+
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their defaults, in the order of declaration."""
         default = type(self)()
@@ -101,19 +105,23 @@ class _Part(BaseModel):
         return f"ex.{type(self).__name__}({', '.join(parts)})"
 
     def _check_options(self, field: str, *chosen: registry.Method) -> None:
-        allowed = {name: option for method in chosen for name, option in method.options.items()}
-        checked = {}
-        for name, given in getattr(self, field).items():
-            if name not in allowed:
+        """Leaves the options in their own types, and without those that say what is so by default."""
+        given, checked = getattr(self, field), {}
+        options = [option for method in chosen for option in method.options.values()]
+        known = {option.name: None for option in options}
+        for name in given:
+            if name not in known:
                 used = " + ".join(method.name for method in chosen)
-                raise ValueError(f"{registry.unknown('option', name, allowed)} (options of {used})")
-            checked[name] = allowed[name].check(given)
-        for name, option in allowed.items():
-            if option.required and name not in checked:
+                raise ValueError(f"{registry.unknown('option', name, known)} (options of {used})")
+        for option in options:  # methods may share a name without sharing its default
+            name = option.name
+            if name in given and (value := option.check(given[name])) != option.default:
+                checked[name] = value
+            elif option.required and name not in given:
                 raise ValueError(
                     f"{field} lacks {name!r}: {option.method} needs it; options={{{name!r}: ...}}"
                 )
-        object.__setattr__(self, field, _frozen(checked))  # in the option's own type: 1 and 1.0 hash alike
+        object.__setattr__(self, field, _frozen({n: checked[n] for n in given if n in checked}))
 
 
 class Pruning(_Part):
@@ -141,6 +149,7 @@ class Pruning(_Part):
         object.__setattr__(self, "threshold", threshold)
         if None not in (self.begin_epoch, self.end_epoch) and self.end_epoch < self.begin_epoch:  # type: ignore[operator]
             raise ValueError(f"end_epoch = {self.end_epoch} lies before begin_epoch = {self.begin_epoch}")
+        company.warn({a: registry.get(a, getattr(self, a)) for a in METHODS}, self._set())
         return self
 
     def own(self, axis: str) -> dict[str, Any]:
@@ -179,11 +188,9 @@ class Clipping(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        self._check_options("options", *(registry.get("rule", name) for name in self.rules))
-        if self.max_norm != type(self).model_fields["max_norm"].default and not self.bounded:
-            text = f"max_norm = {self.max_norm:g} has no effect with clip rule {' + '.join(self.rules)}"
-            used = ", ".join(m.name for m in registry.methods("rule") if "max_norm" in m.needs)
-            warnings.warn(f"{text}; rules that it bounds: {used}", stacklevel=2)
+        rules = [registry.get("rule", name) for name in self.rules]
+        self._check_options("options", *rules)
+        company.warn_of_rules(rules, self._set())
         return self
 
 
@@ -237,7 +244,8 @@ class Experiment(_Part):
         """A schedule with a span needs room: without one event the run would be dense under another name."""
         if self.pruning is None:
             return
-        traits = registry.get("schedule", self.pruning.schedule).traits
+        criterion, schedule = (registry.get(a, getattr(self.pruning, a)) for a in ("criterion", "schedule"))
+        traits = schedule.traits
         begin, end = self.pruning.begin_epoch, self.pruning.end_epoch
         begin = traits["begin"] * self.epochs if begin is None else begin
         end = DEFAULT_END * self.epochs if end is None else end
@@ -248,6 +256,7 @@ class Experiment(_Part):
                 f"schedule = {self.pruning.schedule!r} would never prune: begin_epoch = {begin:g} does not "
                 f"lie before end_epoch = {end:g} (by default {DEFAULT_END:g} of the epochs)"
             )
+        company.check_time(criterion, schedule, self.pruning.options, begin, end)
 
     def to_json(self) -> str:
         """This Experiment as JSON text; `Experiment.from_json` reads it back."""

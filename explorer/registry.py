@@ -12,6 +12,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -51,12 +52,17 @@ class Option:
         """Whether it has no default."""
         return self.default is inspect.Parameter.empty
 
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        """Made once: it takes far longer than a check."""
+        return TypeAdapter(self.annotation)
+
     def check(self, value: Any) -> Any:
         """Returns the value in the option's own type; raises ValueError with what is allowed."""
         if isinstance(value, bool) and not isinstance(self.default, bool):  # True == 1, but is no number
             raise ValueError(f"{self.name} = {value!r}: must be like {self.default!r}, not a truth value")
         try:
-            return TypeAdapter(self.annotation).validate_python(value, strict=True)
+            return self._adapter.validate_python(value, strict=True)
         except ValidationError as error:
             raise ValueError(f"{self.name} = {value!r}: {error.errors()[0]['msg'].lower()}") from None
 
@@ -82,6 +88,10 @@ class Method:
     def own(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a bag of options that belongs to this method."""
         return {name: value for name, value in options.items() if name in self.options}
+
+    def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All options of this method: those in a bag as they are there, the others at their defaults."""
+        return {name: options.get(name, option.default) for name, option in self.options.items()}
 
 
 def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

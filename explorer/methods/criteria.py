@@ -2,7 +2,11 @@
 
 A criterion is called once a layer. The first dimension of every tensor is the lane, so that a stack of
 variants is scored in one call: `weight` and `grad` are [L, *shape], `activation` is [L, units]. What the
-parameters mean is told in `explorer/engine/scoring.py`, which computes only those that are asked for.
+parameters mean is told in `explorer/engine/quantities.py`; only those that are asked for are computed.
+
+Traits: `signed` says that scores may lie below zero; `trained` that they are all zero before the first step;
+`rounds` how often it is scored anew on the way to a share; `granularity` and `allocation` name what it goes
+with, and one that goes with whole units only scores these itself.
 """
 
 import torch
@@ -63,7 +67,7 @@ def class_gradient(class_grads: Tensor) -> Tensor:
     return class_grads.abs().sum(1)
 
 
-@register("criterion", "movement", signed=True, memory=True)
+@register("criterion", "movement", signed=True, trained=True)
 def movement(movement: Tensor) -> Tensor:
     """Weights that training pulled towards zero fall first, however large they still are.
 
@@ -73,7 +77,7 @@ def movement(movement: Tensor) -> Tensor:
     return movement
 
 
-@register("criterion", "change")
+@register("criterion", "change", trained=True)
 def change(weight: Tensor, initial_weight: Tensor) -> Tensor:
     """Weights that training left where they began fall first.
 

@@ -3,8 +3,8 @@
 A schedule turns a begin and an end, in steps, and a threshold with its unit into a plan, a list of events.
 Traits: `begin` is the default begin as a share of the whole training; `spans` says that it needs room between
 begin and end; `continuous` that a threshold moved in mid-run acts from the next step on, where other
-schedules go back to their first event; `shadow` that pruned weights go on learning unseen and may come back;
-`regrows` that it works weight by weight.
+schedules go back to their first event; `immediate` that the first event is at the begin itself; `shadow` that
+pruned weights go on learning unseen and may come back; `regrows` that it works weight by weight.
 """
 
 import math
@@ -36,7 +36,7 @@ class Event:
 Plan = list[Event]
 
 
-@register("schedule", "one-shot", begin=0.5, spans=False, continuous=False)
+@register("schedule", "one-shot", begin=0.5, spans=False, continuous=False, immediate=True)
 def one_shot(begin: int, end: int, unit: str, threshold: float) -> Plan:  # noqa: ARG001  one event, no end
     """Train, prune once, fine-tune what is left.
 
@@ -97,7 +97,7 @@ def gradual(begin: int, end: int, unit: str, threshold: float, *, every: Every =
     return [Event(t, threshold * (1 - (1 - (t - begin) / (end - begin)) ** 3)) for t in steps]
 
 
-@register("schedule", "every-step", begin=0.0, spans=True, continuous=True)
+@register("schedule", "every-step", begin=0.0, spans=True, continuous=True, immediate=True)
 def every_step(begin: int, end: int, unit: str, threshold: float, *, every: Every | None = None) -> Plan:
     """Prune all the while: what falls below the threshold is gone for good.
 
@@ -107,7 +107,7 @@ def every_step(begin: int, end: int, unit: str, threshold: float, *, every: Ever
     return [Event(step, threshold) for step in range(begin, end, every or _spacing(unit))]
 
 
-@register("schedule", "splicing", begin=0.0, spans=True, continuous=True, shadow=True)
+@register("schedule", "splicing", begin=0.0, spans=True, continuous=True, shadow=True, immediate=True)
 def splicing(
     begin: int,
     end: int,
@@ -125,7 +125,7 @@ def splicing(
     return [Event(step, threshold) for step in range(begin, end, every or _spacing(unit))]
 
 
-@register("schedule", "rigl", begin=0.0, spans=True, continuous=False, regrows=True)
+@register("schedule", "rigl", begin=0.0, spans=True, continuous=False, regrows=True, immediate=True)
 def rigl(
     begin: int,
     end: int,
@@ -144,7 +144,7 @@ def rigl(
     return _regrowing(steps, end, threshold, lambda p: drop / 2 * (1 + math.cos(math.pi * p)), "grad")
 
 
-@register("schedule", "set", begin=0.0, spans=True, continuous=False, regrows=True)
+@register("schedule", "set", begin=0.0, spans=True, continuous=False, regrows=True, immediate=True)
 def set_(
     begin: int,
     end: int,

@@ -2,6 +2,7 @@
 
 What is dropped is lost, or with `error_feedback` remembered, one residual a weight, and added to the next
 gradient. Biases are part of the gradient here. A pruned weight's gradient is zero, and so is its residual.
+The trait `overrides` names options that, where they are set, take the place of others.
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,14 @@ def top_k(
     return _send(grad, memory, keep, error_feedback=error_feedback)
 
 
-@register("rule", "threshold", memory="weight", switch="error_feedback", sparse=True)
+@register(
+    "rule",
+    "threshold",
+    memory="weight",
+    switch="error_feedback",
+    sparse=True,
+    overrides={"rate": "tau"},
+)
 def threshold(
     grad: Tensor,
     grads: Sequence[Tensor],

@@ -4,7 +4,8 @@ A unit turns a threshold into a cut-off score for a layer, from what is not prun
 `spread`, the values whose standard deviation counts: the weights themselves for magnitude, the scores
 otherwise. `sparsity` is not a cut-off but a count, and is selected exactly by the engine. The trait `every`
 is the default number of steps between two events of a continuous schedule: a count costs a selection, a
-cut-off only a comparison. The trait `signed` says whether the unit makes sense for scores below zero.
+cut-off only a comparison. The trait `signed` says whether the unit makes sense for scores below zero, and
+`counts` that it is a count: a budget, which an allocation can spread over the layers.
 """
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from explorer.registry import register
 
 
-@register("unit", "sparsity", every=100, signed=True)
+@register("unit", "sparsity", every=100, signed=True, counts=True)
 def sparsity(threshold: Tensor, scores: Tensor, spread: Tensor) -> None:  # noqa: ARG001  a count cuts nowhere
     """The share of all prunable units that falls: exactly round(threshold × n).
 
