@@ -4,6 +4,7 @@ Datasets:
     norms: epoch, norm, state ("clipped" or "not clipped")
     clip: value, label; the clip norm, no row without one
     note: text; one row, such as "38 % of steps clipped"
+    events: epoch, label, kind ("prune" or "move")
 """
 
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from explorer.figures import theme
+from explorer.figures import theme, timeline
 
 TITLE = "Gradient norm before clipping"
-X_TITLE, Y_TITLES = "epoch", {False: "L2 norm", True: "L2 norm (log scale)"}
+Y_TITLES = {False: "L2 norm", True: "L2 norm (log scale)"}
 STATES = ("clipped", "not clipped")
 CLIP_LABEL, NOTE, NO_CLIPPING = "clip {}", "{:.0f} % of steps clipped", "no clipping"
 RECORDED = "; each mark is a mean over a quarter epoch"
@@ -30,6 +31,7 @@ def gradients(
     norms: Any = None,
     clip: Any = None,
     note: Any = None,
+    events: Any = None,
     *,
     log: bool | None = None,
     epochs: float | None = None,
@@ -40,18 +42,22 @@ def gradients(
         norms: Table of epoch, norm, state.
         clip: Table of value, label.
         note: Table of text.
+        events: Table of epoch, label, kind.
         log: Logarithmic axis; by default where the norms span more than a factor of 20, and on live charts.
         epochs: Length of the run, which keeps the horizontal axis still.
     """
     log = (norms is None or _wide(norms)) if log is None else log
-    chart = alt.layer(_dots(log, epochs), _rule(), _rule_label(), _note()).properties(
+    chart = alt.layer(
+        *timeline.event_marks(), _dots(log, epochs), _rule(), _rule_label(), _note()
+    ).properties(
         title=alt.Title(TITLE, offset=4),  # the note stands between title and marks
         width=theme.WIDTH,
         height=HEIGHT,
         description=DESCRIPTION,
         config=theme.config(),
     )
-    return chart if norms is None else theme.inline(chart, {"norms": norms, "clip": clip, "note": note})
+    tables = {"norms": norms, "clip": clip, "note": note, "events": events}
+    return chart if norms is None else theme.inline(chart, tables)
 
 
 def _wide(norms: Any) -> bool:
@@ -60,10 +66,13 @@ def _wide(norms: Any) -> bool:
 
 
 def _dots(log: bool, epochs: float | None) -> alt.Chart:
-    reach = alt.Undefined if epochs is None else epochs
-    x = alt.X("epoch:Q", title=X_TITLE, scale=alt.Scale(domainMin=0, domainMax=reach, nice=False))
     scale = alt.Scale(type="log") if log else alt.Scale(domainMin=0)
-    y = alt.Y("norm:Q", title=Y_TITLES[log], scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
+    y = alt.Y(
+        "norm:Q",
+        title=Y_TITLES[log],
+        scale=scale,
+        axis=alt.Axis(tickCount=5, format="~g", minExtent=timeline.AXIS_EXTENT),
+    )
     colour = alt.Color("state:N", scale=alt.Scale(domain=STATES, range=[theme.CLIPPED, theme.UNCLIPPED]))
     shape = alt.Shape("state:N", scale=alt.Scale(domain=STATES, range=["triangle-up", "circle"]))
     tooltip = [
@@ -73,7 +82,9 @@ def _dots(log: bool, epochs: float | None) -> alt.Chart:
     ]
     data = alt.Chart(theme.named("norms"))
     data = data.transform_filter("datum.norm > 0") if log else data
-    return data.mark_point(filled=True, size=24, opacity=0.75).encode(x, y, colour, shape, tooltip=tooltip)
+    return data.mark_point(filled=True, size=24, opacity=0.75).encode(
+        timeline.epoch_axis(epochs), y, colour, shape, tooltip=tooltip
+    )
 
 
 def _rule() -> alt.Chart:
@@ -137,4 +148,5 @@ def gradients_of(run: Any, *, log: bool | None = None) -> alt.LayerChart:
     share = None if clipping is None else clipped_share(run.history)
     epochs = run.experiment.epochs
     note = {"text": [clipped_note(share)["text"][0] + RECORDED]}
-    return gradients(norms_of(run), clip_at(bound), note, log=log, epochs=epochs)
+    events = timeline.events_of(run)
+    return gradients(norms_of(run), clip_at(bound), note, events, log=log, epochs=epochs)

@@ -70,7 +70,15 @@ def _lines(epochs: float | None, log: bool) -> alt.Chart:
 def _strength() -> tuple[alt.StrokeWidth, alt.StrokeOpacity]:
     """What is judged is drawn strong, what is only fitted thin."""
     names = list(PARTS)
-    legend = alt.Legend(symbolType="stroke", symbolSize=400, symbolStrokeColor=theme.INK)
+    legend = alt.Legend(  # in the corner that losses leave free: side by side, two would be cropped
+        orient="top-right",
+        direction="vertical",
+        offset=2,
+        fillColor=theme.PAPER,
+        symbolType="stroke",
+        symbolSize=250,
+        symbolStrokeColor=theme.INK,
+    )
     width = alt.StrokeWidth("part:N", scale=alt.Scale(domain=names, range=[2, 1]), legend=legend)
     return width, alt.StrokeOpacity("part:N", scale=alt.Scale(domain=names, range=[1, 0.75]), legend=legend)
 

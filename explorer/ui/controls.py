@@ -9,53 +9,72 @@ import torch
 
 from explorer import presets, registry
 from explorer.experiment import Experiment
+from explorer.ui import fields
 
 # Every string that a person reads here.
 LABELS = {
     "preset": "Preset",
+    "dataset": "Data set",
+    "normalise": "Normalise",
+    "validation": "Held out",
     "model": "Model",
     "loss": "Loss",
+    "seed": "Seed",
     "device": "Device",
     "criterion": "Method",
     "granularity": "Granularity",
     "allocation": "Allocation",
-    "threshold": "Threshold",
     "unit": "Unit",
+    "threshold": "Threshold",
     "schedule": "Schedule",
+    "begin_epoch": "From epoch",
+    "end_epoch": "To epoch",
     "rule": "Clip rule",
     "max_norm": "Clip norm",
     "optimizer": "Optimizer",
     "lr": "Learning rate",
+    "lr_decay": "Decay",
     "epochs": "Epochs",
+    "batch_size": "Batch size",
+    "weight_decay": "Weight decay",
+    "l1": "L1 penalty",
 }
 TIPS = {
     "preset": "A recipe from an article or a paper, with what happens in it and why",
+    "dataset": "The images",
+    "normalise": "Pixels less their mean, over their standard deviation; or 0 to 1, as the articles have it",
+    "validation": "Training images held out to judge by, of 60,000; without them there is no accuracy curve",
     "model": "The network that is trained and pruned",
     "loss": "What training makes small",
+    "seed": "Decides the initial weights and the order of the images",
     "device": "Where training runs; auto takes a GPU where there is one",
     "criterion": "By which score weights or neurons are chosen",
     "granularity": "The unit that lives or dies together",
     "allocation": "How the budget spreads over the layers",
-    "threshold": "Drag to see what would fall; let go to prune and retrain",
     "unit": "What the threshold's number means",
+    "threshold": "Drag to see what would fall; let go to prune and retrain",
     "schedule": "When pruning happens",
+    "begin_epoch": "When the first prune event falls; empty leaves it to the schedule",
+    "end_epoch": "When pruning is complete; empty leaves it to the schedule",
     "rule": "How a gradient is bounded before the optimizer sees it",
     "max_norm": "The bound; it acts from the next step on, also while training",
     "optimizer": "How the weights follow the gradient",
     "lr": "Length of a step; it acts from the next step on, also while training",
+    "lr_decay": "How the learning rate falls over the training",
     "epochs": "Passes over the training images, fine-tuning included",
+    "batch_size": "Images a step",
+    "weight_decay": "Pulls weights towards zero in proportion to their size (L2)",
+    "l1": "Pulls weights towards zero by a constant, so that many come close to it",
 }
 NO_PRESET = "choose one …"
 NO_CLIPPING = "none"
 CHAINED = " + "
 OPTIMIZERS = {"SGD": ("sgd", 0.0), "momentum": ("sgd", 0.9), "Adam": ("adam", 0.0)}
-GROUPS = {
-    "Data and model": ("model", "loss", "device"),
-    "Pruning": ("criterion", "granularity", "allocation", "unit", "threshold", "schedule"),
-    "Gradients": ("rule", "max_norm"),
-    "Training": ("optimizer", "lr", "epochs"),
-}
-LABEL_WIDTH = "92px"
+BATCHES = (16, 32, 64, 128, 256, 512, 1024)
+PENALTIES = (0.0, 1e-6, 1e-5, 1e-4, 5e-4, 1e-3, 1e-2)
+SEEDS = 2**31 - 1
+LABEL_WIDTH = "88px"
+PLAIN = ("dataset", "model", "loss", "lr_decay")  # axes that are fields of the Experiment itself
 
 Changes = dict[str, Any]
 
@@ -68,32 +87,36 @@ class Control:
     widget: w.ValueWidget
     read: Callable[[Experiment], Any]  # None where the Experiment has no such field now
     changes: Callable[[Any], Changes]
+    used: Callable[[Experiment], bool] = lambda _: True  # whether there is any use in showing it
 
     def show(self, experiment: Experiment) -> None:
-        """Moves the widget to the Experiment's value; a slider widens where the value lies outside."""
+        """Moves the widget to the Experiment's value; it widens where the value lies outside."""
         value = self.read(experiment)
         self.widget.disabled = value is None
+        mark(self.widget, "explorer-unused", not self.used(experiment))
         if value is not None and self.widget.value != value:
-            _widen(self.widget, value)
+            fields.widen(self.widget, value)
             self.widget.value = value
+
+
+def bound(name: str, field: fields.Field, path: str, read: Callable[[Experiment], Any]) -> Control:
+    """A control of one field of the Experiment, by its dotted name."""
+    dress(field.widget, name)
+    return Control(
+        name, field.widget, lambda e: field.shown(read(e)), lambda value: {path: field.said(value)}
+    )
 
 
 def build(device: str) -> dict[str, Control]:
     """All controls by name, in the order in which they stand."""
     made = [
-        _menu("model", "model", lambda e: e.model),
-        _menu("loss", "loss", lambda e: e.loss),
-        _device(device),
-        _menu("criterion", "criterion", _pruning("criterion")),
-        _menu("granularity", "granularity", _pruning("granularity")),
-        _menu("allocation", "allocation", _pruning("allocation")),
-        _menu("unit", "unit", _pruning("unit")),
-        _menu("schedule", "schedule", _pruning("schedule")),
-        _rule(),
-        _slider("max_norm", "clipping.max_norm", _max_norm, (-3, 2)),
-        _optimizer(),
-        _slider("lr", "lr", lambda e: e.lr, (-4, 0)),
-        _epochs(),
+        *(_menu("dataset"), _normalise(), _number("validation", 59_000)),
+        *(_menu("model"), _menu("loss"), _number("seed", SEEDS), _device(device)),
+        *(_menu(axis) for axis in ("criterion", "granularity", "allocation", "unit", "schedule")),
+        *(_epoch("begin_epoch"), _epoch("end_epoch")),
+        *(_rule(), _max_norm()),
+        *(_optimizer(), _lr(), _menu("lr_decay"), _epochs()),
+        *(_numbers("batch_size", BATCHES), _numbers("weight_decay", PENALTIES), _numbers("l1", PENALTIES)),
     ]
     return {control.name: control for control in made}
 
@@ -102,10 +125,16 @@ def _pruning(field: str) -> Callable[[Experiment], Any]:
     return lambda e: getattr(e.pruning, field, None)
 
 
-def dress(widget: w.DOMWidget, name: str) -> None:
+def mark(widget: w.DOMWidget, name: str, on: bool) -> None:
+    """Gives a widget a CSS class or takes it away."""
+    if on != (name in widget._dom_classes):
+        (widget.add_class if on else widget.remove_class)(name)
+
+
+def dress(widget: w.DOMWidget, name: str, label: str = "", tip: str = "") -> None:
     """Gives a widget its label, tooltip and CSS class; the label is what a screen reader says."""
     widget.add_class(f"explorer-{name.replace('_', '-')}")
-    widget.description, widget.tooltip = LABELS[name], TIPS[name]
+    widget.description, widget.tooltip = label or LABELS[name], tip or TIPS[name]
     widget.style.description_width = LABEL_WIDTH
     widget.layout.width = "100%"
 
@@ -121,12 +150,32 @@ def names(axis: str) -> tuple[str, ...]:
     return (*([NO_CLIPPING] if axis == "rule" else []), *registry.names(axis))
 
 
-def _menu(name: str, axis: str, read: Callable[[Experiment], Any]) -> Control:
-    inside = axis not in ("model", "loss")
-    widget = _choice(name, names(axis))
-    if inside:
-        widget.tooltip = TIPS[name] + "\n" + "\n".join(f"{m.name}: {m.help}" for m in registry.methods(axis))
-    return Control(name, widget, read, lambda value: {f"pruning.{name}" if inside else name: value})
+def _explained(axis: str) -> str:
+    """A tooltip with a line on each method."""
+    return "\n".join([TIPS[axis], *(f"{m.name}: {m.help}" for m in registry.methods(axis))])
+
+
+def _menu(axis: str) -> Control:
+    widget = _choice(axis, names(axis))
+    widget.tooltip = _explained(axis)
+    if axis in PLAIN:
+        return Control(axis, widget, lambda e: getattr(e, axis), lambda value: {axis: value})
+    return Control(axis, widget, _pruning(axis), lambda value: {f"pruning.{axis}": value})
+
+
+def _normalise() -> Control:
+    widget = w.Checkbox(indent=True)
+    return bound("normalise", fields.Field(widget), "normalise", lambda e: e.normalise)
+
+
+def _number(name: str, most: int) -> Control:
+    widget = w.BoundedIntText(min=0, max=most)
+    return bound(name, fields.Field(widget), name, lambda e: getattr(e, name))
+
+
+def _numbers(name: str, offered: tuple[float, ...]) -> Control:
+    widget = w.Dropdown(options=[(f"{value:g}", value) for value in offered])
+    return bound(name, fields.Field(widget), name, lambda e: getattr(e, name))
 
 
 def _device(device: str) -> Control:
@@ -136,10 +185,25 @@ def _device(device: str) -> Control:
     return Control("device", widget, lambda _: widget.value, lambda _: {})
 
 
+def _epoch(name: str) -> Control:
+    field = fields.optional_number(name)
+    dress(field.widget, name)
+
+    def read(experiment: Experiment) -> Any:
+        return field.shown(getattr(experiment.pruning, name)) if experiment.pruning else None
+
+    def used(experiment: Experiment) -> bool:
+        pruning = experiment.pruning
+        spans = pruning and registry.get("schedule", pruning.schedule).traits["spans"]
+        return name == "begin_epoch" or bool(spans)
+
+    return Control(name, field.widget, read, lambda text: {f"pruning.{name}": field.said(text)}, used)
+
+
 def _rule() -> Control:
     """One rule at a time; a chain that the Experiment came with is one entry more."""
     widget = _choice("rule", names("rule"))
-    widget.tooltip = TIPS["rule"] + "\n" + "\n".join(f"{m.name}: {m.help}" for m in registry.methods("rule"))
+    widget.tooltip = _explained("rule")
 
     def read(experiment: Experiment) -> str:
         return CHAINED.join(experiment.clipping.rules) if experiment.clipping else NO_CLIPPING
@@ -150,9 +214,14 @@ def _rule() -> Control:
     return Control("rule", widget, read, changes)
 
 
-def _max_norm(experiment: Experiment) -> float | None:
-    clipping = experiment.clipping
-    return clipping.max_norm if clipping and clipping.bounded else None
+def _max_norm() -> Control:
+    field = fields.log_slider(-3, 2, live=True)
+
+    def read(experiment: Experiment) -> float | None:
+        clipping = experiment.clipping
+        return clipping.max_norm if clipping and clipping.bounded else None
+
+    return bound("max_norm", field, "clipping.max_norm", read)
 
 
 def _optimizer() -> Control:
@@ -168,24 +237,13 @@ def _optimizer() -> Control:
     return Control("optimizer", widget, read, changes)
 
 
-def _slider(name: str, path: str, read: Callable[[Experiment], Any], decades: tuple[int, int]) -> Control:
-    low, high = decades
-    widget = w.FloatLogSlider(min=low, max=high, step=0.05, readout_format=".3g", continuous_update=True)
-    dress(widget, name)
-    return Control(name, widget, read, lambda value: {path: float(f"{value:.3g}")})
+def _lr() -> Control:
+    return bound("lr", fields.log_slider(-4, 0, live=True), "lr", lambda e: e.lr)
 
 
 def _epochs() -> Control:
     widget = w.IntSlider(min=1, max=20, continuous_update=False)
-    dress(widget, "epochs")
-    return Control("epochs", widget, lambda e: e.epochs, lambda value: {"epochs": value})
-
-
-def _widen(widget: w.ValueWidget, value: Any) -> None:
-    if isinstance(widget, w.Dropdown) and value not in widget.options:
-        widget.options = [*widget.options, value]
-    elif isinstance(widget, w.IntSlider):
-        widget.max = max(widget.max, value)
+    return bound("epochs", fields.Field(widget), "epochs", lambda e: e.epochs)
 
 
 def presets_menu() -> w.Dropdown:
@@ -193,43 +251,3 @@ def presets_menu() -> w.Dropdown:
     menu = w.Dropdown(options=[(NO_PRESET, ""), *((p.title, name) for name, p in presets.items())])
     dress(menu, "preset")
     return menu
-
-
-class Threshold:
-    """The threshold's slider: even for a share, logarithmic for a score; one of the two is shown."""
-
-    def __init__(self, on_move: Callable[[float], None]) -> None:
-        self.share = w.FloatSlider(min=0, max=0.995, step=0.005, readout_format=".1%")
-        self.score = w.FloatLogSlider(min=-8, max=2, step=0.02, readout_format=".3g")
-        for slider in (self.share, self.score):
-            dress(slider, "threshold")
-            slider.observe(lambda change: on_move(_rounded(change["new"])), "value")
-        self._on_move = on_move
-        self.box = w.VBox([self.share, self.score])
-
-    def settle(self, share: float, score: float) -> None:
-        """Takes the values that the sliders have on the page, where they have not come yet."""
-        hidden = self.share.layout.display == "none"
-        slider, value = (self.score, score) if hidden else (self.share, share)
-        if value != slider.value:
-            self._on_move(_rounded(value))
-
-    def show(self, experiment: Experiment) -> None:
-        """Shows the slider of the Experiment's unit at its value."""
-        pruning = experiment.pruning
-        share = pruning is None or pruning.unit == "sparsity"
-        for slider, shown in ((self.share, share), (self.score, not share)):
-            slider.layout.display = "" if shown else "none"
-            slider.disabled = pruning is None
-        if pruning is None:
-            return
-        value = pruning.threshold
-        if share:
-            self.share.max = max(self.share.max, value)
-            self.share.value = value
-        else:
-            self.score.value = min(max(value, 1e-8), 100.0)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -1,32 +1,27 @@
-"""Explorer: the widget. Controls on the left, live charts on the right, one status line below."""
+"""Explorer: the widget. Controls on the left; on the right tabs of live charts over the status line."""
 
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 
 from explorer import presets, registry
 from explorer.engine.run import Run
-from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
-from explorer.ui import controls, status
+from explorer.ui import controls, layout, status
 from explorer.ui.frames import Frame
 from explorer.ui.gallery import Gallery
+from explorer.ui.options import PLACES, Options
 from explorer.ui.session import ACTIVE, Session
 from explorer.ui.tabs import Context
+from explorer.ui.threshold import Threshold
+from explorer.ui.together import PATHS, completed, same_sparsity
 
-BUTTONS = {
-    "train": ("Train", "Train from the beginning"),
-    "pause": ("Pause", "Hold between two steps; the result stays the same"),
-    "stop": ("Stop", "End the run; what there is stays"),
-    "reset": ("Reset", "Back to the first settings and an untrained network"),
-}
-SWITCHED = "{criterion} scores whole units, so granularity is now {granularity}."
-RELEASE_SECONDS = 0.6  # a threshold that rests this long was let go, where the page can't say so
-CSS = (Path(__file__).parent / "dashboard.css").read_text(encoding="utf-8")
+# A change of one of these may ask for others, or not fit the network.
+STRUCTURAL = {*PATHS.values(), *PLACES.values(), "clipping"}
 
 
 class Explorer(w.VBox):
@@ -36,29 +31,37 @@ class Explorer(w.VBox):
         experiment: where the controls stand at first: an Experiment or a preset's name.
         device: "auto", "cpu" or "cuda".
         twin: train the dense twin beside each pruned run.
+        hide: names of controls and tabs to leave out; `show(name)` brings one back.
     """
 
     def __init__(
-        self, experiment: Experiment | str | None = None, device: str = "auto", twin: bool = True
+        self,
+        experiment: Experiment | str | None = None,
+        device: str = "auto",
+        twin: bool = True,
+        hide: Iterable[str] = (),
     ) -> None:
-        self._first = _start(experiment)
-        self._twin, self._tag, self._held = twin, 0, False
-        self._timer: threading.Timer | None = None
-        self._quiet = False
+        self._first = self._good = _start(experiment)
+        self._twin, self._tag = twin, 0
+        self._mine = threading.local()  # `quiet` in a thread whose code moves the controls
+        self._lock = threading.RLock()  # one change after another: callbacks come on several threads
+        self._error = w.HTML().add_class("explorer-error")
+        self._options = Options(self._listen)
         self._controls = controls.build(device)
-        self._threshold = controls.Threshold(self._on_threshold)
+        self._threshold = Threshold(self._guarded, self._present, self._attempt, self._settle)
         self._preset = controls.presets_menu()
         self._preset.observe(self._guarded(self._on_preset), "value")
         self.session = self._session(device)
         self._context = Context(self.session, self._go_to, self._on_error, self._guarded)
-        self._gallery = Gallery(self._context)
+        self._gallery = Gallery(self._context, head=[self._error], foot=[self._foot()])
         self._chart = self._gallery.chart
-        self._chart.on_release(self._on_release, (self._threshold.share, self._threshold.score))
-        super().__init__([w.HTML(f"<style>{CSS}</style>"), self._body(), self._foot()])
+        self._chart.on_release(self._threshold.hear, (self._threshold.share, self._threshold.score))
+        super().__init__([layout.style(), self._body()])
         self.add_class("explorer")
         for control in self._controls.values():
-            control.widget.observe(self._moved(control), "value")
+            self._listen(control)
         self._show(self._first)
+        self.hide(*([hide] if isinstance(hide, str) else hide))
         registry.watch(self._on_registered)
         self.session.prepare()
 
@@ -74,6 +77,11 @@ class Explorer(w.VBox):
         self._go_to(experiment)
 
     @property
+    def run(self) -> Run:
+        """The run as it is now."""
+        return self.session.run
+
+    @property
     def tab(self) -> str:
         """The name of the tab that is shown; settable."""
         return self._gallery.selected
@@ -81,19 +89,6 @@ class Explorer(w.VBox):
     @tab.setter
     def tab(self, name: str) -> None:
         self._gallery.selected = name
-
-    def _go_to(self, experiment: Experiment) -> None:
-        active = self.session.status in ACTIVE
-        self._show(experiment)
-        if active:
-            self.session.start(experiment)
-        else:
-            self.session.reset(experiment)
-
-    @property
-    def run(self) -> Run:
-        """The run as it is now."""
-        return self.session.run
 
     def wait(self, timeout: float | None = None) -> Run:
         """Waits for the run to end and returns it."""
@@ -103,164 +98,148 @@ class Explorer(w.VBox):
         """Ends the run."""
         self.session.stop()
 
+    def hide(self, *names: str) -> None:
+        """Takes controls and tabs off the page by name, such as "loss", "device" or "gradients"."""
+        self._reveal(names, on=False)
+
+    def show(self, *names: str) -> None:
+        """Brings controls and tabs back that were hidden."""
+        self._reveal(names, on=True)
+
     def close(self) -> None:
         """Ends the session and takes the widget off the page."""
         if "session" in vars(self):  # else it was refused before it had any parts
-            if self._timer is not None:
-                self._timer.cancel()
+            self._threshold.close()
             self._gallery.close()
             self.session.close()
-            for part in _parts(self):
+            for part in layout.parts_of(self):
                 part.close()
         super().close()
 
     # -- the parts ------------------------------------------------------------------------------------
 
     def _session(self, device: str) -> Session:
-        return Session(self._first, device, self._twin, on_frame=self._on_frame, on_error=self._on_error)
+        experiment = self.session.experiment if "session" in vars(self) else self._first
+        return Session(experiment, device, self._twin, on_frame=self._on_frame, on_error=self._on_error)
 
     def _body(self) -> w.Widget:
-        groups = []
-        for title, names in controls.GROUPS.items():
-            parts = [self._threshold.box if n == "threshold" else self._controls[n].widget for n in names]
-            groups.append(w.VBox([w.HTML(f"<h4>{title}</h4>"), *parts]))
+        boxes = self._options.boxes
+        parts = {
+            name: [control.widget, *([boxes[name]] if name in boxes else [])]
+            for name, control in self._controls.items()
+        }
+        self._groups = layout.Groups({**parts, "threshold": [self._threshold.box]})
+        self._button = layout.buttons(self._pressed)
         self._hint = w.HTML().add_class("explorer-hint")
-        side = w.VBox([self._buttons(), self._preset, *groups, self._hint]).add_class("explorer-controls")
+        row = w.HBox(list(self._button.values())).add_class("explorer-buttons")
+        side = w.VBox([row, self._preset, self._hint, self._groups.box]).add_class("explorer-controls")
         return w.HBox([side, self._gallery.box]).add_class("explorer-body")
-
-    def _buttons(self) -> w.Widget:
-        self._button: dict[str, w.Button] = {}
-        for name, (label, tip) in BUTTONS.items():
-            button = w.Button(description=label, tooltip=tip).add_class(f"explorer-{name}")
-            button.on_click(self._guarded(lambda _, act=f"_on_{name}": getattr(self, act)()))
-            self._button[name] = button
-        self._button["train"].button_style = "primary"
-        return w.HBox(list(self._button.values())).add_class("explorer-buttons")
 
     def _foot(self) -> w.Widget:
         self._progress = w.FloatProgress(min=0, max=1).add_class("explorer-progress")
         self._status = w.HTML().add_class("explorer-status")
-        self._error = w.HTML().add_class("explorer-error")
-        return w.VBox([self._progress, self._status, self._error]).add_class("explorer-foot")
+        return w.VBox([self._progress, self._status]).add_class("explorer-foot")
+
+    def _reveal(self, names: Iterable[str], on: bool) -> None:
+        known = [*self._groups.names, "preset", *self._gallery.tabs]
+        for name in names:
+            if name not in known:
+                raise ValueError(registry.unknown("control", name, known))
+            if name == "preset":
+                controls.mark(self._preset, "explorer-hidden", not on)
+            elif name in self._gallery.tabs:
+                self._gallery.reveal(name, on)
+            else:
+                self._groups.reveal(name, on)
 
     # -- from the controls ----------------------------------------------------------------------------
 
     def _guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        """A callback whose errors are told in the error box, not lost in a log."""
+        """A callback whose errors and warnings are told in the widget, not lost in a log."""
 
         def guarded(change: Any) -> None:
-            if self._quiet:
-                return
-            try:
-                callback(change)
-            except Exception as error:  # noqa: BLE001  whatever it is, the person at the slider must see it
-                self._on_error(error)
-                self._show(self.experiment)
-            else:
-                self._error.value = ""
+            if getattr(self._mine, "quiet", False):
+                return  # moved by code in this very thread; other threads are heard
+            with self._lock:
+                try:
+                    with warnings.catch_warnings(record=True) as caught:
+                        warnings.simplefilter("always")
+                        callback(change)
+                except Exception as error:  # noqa: BLE001  whatever it is, the person at the slider must see it
+                    self._error.value = layout.alert(error)
+                    self._show(self.experiment)
+                else:
+                    self._error.value = ""
+                    if caught:
+                        self._remark(str(caught[0].message))
 
         return guarded
 
-    def _moved(self, control: controls.Control) -> Callable[[Any], None]:
+    def _listen(self, control: controls.Control) -> None:
+        """Has a control change the Experiment."""
+
         def moved(change: Any) -> None:
             if control.name == "device":
                 self._change_device(change["new"])
-                return
-            changes = self._together(control.changes(change["new"]))
-            self.session.set(changes)
-            self._preset.value = ""
-            self._show(self.experiment)
+            else:
+                self._change(control.changes(change["new"]))
 
-        return self._guarded(moved)
+        control.widget.observe(self._guarded(moved), "value")
+
+    def _change(self, changes: controls.Changes) -> None:
+        remark = ""
+        if any(path in STRUCTURAL or path.rpartition(".")[0] in STRUCTURAL for path in changes):
+            changes, remark = completed(self.experiment, changes)
+            changes = {**changes, **same_sparsity(self.session, changes)}
+        self._hint.value = ""
+        self.session.set(changes)
+        self._remark(remark)
+        self._preset.value = ""
+        self._show(self.experiment)
+
+    def _remark(self, text: str) -> None:
+        if text:
+            self._hint.value = f"<p>{escape(text)}</p>"
 
     def _on_registered(self, axis: str) -> None:
         """Offers a method that somebody has just registered, in a notebook say."""
         control = self._controls.get(axis)
         if control is not None:
             chosen = control.widget.value
-            self._quiet = True
-            control.widget.options = tuple(dict.fromkeys([*controls.names(axis), chosen]))
-            control.widget.value = chosen
-            self._quiet = False
+            with self._quietly():
+                control.widget.options = tuple(dict.fromkeys([*controls.names(axis), chosen]))
+                control.widget.value = chosen
 
     def _on_preset(self, change: Any) -> None:
         if not change["new"]:
             return
         preset = presets[change["new"]]
-        self.experiment = preset.experiment
+        self._go_to(preset.experiment)
         self._hint.value = f"<p>{escape(preset.commentary)}</p><p><i>{escape(preset.source)}</i></p>"
 
-    def _together(self, changes: controls.Changes) -> controls.Changes:
-        """Adds what has to change with it: the granularity of a criterion that scores whole units."""
-        self._hint.value = ""
-        criterion, pruning = changes.get("pruning.criterion"), self.experiment.pruning
-        only = criterion and registry.get("criterion", criterion).traits.get("granularity")
-        if only and pruning is not None and pruning.granularity not in only:
-            self._hint.value = SWITCHED.format(criterion=criterion, granularity=only[0])
-            changes = {**changes, "pruning.granularity": only[0]}
-        return {**changes, **self._same_sparsity(changes)}
-
-    def _same_sparsity(self, changes: controls.Changes) -> controls.Changes:
-        """The threshold that prunes as much as before, where the unit or the score changes its meaning."""
-        if not {"pruning.unit", "pruning.criterion"} & set(changes) or self.experiment.pruning is None:
-            return {}
-        before = self.experiment
-        if "pruning.unit" not in changes and before.pruning.unit == "sparsity":
-            return {}
-        after = before.replace({**changes, "pruning.threshold": 0.0})
-
-        def equivalent(trainer: Trainer) -> float:
-            view, _ = trainer.source()
-            return trainer.pruner.equivalent(view, before, after)
-
-        digits = 4 if after.pruning.unit == "sparsity" else 7  # a score's are those of a float32
-        return {"pruning.threshold": float(f"{self.session.call(equivalent).result(5):.{digits}g}")}
-
     def _change_device(self, device: str) -> None:
-        experiment = self.experiment
         self.session.close()
         self.session = self._context.session = self._session(device)
-        self.session.experiment = experiment
         self.session.prepare()
 
-    def _on_threshold(self, value: float) -> None:
-        def moved(_: Any) -> None:
-            pruning = self.experiment.pruning
-            if pruning is None or value == (pruning.threshold if self._wanted is None else self._wanted):
-                return  # the page's echo of what it was told
-            self.session.preview(value)
-            self._wanted = value
-            self._rest()
+    # the threshold: where it stands, trying one out, setting it
 
-        self._guarded(moved)(None)
+    def _present(self) -> float | None:
+        return self.experiment.pruning.threshold if self.experiment.pruning else None
 
-    def _rest(self) -> None:
-        """Counts a threshold as let go when it rests; the page says so sooner where it can."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(RELEASE_SECONDS, self._guarded(lambda _: self._release()), (None,))
-        self._timer.daemon = True
-        self._timer.start()
+    def _attempt(self, value: float) -> None:
+        self.session.preview(value)
 
-    def _on_release(self, what: str, values: list[float]) -> None:
-        self._held = what == "grab"
-        if what == "release":
-            self._threshold.settle(*values)  # the slider's own last message may still be on its way
-            self._guarded(lambda _: self._release())(None)
+    def _settle(self, value: float) -> None:
+        self.session.set({"pruning.threshold": value})
 
-    def _release(self) -> None:
-        if self._held:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        wanted, self._wanted = self._wanted, None
-        if wanted is not None:
-            self.session.set({"pruning.threshold": wanted})
+    # the buttons
 
-    _wanted: float | None = None
+    def _pressed(self, name: str) -> Callable[[w.Button], None]:
+        return self._guarded(lambda _: getattr(self, f"_on_{name}")())
 
     def _on_train(self) -> None:
-        self._release()
+        self._threshold.release()
         self.session.start(self.experiment)
 
     def _on_pause(self) -> None:
@@ -280,44 +259,58 @@ class Explorer(w.VBox):
 
     # -- to the page ----------------------------------------------------------------------------------
 
+    def _go_to(self, experiment: Experiment) -> None:
+        """Moves everything to an Experiment; begins anew if a run is under way."""
+        active = self.session.status in ACTIVE
+        self._show(experiment)
+        if active:
+            self.session.start(experiment)
+        else:
+            self.session.reset(experiment)
+
+    def _quietly(self) -> "_Quiet":
+        return _Quiet(self._mine)
+
     def _show(self, experiment: Experiment) -> None:
         """Moves every control to the Experiment, without hearing itself."""
-        self._quiet = True
-        try:
+        with self._quietly():
             for control in self._controls.values():
                 control.show(experiment)
+            self._options.show(experiment)
             self._threshold.show(experiment)
-        finally:
-            self._quiet = False
 
     def _on_frame(self, frame: Frame) -> None:
+        self._good = frame.trainer.lanes[0].experiment
         self._tag += 1
         self._gallery.draw(frame, self._tag)
         self._progress.value = status.progress(frame)
-        self._tell(frame)
-
-    def _tell(self, frame: Frame) -> None:
         self._status.value = status.line(frame)
         paused = frame.status == "paused"
-        self._button["pause"].description = "Resume" if paused else "Pause"
+        self._button["pause"].description = layout.RESUME if paused else layout.BUTTONS["pause"][0]
         self._button["pause"].disabled = self._button["stop"].disabled = frame.status not in ACTIVE
         if frame.advice:
-            self._error.value = _alert(frame.advice)
+            self._error.value = layout.alert(frame.advice)
 
     def _on_error(self, error: Exception) -> None:
-        advice = "" if isinstance(error, ValueError) else " Press Reset; if it comes again, please report it."
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        self._error.value = _alert(f"{kind}{error}.{advice}".replace("..", "."))
+        """Tells what went wrong, and goes back to what last worked."""
+        self._error.value = layout.alert(error)
+        if self.session.experiment != self._good:
+            self.session.experiment = self._good
+            self._show(self._good)
+            self.session.prepare()
 
 
-def _parts(widget: w.Widget) -> Iterator[w.Widget]:
-    """All widgets that a widget is made of: ipywidgets keeps each of them until it is closed itself."""
-    for child in getattr(widget, "children", ()):
-        yield from _parts(child)
-        yield child
-    for name in ("layout", "style"):
-        if isinstance(part := getattr(widget, name, None), w.Widget):
-            yield part
+class _Quiet:
+    """While it lasts, what this thread does to the controls is not heard."""
+
+    def __init__(self, mine: threading.local) -> None:
+        self._mine = mine
+
+    def __enter__(self) -> None:
+        self._mine.quiet = True
+
+    def __exit__(self, *_: object) -> None:
+        self._mine.quiet = False
 
 
 def _start(experiment: Experiment | str | None) -> Experiment:
@@ -330,7 +323,3 @@ def _start(experiment: Experiment | str | None) -> Experiment:
             f"experiment = {experiment!r}: give an explorer.Experiment, a preset's name, or nothing"
         )
     return experiment or Experiment()
-
-
-def _alert(text: str) -> str:
-    return f'<div role="alert">{escape(text)}</div>'

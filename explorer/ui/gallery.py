@@ -14,24 +14,32 @@ from explorer.ui.tab_bar import TabBar
 from explorer.ui.tabs import TABS, Context, Tab
 from explorer.ui.tabs.base import Charts
 
+NONE_LEFT = "one tab has to stay"
 TWICE = "tab {!r} has a chart {!r}, and so has another tab: chart names are unique among all tabs"
 
 
 class Gallery:
-    """Tabs, their panels, and the one chart widget that they share."""
+    """Tabs, their panels and the one chart widget that they share, between what all of them have."""
 
-    def __init__(self, context: Context, kinds: Iterable[type[Tab]] | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        kinds: Iterable[type[Tab]] | None = None,
+        head: Iterable[w.Widget] = (),
+        foot: Iterable[w.Widget] = (),
+    ) -> None:
         self._context = context
         self.tabs = {tab.name: tab for tab in (kind(context) for kind in kinds or TABS)}
         self.bar = TabBar((tab.name, tab.title, tab.tip) for tab in self.tabs.values())
         self.chart = LiveChart()
+        self._hidden: set[str] = set()
         self._keys: dict[str, Hashable] = {}
         self._charts: dict[str, Charts] = {}
         self._lock = threading.RLock()  # the page chooses, the worker draws
         self._parts = {name: self._parts_of(tab) for name, tab in self.tabs.items()}
         above, below = ([parts[i] for parts in self._parts.values()] for i in (0, 1))
-        self.box = w.VBox([self.bar, *above, self.chart, *below]).add_class("explorer-results")
-        self._reveal()
+        self.box = w.VBox([self.bar, *head, *above, self.chart, *below, *foot]).add_class("explorer-results")
+        self._reveal_parts()
         self.bar.observe(self._on_chosen, "selected")
 
     @staticmethod
@@ -60,6 +68,16 @@ class Gallery:
             self._build(tab, frame.trainer)
             self.chart.update(tab.tables(frame, self._context.session), tag=tag)
 
+    def reveal(self, name: str, on: bool) -> None:
+        """Shows or hides a tab by name; the first one left is chosen where the present one goes."""
+        (self._hidden.discard if on else self._hidden.add)(name)
+        left = [tab for tab in self.tabs.values() if tab.name not in self._hidden]
+        if not left:
+            raise ValueError(NONE_LEFT)
+        if self.selected in self._hidden:
+            self.bar.selected = left[0].name
+        self.bar.offer((tab.name, tab.title, tab.tip) for tab in left)
+
     def close(self) -> None:
         """Ends what the tabs started."""
         for tab in self.tabs.values():
@@ -87,13 +105,13 @@ class Gallery:
 
     def _on_chosen(self, change: Any) -> None:
         with self._lock:
-            self.tabs[change["old"]].hidden()
-            self._reveal()
+            self._reveal_parts()
             self.chart.show(self._charts.get(self.selected, ()))
-            self.tabs[self.selected].shown()
+        self.tabs[change["old"]].hidden()
+        self.tabs[change["new"]].shown()
         self._context.session.refresh()
 
-    def _reveal(self) -> None:
+    def _reveal_parts(self) -> None:
         for name, parts in self._parts.items():
             for part in parts:
                 part.layout.display = None if name == self.selected and part.children else "none"

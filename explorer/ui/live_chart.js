@@ -1,4 +1,4 @@
-/* Persistent Vega views. live_chart.py puts Vega and threshold.js in front of this text and declares
+/* Persistent Vega views. live_chart.py puts Vega, threshold.js and names.js in front of this text and declares
    `explorerVega.embed`.
    One copy of this module's default export runs a widget model; each place that shows it is a view. */
 
@@ -155,6 +155,8 @@ function show({ model, el, latest, tagged }) {
     model.send({ type, values: (await sliders()).map((slider) => slider.get("value")) }),
   );
 
+  const names = watchControls(el);
+
   function rebuild() {
     stale = true;
     wake();
@@ -162,6 +164,7 @@ function show({ model, el, latest, tagged }) {
 
   async function build() {
     stale = false;
+    names.look(); // the controls may have come after this
     const theme = readTheme(model.get("_roles"));
     const charts = model.get("_charts");
     for (const [name, { pane }] of panes) if (!charts.some((chart) => chart.name === name)) drop(name, pane);
@@ -256,6 +259,7 @@ function show({ model, el, latest, tagged }) {
       themes.disconnect();
       widths.disconnect();
       unwatch();
+      names.stop();
       for (const { pane } of panes.values()) pane.finalize();
       root.remove();
     },

@@ -98,7 +98,7 @@ class Session:
 
     def refresh(self) -> None:
         """Shows the present state anew, to somebody who has not seen it."""
-        self._do(lambda: self._show() if self._trainer is not None else None)
+        self._do(lambda: self._show() if self._trainer is not None else None, wake=False)
 
     def call(self, function: Callable[[Trainer], Any]) -> "Future[Any]":
         """Runs a function of the trainer between two steps, on the worker; returns its future."""
@@ -146,8 +146,11 @@ class Session:
 
     # -- the worker -----------------------------------------------------------------------------------
 
-    def _do(self, command: Callable[[], object]) -> None:
+    def _do(self, command: Callable[[], object], *, wake: bool = True) -> None:
+        """Leaves the worker a command, and starts it where there is none; unless not worth waking it for."""
         with self._wake:
+            if self._thread is None and not wake:
+                return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="explorer-session", daemon=True)
                 self._thread.start()

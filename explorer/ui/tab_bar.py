@@ -20,5 +20,10 @@ class TabBar(anywidget.AnyWidget):
     selected = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, tabs: Iterable[tuple[str, str, str]]) -> None:
-        made = [{"name": name, "title": title, "tip": tip} for name, title, tip in tabs]
-        super().__init__(tabs=made, selected=made[0]["name"])
+        super().__init__()
+        self.offer(tabs)
+        self.selected = self.tabs[0]["name"]
+
+    def offer(self, tabs: Iterable[tuple[str, str, str]]) -> None:
+        """Shows these tabs."""
+        self.tabs = [{"name": name, "title": title, "tip": tip} for name, title, tip in tabs]

@@ -33,7 +33,8 @@ REPO = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(REPO / "tests/browser"))
 
-import conftest  # noqa: E402  the browser tests' own server, browser and notebook
+from lab_notebook import open_copy  # noqa: E402  the browser tests' own server, browser and notebook
+from lab_server import launch, open_page, serve  # noqa: E402
 
 GOALS = {
     "threshold, idle": ("p95", 150),
@@ -87,11 +88,11 @@ def opened_notebook():
     """A notebook in a real browser, without pytest."""
     with (
         tempfile.TemporaryDirectory() as home,
-        conftest.serve(Path(home)) as lab,
-        conftest.launch() as browser,
+        serve(Path(home)) as lab,
+        launch() as browser,
     ):
-        page, _ = conftest.open_page(browser, lab)
-        notebook = conftest.open_copy(page, lab, REPO / "notebooks/explore.ipynb")
+        page, _ = open_page(browser, lab)
+        notebook = open_copy(page, lab, REPO / "notebooks/explore.ipynb")
         yield notebook
         notebook.close()
 

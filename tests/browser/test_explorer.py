@@ -1,66 +1,15 @@
 """Stories of the explorer: what a person does with it in JupyterLab, on the embedded MNIST."""
 
 import pytest
+from at_the_page import NOW, STATE, choose, grab, press, step_of, unfold, until_state
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
-CANVAS = ".explorer-chart:not([hidden]) canvas.marks"
-PRUNING = ["criterion", "granularity", "allocation", "unit", "threshold", "schedule"]
-CONTROLS = ["preset", *PRUNING, "rule", "max-norm", "model", "loss", "optimizer", "lr", "epochs", "device"]
-BRISK = "brisk = ex.Experiment(epochs={}, batch_size=128, lr=0.4)"  # a second, and 97 %
+PRUNING = ["criterion", "granularity", "allocation", "unit", "threshold", "schedule", "begin-epoch"]
+DATA = ["dataset", "normalise", "validation", "model", "loss", "seed", "device"]
+TRAINING = ["optimizer", "lr", "lr-decay", "epochs", "batch-size", "weight-decay", "l1"]
+CONTROLS = ["preset", *DATA, *PRUNING, "rule", "max-norm", *TRAINING]
 PARTS = ["train", "pause", "stop", "reset", "progress", "status"]
-STATE = ".explorer-fact-state b"
-NOW = """() => ({
-  state: document.querySelector(".explorer-fact-state b").textContent,
-  accuracy: parseFloat(document.querySelector(".explorer-fact-accuracy b").textContent),
-  sparsity: parseFloat(document.querySelector(".explorer-fact-sparsity b").textContent),
-})"""
-
-
-@pytest.fixture
-def opened(notebook):
-    """Returns a function that shows an Explorer as `e`, and waits until its charts are painted."""
-
-    def open_(epochs=1):
-        notebook.show(f"import explorer as ex\n{BRISK.format(epochs)}\ne = ex.Explorer(brisk)\ne")
-        notebook.locator(f"{STATE}:text-is('ready')").wait_for()
-        notebook.locator(CANVAS).nth(3).wait_for()
-        notebook.until("() => Number(document.querySelector('.explorer-charts').dataset.tag) > 0")
-        notebook.until_at_rest()
-        return notebook
-
-    return open_
-
-
-def press(notebook, name):
-    notebook.locator(f".explorer-{name}").click()
-
-
-def choose(notebook, tab):
-    """Clicks on a tab and waits until its charts are painted."""
-    notebook.locator(f".explorer-tab-{tab}").click()
-    tag = notebook.value("e._tag")
-    notebook.until("(tag) => Number(document.querySelector('.explorer-charts').dataset.tag) >= tag", tag)
-    notebook.until_at_rest()
-
-
-def until_state(notebook, state):
-    notebook.locator(f"{STATE}:text-is('{state}')").wait_for()
-
-
-def grab(notebook):
-    """Takes hold of the threshold's knob with the mouse; returns where it is held."""
-    knob = notebook.locator(".explorer-threshold:visible .noUi-handle")
-    knob.hover()  # waits until the page has stopped moving
-    box = knob.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    notebook.page.mouse.move(x, y)
-    notebook.page.mouse.down()
-    return x, y
-
-
-def step_of(notebook):
-    return notebook.value("e.session.call(lambda trainer: trainer.step).result()")
 
 
 # -- finding one's way --------------------------------------------------------------------------------
@@ -78,10 +27,11 @@ def test_the_notebooks_own_explorer_trains(notebook):
 
 def test_every_control_is_there_and_has_a_name(opened):
     notebook = opened()
+    unfold(notebook, "data-and-model")
     for name in CONTROLS:
         control = notebook.locator(f".explorer .explorer-{name}:visible")
         assert control.count() == 1, name
-        assert control.locator("label").first.inner_text().strip(), name
+        assert control.locator("label, span").first.inner_text().strip(), name
     for name in PARTS:
         assert notebook.locator(f".explorer .explorer-{name}:visible").count() == 1, name
     assert notebook.locator(".explorer-error").count() == 1
@@ -263,6 +213,7 @@ def test_a_refused_value_is_told_and_the_control_goes_back(opened):
     assert "epochs = 0" in alert.inner_text()
     assert notebook.value("e.experiment.epochs") == 1
     notebook.locator(".explorer-epochs .widget-readout:text-is('1')").wait_for()
+    unfold(notebook, "data-and-model")
     notebook.locator(".explorer-loss select").select_option("mse")
     alert.wait_for(state="detached")  # what is done right clears the box
 
@@ -286,68 +237,3 @@ kept, session.lanes_of = session.lanes_of, fail"""
     press(notebook, "train")
     until_state(notebook, "done")
     assert notebook.locator(".explorer-error").inner_text().strip() == ""
-
-
-# -- more than one look at it -------------------------------------------------------------------------
-
-
-def test_a_second_view_and_a_reloaded_page_show_the_present_state(opened):
-    notebook = opened()
-    press(notebook, "train")
-    until_state(notebook, "done")
-    tag = notebook.value("e._tag")
-    notebook.until("(tag) => document.querySelector('.explorer-charts').dataset.tag === String(tag)", tag)
-    state, pixels = notebook.locator(".explorer-status").inner_text(), notebook.pixels()
-    notebook.show("e", at=-2)
-    notebook.locator(CANVAS).nth(7).wait_for()
-    notebook.until("(n) => document.querySelectorAll('.explorer-charts[data-tag]').length === 2", tag)
-    views = notebook.pixels()
-    assert views[:4] == views[4:]
-    assert notebook.locator(".explorer-status").all_inner_texts() == [state, state]
-    notebook.show("", at=-2)
-
-    notebook.save()
-    notebook.reload()
-    notebook.locator(CANVAS).nth(3).wait_for()
-    notebook.until_pixels_are(pixels)
-    assert notebook.locator(".explorer-status").inner_text() == state
-    press(notebook, "reset")  # and it is no picture: the controls still act
-    until_state(notebook, "ready")
-
-
-CONTRAST = """() => {
-  const light = (colour) => {
-    const part = colour.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
-      .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
-  };
-  const ground = (el) => {
-    for (let at = el; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (!/, 0\\)$/.test(colour)) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const texts = document.querySelectorAll(
-    ".explorer h4, .explorer label, .explorer-fact, .explorer-fact b, .explorer-train");
-  return [...texts].filter((el) => el.offsetParent).map((el) => {
-    const [a, b] = [light(getComputedStyle(el).color), light(ground(el))].sort((x, y) => y - x);
-    return [el.textContent.slice(0, 20), (a + 0.05) / (b + 0.05)];
-  });
-}"""
-
-
-def test_both_themes_can_be_read(opened):
-    notebook = opened()
-    light = notebook.pixels()
-    readable = {"JupyterLab Light": notebook.page.evaluate(CONTRAST)}
-    notebook.theme("JupyterLab Dark")
-    try:
-        notebook.until_pixels_change(light)
-        readable["JupyterLab Dark"] = notebook.page.evaluate(CONTRAST)
-    finally:
-        notebook.theme("JupyterLab Light")
-    notebook.until_pixels_are(light)
-    for theme, texts in readable.items():
-        assert len(texts) > 20
-        assert [(theme, *text) for text in texts if text[1] < 3] == []

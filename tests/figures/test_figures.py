@@ -81,7 +81,7 @@ def words(chart):
 LIVE = {
     "accuracy": (figures.accuracy, {"points", "events", "shift"}),
     "weights": (figures.weights, {"bins", "cutoffs", "note"}),
-    "gradients": (figures.gradients, {"norms", "clip", "note"}),
+    "gradients": (figures.gradients, {"norms", "clip", "note", "events"}),
 }
 
 

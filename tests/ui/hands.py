@@ -3,6 +3,15 @@
 PATIENCE = 60  # seconds; whatever takes this long has failed
 # Another value for each control, and what the Experiment's field is then
 MOVES = {
+    "dataset": ("mnist", {"dataset": "mnist"}),
+    "normalise": (False, {"normalise": False}),
+    "validation": (50, {"validation": 50}),
+    "seed": (7, {"seed": 7}),
+    "begin_epoch": ("0.25", {"pruning.begin_epoch": 0.25}),
+    "lr_decay": ("cosine", {"lr_decay": "cosine"}),
+    "batch_size": (64, {"batch_size": 64}),
+    "weight_decay": (1e-4, {"weight_decay": 1e-4}),
+    "l1": (1e-5, {"l1": 1e-5}),
     "model": ("lenet-300-100", {"model": "lenet-300-100"}),
     "loss": ("mse", {"loss": "mse"}),
     "criterion": ("random", {"pruning.criterion": "random"}),
@@ -35,6 +44,6 @@ def by_class(explorer, name):
 
 def let_go(explorer, share):
     """What the page sends when the threshold's slider is dragged to a value and let go."""
-    explorer._on_release("grab", [explorer._threshold.share.value, explorer._threshold.score.value])
+    explorer._threshold.hear("grab", [explorer._threshold.share.value, explorer._threshold.score.value])
     explorer._threshold.share.value = share
-    explorer._on_release("release", [share, explorer._threshold.score.value])
+    explorer._threshold.hear("release", [share, explorer._threshold.score.value])

@@ -5,10 +5,12 @@ from hands import MOVES, PATIENCE, by_class, move, told
 
 import explorer as ex
 from explorer import registry
-from explorer.ui import controls
+from explorer.ui import controls, layout
 
 MENUS = {
+    "dataset": "dataset",
     "model": "model",
+    "lr_decay": "lr_decay",
     "loss": "loss",
     "criterion": "criterion",
     "granularity": "granularity",
@@ -21,7 +23,7 @@ MENUS = {
 def test_every_control_has_its_class_label_and_tooltip(opened):
     explorer = opened()
     names = [*controls.LABELS]
-    assert {"preset", *(name for group in controls.GROUPS.values() for name in group)} == set(names)
+    assert {"preset", *(name for group in layout.GROUPS.values() for name in group)} == set(names)
     for name in names:
         found = by_class(explorer, name.replace("_", "-"))
         assert len(found) == (2 if name == "threshold" else 1), name  # one of its two sliders is shown
@@ -62,7 +64,7 @@ def test_a_control_changes_its_field_and_no_other(opened, name):
 
 
 def test_the_moves_above_are_of_all_controls(opened):
-    assert set(MOVES) | {"unit", "device"} == set(opened()._controls)
+    assert set(MOVES) | {"unit", "device", "end_epoch"} == set(opened()._controls)
 
 
 def test_adam_and_back_leave_no_momentum_behind(opened):

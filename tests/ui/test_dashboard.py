@@ -20,13 +20,18 @@ def test_setting_the_experiment_moves_all_controls(opened, tiny):
         loss="mse",
         optimizer="adam",
         lr=0.003,
+        lr_decay="linear",
         epochs=7,
+        batch_size=48,
+        weight_decay=2e-4,
+        l1=1e-5,
         pruning={
             "criterion": "gradient",
             "granularity": "neuron",
             "unit": "score",
             "threshold": 0.25,
             "schedule": "every-step",
+            "begin_epoch": 0.5,
         },
         clipping={"rule": "value", "max_norm": 0.125},
     )
@@ -34,19 +39,29 @@ def test_setting_the_experiment_moves_all_controls(opened, tiny):
     assert explorer.experiment == wanted
     shown = {name: control.widget.value for name, control in explorer._controls.items()}
     assert shown == {
+        "dataset": "tiny",
+        "normalise": True,
+        "validation": 100,
         "model": "lenet-300-100",
         "loss": "mse",
+        "seed": 0,
         "device": "cpu",
         "criterion": "gradient",
         "granularity": "neuron",
         "allocation": "global",
         "unit": "score",
         "schedule": "every-step",
+        "begin_epoch": "0.5",
+        "end_epoch": "",
         "rule": "value",
         "max_norm": pytest.approx(0.125),
         "optimizer": "Adam",
         "lr": pytest.approx(0.003),
+        "lr_decay": "linear",
         "epochs": 7,
+        "batch_size": 48,
+        "weight_decay": pytest.approx(2e-4),
+        "l1": 1e-5,
     }
     assert explorer._threshold.score.value == pytest.approx(0.25)
 
@@ -63,7 +78,8 @@ def test_a_dense_experiment_greys_what_it_has_no_use_for(opened, tiny):
     explorer = opened()
     explorer.experiment = tiny(pruning=None, clipping=None)
     grey = {name for name, control in explorer._controls.items() if control.widget.disabled}
-    assert grey == {"criterion", "granularity", "allocation", "unit", "schedule", "max_norm"}
+    axes = {"criterion", "granularity", "allocation", "unit", "schedule"}
+    assert grey == {*axes, "begin_epoch", "end_epoch", "max_norm"}
     assert explorer._threshold.share.disabled
     assert explorer.experiment == tiny(pruning=None, clipping=None)
     explorer._button["train"].click()
@@ -186,7 +202,7 @@ def test_closing_ends_the_threads_and_takes_the_widgets_away(tiny):
     explorer = Explorer(tiny(epochs=100_000), device="cpu")
     explorer._button["train"].click()
     explorer._threshold.share.value = 0.5  # leaves a timer running
-    timer = explorer._timer
+    timer = explorer._threshold.timer
     explorer.close()
     timer.join(PATIENCE)
     assert threading.active_count() == threads

@@ -9,23 +9,23 @@ from explorer import registry
 
 def test_a_drag_is_tried_out_and_set_when_let_go(opened):
     explorer = opened()
-    explorer._on_release("grab", [0.9, 1.0])
+    explorer._threshold.hear("grab", [0.9, 1.0])
     for share in (0.8, 0.7, 0.6):
         explorer._threshold.share.value = share
         assert explorer.experiment.pruning.threshold == 0.9
-    explorer._on_release("release", [0.6, 1.0])
+    explorer._threshold.hear("release", [0.6, 1.0])
     assert explorer.experiment.pruning.threshold == 0.6
     assert explorer.session.wait(PATIENCE).summary["steps"] == 0
 
 
 def test_let_go_knows_a_value_whose_message_comes_later(opened):
     explorer = opened()
-    explorer._on_release("grab", [0.9, 1.0])
+    explorer._threshold.hear("grab", [0.9, 1.0])
     explorer._threshold.share.value = 0.8
-    explorer._on_release("release", [0.7, 1.0])  # where the slider stands on the page
+    explorer._threshold.hear("release", [0.7, 1.0])  # where the slider stands on the page
     assert explorer.experiment.pruning.threshold == 0.7
     explorer._threshold.share.value = 0.7  # and here it is
-    assert explorer._wanted is None
+    assert explorer._threshold.wanted is None
 
 
 @pytest.mark.parametrize("through", [0.0, 0.5])
@@ -34,12 +34,12 @@ def test_a_drag_that_comes_back_changes_nothing_and_stops_trying(opened, through
     explorer.session.start()
     explorer.wait(PATIENCE)
     before = explorer.run
-    explorer._on_release("grab", [0.9, 1.0])
+    explorer._threshold.hear("grab", [0.9, 1.0])
     explorer._threshold.share.value = through
     explorer.session.call(id).result(PATIENCE)
     assert "trying" in explorer._status.value
     explorer._threshold.share.value = 0.9
-    explorer._on_release("release", [0.9, 1.0])
+    explorer._threshold.hear("release", [0.9, 1.0])
     run = explorer.wait(PATIENCE)
     assert explorer.experiment.pruning.threshold == 0.9
     assert run.events.equals(before.events)
@@ -60,16 +60,16 @@ def test_letting_go_after_a_run_retrains_from_the_event(opened):
 def test_taking_hold_of_a_threshold_without_moving_it_changes_nothing(opened):
     explorer = opened(pruning={"threshold": 0.123456})
     before = explorer.experiment
-    explorer._on_release("grab", [0.123456, 1.0])
-    explorer._on_release("release", [0.123456, 1.0])
+    explorer._threshold.hear("grab", [0.123456, 1.0])
+    explorer._threshold.hear("release", [0.123456, 1.0])
     assert explorer.experiment == before
 
 
 def test_without_a_word_from_the_page_a_threshold_at_rest_was_let_go(opened, monkeypatch):
-    monkeypatch.setattr("explorer.ui.dashboard.RELEASE_SECONDS", 0.01)
+    monkeypatch.setattr("explorer.ui.threshold.RELEASE_SECONDS", 0.01)
     explorer = opened()
     explorer._threshold.share.value = 0.4
-    explorer._timer.join(PATIENCE)
+    explorer._threshold.timer.join(PATIENCE)
     assert explorer.experiment.pruning.threshold == 0.4
 
 

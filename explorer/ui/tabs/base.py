@@ -8,6 +8,7 @@ import altair as alt
 import ipywidgets as w
 import numpy as np
 
+from explorer import figures
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.frames import Frame
@@ -75,3 +76,9 @@ def columns(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, An
         name: list(column) if text else np.array(column)
         for name, column, text in zip(names, values, texts, strict=True)
     }
+
+
+def events(frame: Frame) -> dict[str, Any]:
+    """Prune events and slider moves so far, as the "events" dataset of a figure over epochs."""
+    trainer = frame.trainer
+    return figures.event_table(trainer.lanes[0].history.events, 1 / trainer.per_epoch)

@@ -6,7 +6,7 @@ from explorer import figures
 from explorer.engine.trainer import Trainer
 from explorer.ui.frames import Frame
 from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Tab, Tables, columns
+from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events
 
 SHOWN = 400  # steps drawn as marks, evenly taken from all
 RECENT = 200  # steps over which the share of clipped ones is told
@@ -45,6 +45,7 @@ class Gradients(Tab):
             ("gradients", "norms"): columns(rows, ("epoch", "norm", "state")),
             ("gradients", "clip"): figures.clip_at(bound),
             ("gradients", "note"): {"text": [note]},
+            ("gradients", "events"): events(frame),
         }
 
 

@@ -7,7 +7,7 @@ from explorer import figures
 from explorer.engine.trainer import Trainer
 from explorer.ui.frames import Frame, Point
 from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Tab, Tables, columns
+from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events
 
 SAMPLE = "n = {:,} validation images, 1 seed"
 LOSS = "{}, mean over images"
@@ -45,14 +45,14 @@ class Live(Tab):
         points = session.points
         trained = [p for p in points if p.step]  # an untrained network's 10 % would squash the curves
         brink = _brink(frame, trained)
-        events = _events(frame)
+        happened = events(frame)
         return {
             ("accuracy", "points"): _accuracy(frame, brink, trained),
             ("accuracy", "shift"): _gap(frame, trained),
             ("loss", "points"): _losses(frame, brink, trained),
             ("shift", "points"): _shifts(brink, trained),
             ("sparsity", "points"): _sparsity(points),
-            **{(name, "events"): events for name in CURVES},
+            **{(name, "events"): happened for name in CURVES},
         }
 
 
@@ -117,8 +117,3 @@ def _shifts(brink: list[Point], points: list[Point]) -> Any:
 
 def _sparsity(points: list[Point]) -> Any:
     return columns([(p.epoch, 100 * p.lanes[0]["sparsity"]) for p in points], ("epoch", "sparsity"))
-
-
-def _events(frame: Frame) -> Any:
-    trainer = frame.trainer
-    return figures.event_table(trainer.lanes[0].history.events, 1 / trainer.per_epoch)

@@ -125,3 +125,13 @@ def test_many_sessions_leave_no_threads(tiny):
         live.preview(0.4)
         live.close()
     assert threading.active_count() == before
+
+
+def test_a_look_at_a_closed_session_does_not_wake_it(session, tiny):
+    live = session(tiny())
+    live.prepare()
+    live.call(id).result(PATIENCE)
+    live.close()
+    before = threading.active_count()
+    live.refresh()
+    assert threading.active_count() == before

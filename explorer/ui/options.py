@@ -1,0 +1,82 @@
+"""The chosen methods' own options as controls: a method's signature says which, and what they may be."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as w
+
+from explorer.experiment import Experiment
+from explorer.registry import Method, Option, get
+from explorer.ui import fields
+from explorer.ui.controls import Control, dress
+
+PLACES = {  # where an Experiment keeps the options of an axis
+    "model": "model_options",
+    "criterion": "pruning.options",
+    "granularity": "pruning.options",
+    "allocation": "pruning.options",
+    "schedule": "pruning.options",
+    "rule": "clipping.options",
+}
+TIP = "{name}, an option of {method}\n{help}\n{formula}"
+
+
+def chosen(experiment: Experiment, axis: str) -> list[Method]:
+    """The methods that an Experiment has on an axis: several where clip rules are chained."""
+    if axis == "model":
+        return [get(axis, experiment.model)]
+    if axis == "rule":
+        return [get(axis, name) for name in experiment.clipping.rules] if experiment.clipping else []
+    return [get(axis, getattr(experiment.pruning, axis))] if experiment.pruning else []
+
+
+def bag(experiment: Experiment, axis: str) -> dict[str, Any]:
+    """The options that are set, in the place where an axis has its own."""
+    *parents, leaf = PLACES[axis].split(".")
+    node = getattr(experiment, parents[0]) if parents else experiment
+    return dict(getattr(node, leaf, None) or {})
+
+
+def control(axis: str, method: Method, option: Option) -> Control:
+    """The control of one option."""
+    name, path, field = option.name, f"{PLACES[axis]}.{option.name}", fields.field(option)
+    label = name.replace("_", " ").capitalize()
+    tip = TIP.format(name=label, method=method.name, help=method.help, formula=method.formula)
+    dress(field.widget, name, label, tip.strip())
+    default = None if option.required else option.default
+
+    def read(experiment: Experiment) -> Any:
+        return field.shown(bag(experiment, axis).get(name, default))
+
+    return Control(name, field.widget, read, lambda value: {path: field.said(value)})
+
+
+class Options:
+    """A box of controls for each axis, below the menu of its methods; made anew as another is chosen."""
+
+    def __init__(self, on_made: Callable[[Control], None]) -> None:
+        self.boxes = {axis: w.VBox().add_class("explorer-options") for axis in PLACES}
+        self.controls: dict[str, list[Control]] = {axis: [] for axis in PLACES}
+        self._made: dict[str, Sequence[Any]] = dict.fromkeys(PLACES, ())
+        self._on_made = on_made
+
+    def show(self, experiment: Experiment) -> None:
+        """Shows the options of the Experiment's methods at their values."""
+        for axis in PLACES:
+            methods = chosen(experiment, axis)
+            if self._made[axis] != [m.function for m in methods]:
+                self._made[axis] = [m.function for m in methods]
+                self._build(axis, methods)
+            for each in self.controls[axis]:
+                each.show(experiment)
+
+    def _build(self, axis: str, methods: list[Method]) -> None:
+        old = self.controls[axis]
+        pairs = {name: (method, option) for method in methods for name, option in method.options.items()}
+        self.controls[axis] = [control(axis, method, option) for method, option in pairs.values()]
+        self.boxes[axis].children = [each.widget for each in self.controls[axis]]
+        for each in self.controls[axis]:
+            self._on_made(each)
+        for each in old:
+            for part in (each.widget.layout, each.widget.style, each.widget):
+                part.close()

@@ -1,0 +1,143 @@
+"""How the explorer looks: a second view, a reloaded page, both themes, folded groups, names for all."""
+
+import pytest
+from at_the_page import CANVAS, press, until_state
+from lab_notebook import KERNEL
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+def test_a_second_view_and_a_reloaded_page_show_the_present_state(opened):
+    notebook = opened()
+    press(notebook, "train")
+    until_state(notebook, "done")
+    tag = notebook.value("e._tag")
+    notebook.until("(tag) => document.querySelector('.explorer-charts').dataset.tag === String(tag)", tag)
+    state, pixels = notebook.locator(".explorer-status").inner_text(), notebook.pixels()
+    notebook.show("e", at=-2)
+    notebook.locator(CANVAS).nth(7).wait_for()
+    notebook.until("(n) => document.querySelectorAll('.explorer-charts[data-tag]').length === 2", tag)
+    views = notebook.pixels()
+    assert views[:4] == views[4:]
+    assert notebook.locator(".explorer-status").all_inner_texts() == [state, state]
+    notebook.show("", at=-2)
+
+    notebook.save()
+    notebook.reload()
+    notebook.locator(CANVAS).nth(3).wait_for()
+    notebook.until_pixels_are(pixels)
+    assert notebook.locator(".explorer-status").inner_text() == state
+    press(notebook, "reset")  # and it is no picture: the controls still act
+    until_state(notebook, "ready")
+
+
+CONTRAST = """() => {
+  const light = (colour) => {
+    const part = colour.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
+  };
+  const ground = (el) => {
+    for (let at = el; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (!/, 0\\)$/.test(colour)) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const texts = document.querySelectorAll(
+    ".explorer-group-head, .explorer-tab, .explorer label, .explorer-fact, .explorer-fact b, " +
+    ".explorer-train");
+  return [...texts].filter((el) => el.offsetParent).map((el) => {
+    const [a, b] = [light(getComputedStyle(el).color), light(ground(el))].sort((x, y) => y - x);
+    return [el.textContent.slice(0, 20), (a + 0.05) / (b + 0.05)];
+  });
+}"""
+
+
+def test_both_themes_can_be_read(opened):
+    notebook = opened()
+    light = notebook.pixels()
+    readable = {"JupyterLab Light": notebook.page.evaluate(CONTRAST)}
+    notebook.theme("JupyterLab Dark")
+    try:
+        notebook.until_pixels_change(light)
+        readable["JupyterLab Dark"] = notebook.page.evaluate(CONTRAST)
+    finally:
+        notebook.theme("JupyterLab Light")
+    notebook.until_pixels_are(light)
+    for theme, texts in readable.items():
+        assert len(texts) > 20
+        assert [(theme, *text) for text in texts if text[1] < 3] == []
+
+
+# -- groups, names and keys ---------------------------------------------------------------------------
+
+HEAD = ".explorer-group-training .explorer-group-head"
+NAMES = """() => [...document.querySelectorAll('.explorer-controls .noUi-handle')]
+  .filter((el) => el.offsetParent).map((el) => [el.ariaLabel, el.ariaValueText])"""
+
+
+def test_a_group_folds_by_key_and_stays_so_after_a_reload(opened):
+    notebook = opened()
+    slider = notebook.locator(".explorer-lr")
+    assert slider.is_visible()
+    notebook.locator(HEAD).focus()
+    notebook.page.keyboard.press("Space")
+    slider.wait_for(state="hidden")
+    notebook.locator(f"{HEAD}[aria-expanded=false]").wait_for()
+    notebook.until_kernel("not e._groups.box.children[3].children[0].value")
+    notebook.save()
+    notebook.reload()
+    notebook.locator(CANVAS).first.wait_for()
+    assert not slider.is_visible()
+    notebook.locator(HEAD).click()
+    slider.wait_for()
+
+
+def test_folding_needs_no_kernel(opened):
+    notebook = opened()
+    notebook.page.evaluate(f"() => {{ {KERNEL}.requestExecute({{code: 'import time; time.sleep(3)'}}) }}")
+    notebook.until(f"() => {KERNEL}.status === 'busy'")
+    notebook.locator(HEAD).click()
+    notebook.locator(".explorer-lr").wait_for(state="hidden")
+    assert notebook.page.evaluate(f"() => {KERNEL}.status") == "busy"
+
+
+def test_sliders_have_names_and_say_their_values(opened):
+    notebook = opened()
+    names, values = zip(*notebook.page.evaluate(NAMES), strict=True)
+    assert names == ("Threshold", "Clip norm", "Learning rate", "Epochs")
+    assert (values[0], values[1], values[3]) == ("90.0%", "1.00", "1")
+    notebook.locator(".explorer-lr .noUi-handle").focus()
+    notebook.page.keyboard.press("ArrowLeft")
+    notebook.until_kernel("e.experiment.lr < 0.38")
+    wanted = notebook.value("f'{e.experiment.lr:.3g}'")  # and not its logarithm
+    notebook.until(f"(wanted) => ({NAMES})()[2][1] === wanted", wanted)
+    notebook.locator(".explorer-schedule select").select_option("iterative")  # a control that comes later
+    notebook.until(f"() => ({NAMES})().some(([name]) => name === 'Rounds')")
+
+
+def test_what_is_hidden_is_gone_and_comes_back(opened):
+    notebook = opened()
+    notebook.run("e.hide('lr', 'gradients')")
+    notebook.locator(".explorer-lr").wait_for(state="hidden")
+    notebook.locator(".explorer-tab-gradients").wait_for(state="detached")
+    notebook.run("e.show('lr', 'gradients')")
+    notebook.locator(".explorer-lr").wait_for()
+    notebook.locator(".explorer-tab-gradients").wait_for()
+
+
+def test_the_live_tab_fits_a_laptop(opened):
+    notebook = opened()
+    notebook.page.set_viewport_size({"width": 1010, "height": 720})  # what the file browser leaves of 1280
+    try:
+        notebook.until_at_rest()
+        top = notebook.locator(".explorer-tabs").bounding_box()["y"]
+        foot = notebook.locator(".explorer-status").bounding_box()
+        assert foot["y"] + foot["height"] - top < 600
+        overflow = (
+            "() => { const e = document.querySelector('.explorer'); return e.scrollWidth - e.clientWidth }"
+        )
+        assert notebook.page.evaluate(overflow) <= 0
+    finally:
+        notebook.page.set_viewport_size({"width": 1400, "height": 1000})
