@@ -61,7 +61,7 @@ class Chain:
         """Makes room for a rule's memory where the state holds none yet."""
         rule, name = self.rules[place], _place(place)
         kind = rule.traits.get("memory")
-        if kind is None or not _switched_on(rule, self.options[place]):
+        if kind is None or not switched_on(rule, self.options[place]):
             return
         if kind == "weight":
             state.memory.setdefault(name, torch.zeros_like(state.theta))
@@ -114,6 +114,7 @@ def _tensors(layout: Layout, theta: Tensor, grad: Tensor) -> dict[str, Any]:
     }
 
 
-def _switched_on(rule: Method, options: dict[str, Any]) -> bool:
+def switched_on(rule: Method, options: dict[str, Any]) -> bool:
+    """Whether a rule with these options keeps a memory."""
     switch = rule.traits.get("switch")
     return switch is None or bool(options.get(switch, rule.options[switch].default))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from explorer.engine import chance, models
 from explorer.engine.pruner import Verdict
 from explorer.engine.records import History
 from explorer.engine.state import State
@@ -12,7 +13,7 @@ from explorer.experiment import Experiment
 from explorer.methods.schedules import Event
 from explorer.registry import get
 
-OWN = ("pruning", "lr", "momentum", "weight_decay", "l1")  # what lanes of a stack may differ in
+OWN = ("pruning", "lr", "momentum", "weight_decay", "l1", "seed")  # what lanes of a stack may differ in
 
 NOTED = 64  # a plan with more events than this is noted at the records only
 
@@ -81,4 +82,6 @@ def _shared(experiment: Experiment, name: str) -> object:
     value = getattr(experiment, name)
     if name == "clipping":
         return value and (value.rule, dict(value.options))
+    if name == "seed" and chance.may_draw(models.build(experiment)):
+        return value  # lanes draw their random numbers together
     return None if name in OWN else value

@@ -7,12 +7,18 @@ and all updates keep it there exactly.
 
 from torch import Tensor
 
-from explorer.registry import register
+from explorer.registry import Method, register
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's own defaults
 
 
-@register("optimizer", "sgd", state=("velocity",))
+def state_of(optimizer: Method, *, momentum: bool) -> tuple[str, ...]:
+    """The names of the [L, P] tensors that an optimizer keeps."""
+    names: tuple[str, ...] = optimizer.traits["state"]
+    return names if momentum or not optimizer.traits.get("momentum") else ()
+
+
+@register("optimizer", "sgd", state=("velocity",), momentum=True)
 def sgd(theta: Tensor, grad: Tensor, lr: Tensor, momentum: Tensor | None, state: dict[str, Tensor]) -> None:
     """Stochastic gradient descent, with momentum where that is above 0.
 

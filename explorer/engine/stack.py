@@ -89,7 +89,7 @@ class Stack:
 
     def _traces(self, theta: Tensor) -> dict[str, Tensor]:
         """What criteria may ask to be remembered from the first step on; movement only where one does."""
-        moves = any(_movement(lane.experiment.pruning) for lane in self.lanes)
+        moves = any(movement(lane.experiment.pruning) for lane in self.lanes)
         early = any(early_epoch(lane.experiment.pruning) is not None for lane in self.lanes)
         made = {"movement": torch.zeros_like(theta)} if moves else {}
         return {"initial_weight": theta.clone(), **made, **({"early": theta.clone()} if early else {})}
@@ -98,7 +98,7 @@ class Stack:
         """Whether all that a pruning asks for has been kept since the first step."""
         epoch = early_epoch(pruning)
         known = epoch is None or epoch == early_epoch(self.lanes[0].experiment.pruning)
-        return known and ("movement" in self.state.traces or not _movement(pruning))
+        return known and ("movement" in self.state.traces or not movement(pruning))
 
     def _prepare(self, images: data.Images, normalise: bool) -> tuple[Tensor, Tensor]:
         return images.inputs(normalise, self.dtype), images.labels
@@ -270,7 +270,8 @@ class Stack:
             lane.history.history.append((self.step, epoch, "test_accuracy", None, accuracy))
 
 
-def _movement(pruning: Pruning | None) -> bool:
+def movement(pruning: Pruning | None) -> bool:
+    """Whether a pruning asks how the weights have moved."""
     return pruning is not None and "movement" in registry.get("criterion", pruning.criterion).needs
 
 

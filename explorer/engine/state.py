@@ -70,11 +70,11 @@ class State:
         """An independent copy."""
         return self.map(torch.clone)
 
-    def fork(self, row: int) -> "State":
-        """One row more: a copy of this one, at the end."""
-        forked = self.map(lambda t: torch.cat([t, t[row : row + 1]]))
-        if row in self.pruned:
-            forked.pruned = self.pruned | {len(self.theta)}
+    def fork(self, rows: Sequence[int]) -> "State":
+        """More rows at the end: copies of these."""
+        found = torch.tensor([*range(len(self.theta)), *rows], device=self.theta.device)
+        forked = self.map(lambda t: t.index_select(0, found))
+        forked.pruned |= {len(self.theta) + i for i, row in enumerate(rows) if row in self.pruned}
         return forked
 
     def prune(self, row: int, keep: Tensor, fill: Tensor | None = None) -> None:

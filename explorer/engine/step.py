@@ -17,6 +17,7 @@ from torch import Tensor
 from explorer.engine.clip import Chain, Clipped
 from explorer.engine.losses import Loss
 from explorer.engine.network import Batch, Network
+from explorer.engine.optimizers import state_of
 from explorer.engine.state import Rates, State
 from explorer.experiment import Clipping
 from explorer.registry import Method
@@ -108,7 +109,7 @@ class Stepper:
         self.grad = torch.zeros_like(state.theta)
         chain = Chain(clipping, network.layout, state, steps) if clipping else None
         self.tools = Tools(network, loss, optimizer, chain, _weight_columns(network, self.grad))
-        for name in optimizer.traits["state"]:
+        for name in state_of(optimizer, momentum=rates.momentum is not None):
             state.memory.setdefault(name, torch.zeros_like(state.theta))
         if optimizer.name == "adam":
             state.memory.setdefault("steps", state.theta.new_zeros(len(state.theta), 1))

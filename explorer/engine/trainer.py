@@ -26,6 +26,7 @@ LIVE = {
 class Trainer(Stack):
     """Trains a stack to its end; whoever holds `run()` may steer, preview or restore between two items."""
 
+    rewindable = True  # keeps a checkpoint at the first prune event, to go back to
     checkpoint: Checkpoint | None = None
     _moved = False  # the run went back while a record was looked at
 
@@ -64,23 +65,27 @@ class Trainer(Stack):
     def _prune_due(self) -> bool:
         """Carries out the prune events of this step; True if one of them is to be recorded."""
         marked, here = False, self.step
-        for lane in [each for each in self.lanes if here == each.early or here in each.plan]:
-            if here == lane.early:
-                self.state.traces["early"][lane.row] = self.state.theta[lane.row]
-            event = lane.plan.get(here)
-            if event is None or lane.diverged or self._fell_too_far(lane, event):
-                continue
-            if self.checkpoint is None and not self._continuous(lane):
-                lanes = [each.copy() for each in self.lanes]
-                self.checkpoint = Checkpoint(
-                    self.step, self.state.clone(), self.gradient, lanes, self._recorded
-                )
+        for lane in [each for each in self.lanes if here == each.early]:
+            self.state.traces["early"][lane.row] = self.state.theta[lane.row]
+        due = [lane for lane in self.lanes if here in lane.plan and not lane.diverged]
+        due = [lane for lane in due if not self._fell_too_far(lane, lane.plan[here])]
+        if due:
+            marked = self._carry_out_all(due)
+        return marked
+
+    def _carry_out_all(self, due: list[Lane]) -> bool:
+        """Prunes these lanes; True if one of their events is to be recorded."""
+        again = any(not self._continuous(lane) for lane in due)
+        if self.rewindable and again and self.checkpoint is None:
+            lanes = [each.copy() for each in self.lanes]
+            self.checkpoint = Checkpoint(self.step, self.state.clone(), self.gradient, lanes, self._recorded)
+        self._own_rows(due)
+        for lane in due:
             try:
-                self._carry_out(lane, event)
+                self._carry_out(lane, lane.plan[self.step])
             except NotFinite as error:  # the gradient of the scoring set, before any batch's
                 self._give_up(lane, f"{error}, at step {self.step}")
-            marked |= lane.noted
-        return marked
+        return any(lane.noted for lane in due)
 
     def _fell_too_far(self, lane: Lane, event: Event) -> bool:
         """Whether pruning so far cost more validation accuracy than is allowed; if so it ends here."""
@@ -95,7 +100,6 @@ class Trainer(Stack):
         return True
 
     def _carry_out(self, lane: Lane, event: Event) -> None:
-        self._own_row(lane)
         before = self.sparsity(lane)
         if event.grow:
             assert lane.verdict is not None
@@ -112,21 +116,33 @@ class Trainer(Stack):
         elif lane.before is None:
             lane.before = before
 
-    def _own_row(self, lane: Lane) -> None:
-        """Gives a lane a row of its own where it shared one, and a shadow where its schedule wants one."""
-        if any(other is not lane and other.row == lane.row for other in self.lanes):
+    def _own_rows(self, lanes: list[Lane]) -> None:
+        """Gives lanes rows of their own where they shared one, and shadows where their schedules want one."""
+        shared: list[int] = []
+        if any(self._shares(lane) for lane in lanes):
             self.flush()  # what is still to be logged knows only the old rows
-            shared, lane.row = lane.row, len(self.state.theta)
-            if self.gradient is not None:
-                self.gradient = torch.cat([self.gradient, self.gradient[shared : shared + 1]])
-            self._load(self.state.fork(shared))
-        pruning = lane.experiment.pruning
-        assert pruning is not None
-        if _schedule(pruning).traits.get("shadow") and not self.state.shadowed(lane.row):
-            shadow = self.state.shadow
-            self.state.shadow = torch.zeros_like(self.state.theta[:, 0]).bool() if shadow is None else shadow
-            self.state.shadow[lane.row] = True
-            self._load(self.state)
+        for lane in filter(self._shares, lanes):
+            shared.append(lane.row)
+            lane.row = len(self.state.theta) + len(shared) - 1
+        shadowed = [lane for lane in lanes if _shadowed(lane) and not self._has_shadow(lane)]
+        if not shared and not shadowed:
+            return
+        state = self.state.fork(shared)
+        if self.gradient is not None:
+            self.gradient = torch.cat([self.gradient, self.gradient[shared]])
+        if shadowed and state.shadow is None:
+            state.shadow = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
+        for lane in shadowed:
+            assert state.shadow is not None
+            state.shadow[lane.row] = True
+        self._load(state)
+
+    def _shares(self, lane: Lane) -> bool:
+        return any(other is not lane and other.row == lane.row for other in self.lanes)
+
+    def _has_shadow(self, lane: Lane) -> bool:
+        shadow = self.state.shadow
+        return shadow is not None and lane.row < len(shadow) and bool(shadow[lane.row])
 
     def _prune(self, lane: Lane, threshold: float) -> None:
         view = self.view(lane)
@@ -254,3 +270,8 @@ def _value(experiment: Experiment, name: str) -> float | None:
 
 def _schedule(pruning: Pruning) -> registry.Method:
     return registry.get("schedule", pruning.schedule)
+
+
+def _shadowed(lane: Lane) -> bool:
+    pruning = lane.experiment.pruning
+    return pruning is not None and bool(_schedule(pruning).traits.get("shadow"))

@@ -1,18 +1,21 @@
 """`sweep`: one Experiment in many variants, those that can side by side as lanes of a stack."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
 from explorer import registry
-from explorer.engine.lanes import shared_key
+from explorer.engine.device import pick_device
 from explorer.engine.run import Run
 from explorer.engine.train import runs_of
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
+from explorer.study import worker
+from explorer.study.plan import Plan, steps_of
+from explorer.study.plan import plan as make_plan
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,7 +30,6 @@ NUMBERS = (
     "compression",
     "clip_rate",
 )
-LANES = 64  # at most so many in a stack: each holds a few copies of its weights
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Study:
     runs: list[Run]
     varied: list[dict[str, Any]] = field(repr=False)
     skipped: list[tuple[dict[str, Any], str]]
+    plan: Plan = field(repr=False)
 
     @cached_property
     def frame(self) -> "pl.DataFrame":
@@ -57,6 +60,8 @@ def sweep(
     seeds: int = 1,
     device: str = "auto",
     progress: bool = True,
+    *,
+    plan: str = "auto",
 ) -> Study:
     """Trains an experiment in every combination of a grid, for several seeds; dense twins are shared.
 
@@ -69,24 +74,54 @@ def sweep(
         seeds: how many seeds, from the experiment's own on.
         device: "auto", "cpu" or "cuda".
         progress: show a bar over all steps.
+        plan: "stack" (lanes side by side), "loop" (one after the other), "processes" (one thread a core) or
+            "auto", the fastest here. `study.plan` and each run's summary say which it was: on a CPU it
+            decides the number of threads, and so the last digits.
     """
     chosen, varied, skipped = _combinations(experiment, grid, seeds)
-    stacks = _stacks(chosen)
+    planned = make_plan(chosen, pick_device(device), plan)
+    with _bar(planned, progress) as bar:
+        tick = bar.update if bar is not None else lambda _: None
+        found = _processes(planned, tick) if planned.kind == "processes" else _here(planned, device, tick)
+    runs = _paired(found, planned.kind)
+    return Study([runs[e.hash] for e in chosen], varied, skipped, planned)
+
+
+def train_stack(stack: Sequence[Experiment], device: str) -> Iterator[int | list[Run]]:
+    """Trains a stack: yields the lanes' number at each step, and at last their runs."""
+    trainer = Trainer(stack, device)
+    trainer.rewindable = False
+    for item in trainer.run():
+        if item is None:
+            yield len(stack)
+    yield runs_of(trainer, "done")
+
+
+def _here(planned: Plan, device: str, tick: Callable[[int], object]) -> list[list[Run]]:
+    found = []
+    for item in chain.from_iterable(train_stack(stack, device) for stack in planned.stacks):
+        if isinstance(item, list):
+            found.append(item)
+        else:
+            tick(item)
+    return found
+
+
+def _processes(planned: Plan, tick: Callable[[int], object]) -> list[list[Run]]:
+    return worker.train_all(planned.jobs, tick)
+
+
+def _paired(found: list[list[Run]], kind: str) -> dict[str, Run]:
+    """All runs by the hash of their experiment, each with its dense twin."""
     runs: dict[str, Run] = {}
-    with _bar(stacks, progress) as bar:
-        for members in stacks:
-            dense = members[0].dense()
-            lanes = [*members, *([] if dense in members else [dense])]
-            trainer = Trainer(lanes, device)
-            for item in trainer.run():
-                if bar is not None and item is None:
-                    bar.update()
-            found = runs_of(trainer, "done")
-            for run in found:
-                run.dense = None if run.experiment.pruning is None else found[lanes.index(dense)]
-                run.summary["dense_test_accuracy"] = found[lanes.index(dense)].summary["test_accuracy"]
-                runs.setdefault(run.experiment.hash, run)
-    return Study([runs[e.hash] for e in chosen], varied, skipped)
+    for run in chain.from_iterable(found):
+        run.summary["plan"] = kind
+        runs.setdefault(run.experiment.hash, run)
+    for run in runs.values():
+        dense = runs[run.experiment.dense().hash]
+        run.dense = None if run.experiment.pruning is None else dense
+        run.summary["dense_test_accuracy"] = dense.summary["test_accuracy"]
+    return runs
 
 
 def _combinations(
@@ -114,18 +149,10 @@ def _values(name: str, given: Sequence[Any] | str) -> Sequence[Any]:
     return given
 
 
-def _stacks(experiments: Sequence[Experiment]) -> list[list[Experiment]]:
-    """Those that share data order, clip rule and dense twin, in stacks of at most `LANES`."""
-    groups: dict[str, list[Experiment]] = {}
-    for experiment in dict.fromkeys(experiments):
-        groups.setdefault(f"{shared_key(experiment)} {experiment.dense().hash}", []).append(experiment)
-    return [group[i : i + LANES] for group in groups.values() for i in range(0, len(group), LANES)]
-
-
-def _bar(stacks: list[list[Experiment]], progress: bool) -> Any:
+def _bar(planned: Plan, progress: bool) -> Any:
     if not progress:
         return nullcontext()
     from tqdm.auto import tqdm  # noqa: PLC0415  a bare worker shows no bar
 
-    steps = sum(-(-(60_000 - s[0].validation) // s[0].batch_size) * s[0].epochs for s in stacks)
-    return tqdm(total=steps, unit=" steps", desc=f"{len(stacks)} stacks")
+    lanes = [experiment for stack in planned.stacks for experiment in stack]
+    return tqdm(total=steps_of(lanes), unit=" steps", unit_scale=True, desc=str(planned))

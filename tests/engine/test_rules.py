@@ -192,7 +192,7 @@ def test_a_state_copies_its_memories_and_prunes_only_the_residuals():
     options = {"k": 0.1, "error_feedback": True}
     rules, state = chain({"rule": ("autoclip", "top-k"), "options": options}, grad)
     rules(grad.norm(dim=1), torch.ones(1), None)
-    copy, fork = state.clone(), state.fork(0)
+    copy, fork = state.clone(), state.fork([0])
     keep = torch.arange(9) % 2 == 0
     state.prune(0, keep)
     assert state.memory["rule 1"][0].tolist() == [0.0, 0.0, 2.0, 0.0, 4.0, 0.0, 6.0, 0.0, 0.0]

@@ -1,0 +1,98 @@
+"""How much memory a stack will take at its peak, told before it is built."""
+
+from collections.abc import Sequence
+
+import torch
+
+from explorer import registry
+from explorer.engine import data, models
+from explorer.engine.clip import switched_on
+from explorer.engine.network import CHUNK, chain_of
+from explorer.engine.optimizers import state_of
+from explorer.engine.pruner import SCORING_IMAGES
+from explorer.engine.records import BINS
+from explorer.engine.rows import Layout
+from explorer.engine.stack import early_epoch, movement
+from explorer.experiment import Experiment
+
+FLOAT = 4  # bytes
+TORCH = 40 * 1024**2  # what torch itself takes once it computes
+AT_THE_END = 2.25  # the gradient of the last record; the runs' weights and masks
+VERDICT = 1.5  # the scores of a lane's last prune event, and two masks of a byte a weight
+LOGGED, RECORDED = 190, 330  # bytes of a step in the log, and of a row of a record, a lane
+TRAIN_AND_TEST = 70_000
+
+
+def free(device: torch.device) -> int:
+    """Bytes that are free on a device now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo") as file:  # noqa: PTH123  a pseudo-file
+            kilobytes = next(line.split()[1] for line in file if line.startswith("MemAvailable"))
+        return int(kilobytes) * 1024
+    except (OSError, StopIteration):  # not Linux: enough for any stack of small networks
+        return 4 * 1024**3
+
+
+def predicted(experiments: Sequence[Experiment], *, together: bool) -> int:
+    """Bytes that a stack takes at its peak if it is not to go back, data set and records included.
+
+    The peak comes when lanes get rows of their own, as the old rows are still there, or at the end, when
+    gradients of a record and the weights of the runs are kept beside the state.
+    """
+    first = experiments[0]
+    module = models.build(first)
+    layout = Layout(module)
+    weights = round(FLOAT * layout.width * matrices(experiments, together=together))
+    return weights + _images(first, module) + _records(experiments, layout) + TORCH
+
+
+def matrices(experiments: Sequence[Experiment], *, together: bool) -> float:
+    """How many numbers a weight there are at the peak, over all lanes."""
+    before, after = _rows(experiments)
+    kept = _state(experiments)
+    extra = 2 * together  # the products of a GPU's stack are made beside their place
+    fork = before * (kept + 2) + after * (kept + 2)
+    verdicts = VERDICT * sum(experiment.pruning is not None for experiment in experiments)
+    return max(fork, after * (kept + 1 + AT_THE_END + extra) + verdicts)
+
+
+def _rows(experiments: Sequence[Experiment]) -> tuple[int, int]:
+    """The rows before the first prune event and after the last."""
+    dense = {experiment.dense().hash for experiment in experiments}
+    pruned = [e for e in experiments if e.pruning is not None]
+    twins = {e.hash for e in experiments if e.pruning is None}
+    return len(dense), len(pruned) + len(twins)
+
+
+def _state(experiments: Sequence[Experiment]) -> int:
+    """How many matrices of one number a weight a stack holds, gradients aside."""
+    first, prunings = experiments[0], [e.pruning for e in experiments if e.pruning is not None]
+    optimizer = registry.get("optimizer", first.optimizer)
+    momentum = any(e.momentum for e in experiments)
+    count = 2 + len(state_of(optimizer, momentum=momentum))  # weights, initial weights
+    count += 2 * bool(prunings)  # the mask, and what fell
+    count += any(movement(p) for p in prunings) + any(early_epoch(p) is not None for p in prunings)
+    rules = first.clipping.rules if first.clipping else ()
+    for method in (registry.get("rule", name) for name in rules):
+        assert first.clipping is not None
+        options = method.own(first.clipping.options)
+        count += method.traits.get("memory") == "weight" and switched_on(method, options)
+    return count
+
+
+def _records(experiments: Sequence[Experiment], layout: Layout) -> int:
+    """What the lanes have logged and recorded at the end, on the host; the runs copy the records."""
+    first = experiments[0]
+    steps = -(-(60_000 - first.validation) // first.batch_size) * first.epochs
+    rows = (4 * first.epochs + 1) * (BINS + 4) * len(layout.layers)
+    return len(experiments) * (LOGGED * steps + RECORDED * rows)
+
+
+def _images(experiment: Experiment, module: torch.nn.Module) -> int:
+    """The data set as bytes, what is judged as numbers, and what the layers hold of a chunk."""
+    pixels = 28 * 28
+    floats = max(10_000, experiment.validation + SCORING_IMAGES) + data.CHUNK * experiment.batch_size
+    wide = sum(p.shape[0] for p in module.parameters() if p.dim() > 1) if chain_of(module) else 12_000
+    return TRAIN_AND_TEST * (pixels + 8) + floats * pixels * FLOAT + CHUNK * wide * FLOAT
