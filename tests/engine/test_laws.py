@@ -148,7 +148,6 @@ def test_lanes_with_different_seeds_and_rates_train_apart(tiny):
 @pytest.mark.parametrize(
     "other",
     [
-        {"seed": 1},
         {"batch_size": 16},
         {"clipping": None},
         {"clipping": {"rule": "value"}},
@@ -160,7 +159,7 @@ def test_lanes_with_different_seeds_and_rates_train_apart(tiny):
     ids=lambda o: next(iter(o)),
 )
 def test_lanes_that_cannot_share_a_stack_are_refused_not_mistrained(tiny, other):
-    """One data order, one clip rule and one clock serve the whole stack."""
+    """One model, one clip rule and one clock serve the whole stack."""
     with pytest.raises(ValueError, match=next(iter(other))):
         Trainer([tiny(), tiny(**other)], "cpu")
 
@@ -217,3 +216,48 @@ def test_run_of_leaves_the_trainer_free_to_go_on(tiny):
     assert len(early.records.history) == rows
     assert torch.equal(early.row, row)
     assert early.summary["test_accuracy"] is None
+
+
+TOGETHER = {
+    "chain": {"momentum": 0.9, "weight_decay": 1e-3, "l1": 1e-5},
+    "adam": {"optimizer": "adam", "lr": 1e-3, "lr_decay": "cosine"},
+    "batch norm": {"model": "small-cnn"},
+    "value clipping": {"clipping": {"rule": ("value", "norm"), "max_norm": 0.05}},
+    "error feedback": {"clipping": {"rule": "top-k", "options": {"k": 0.1, "error_feedback": True}}},
+    "splicing": {"pruning": {"schedule": "splicing", "threshold": 0.6, "options": {"every": 4}}},
+}
+
+
+@pytest.mark.parametrize("fields", TOGETHER.values(), ids=TOGETHER)
+def test_rows_together_equal_rows_alone(tiny, fields):
+    """The way of a GPU, with all rows in one product, on a CPU in float64; seeds differ, and so do batches."""
+    stack = [tiny(**fields), tiny(**fields, seed=1), tiny(**{**fields, "pruning": None})]
+    alone, together = (
+        finish(Trainer(stack, "cpu", torch.float64, together=together)) for together in (False, True)
+    )
+    for one, two in zip(alone.lanes, together.lanes, strict=True):
+        torch.testing.assert_close(together.view(two).row, alone.view(one).row, rtol=1e-7, atol=1e-9)
+        for a, b in zip(frames(one)[0], frames(two)[0], strict=True):
+            assert a[:4] == b[:4]
+            assert a[4] == pytest.approx(b[4], rel=1e-6, abs=1e-8)
+
+
+def test_together_a_row_that_diverges_is_frozen_and_leaves_its_neighbours_alone(tiny):
+    wild, calm = tiny(lr=1e30, clipping=None, pruning=None), tiny(lr=0.1, clipping=None, pruning=None)
+    trainer = finish(Trainer([wild, calm], "cpu", together=True))
+    alone = finish(Trainer([calm], "cpu"))
+    assert "is not finite at step" in trainer.lanes[0].diverged
+    assert trainer.view(trainer.lanes[0]).row.isfinite().all()
+    assert not trainer.lanes[1].diverged
+    torch.testing.assert_close(trainer.view(trainer.lanes[1]).row, alone.state.theta[0], rtol=1e-4, atol=1e-5)
+
+
+def test_lanes_that_draw_random_numbers_share_a_stack_only_with_their_seed(tiny, scratch_registry):
+    @scratch_registry.register("model", "dropping")
+    def dropping():
+        """Drops half of what it sees."""
+        parts = torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(784, 10)
+        return torch.nn.Sequential(*parts)
+
+    with pytest.raises(ValueError, match="seed = 0 and 1"):
+        Trainer([tiny(model="dropping"), tiny(model="dropping", seed=1)], "cpu")
