@@ -40,7 +40,7 @@ def shift_band(points: Any = None, events: Any = None, *, epochs: float | None =
 
 def _area(epochs: float | None) -> alt.Chart:
     scale = alt.Scale(domainMin=alt.ExprRef(LOW), domainMax=alt.ExprRef(HIGH), nice=False)
-    axis = alt.Axis(tickCount=3, format=".2~f", minExtent=timeline.AXIS_EXTENT)
+    axis = alt.Axis(tickCount=3, format=timeline.NUMBER, minExtent=timeline.AXIS_EXTENT)
     y = alt.Y("shift:Q", title=Y_TITLE, scale=scale, axis=axis)
     area = alt.Chart(theme.named("points")).mark_area(clip=True, color=theme.PRUNED, opacity=0.25)
     return area.encode(timeline.epoch_axis(epochs), y, alt.Y2Datum(0))

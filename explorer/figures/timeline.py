@@ -17,6 +17,7 @@ NETS = ("pruned", "dense")
 PRUNE_LABEL, ROUND_LABEL, MOVE_LABEL = "pruned to {:.3g} %", "{:.3g} %", "{} {}"
 EVENT_TITLE, MOVE_TITLE = "event", "slider moved"
 LABELLED_EVENTS = 6  # more rules than this are drawn without words: they would overlap
+NUMBER = ".6~g"  # without a precision Vega takes that of the ticks' distance, and 10 becomes 1e+1
 AXIS_EXTENT = 30  # pixels left of the axis, so that charts below one another begin at one line
 SCHEMA = {"epoch": pl.Float64, "label": pl.String, "kind": pl.String}
 
@@ -25,7 +26,7 @@ def epoch_axis(epochs: float | None) -> alt.X:
     """Return the horizontal axis; a run's length keeps it still."""
     reach = alt.Undefined if epochs is None else epochs
     scale = alt.Scale(domainMin=0, domainMax=reach, nice=False)
-    return alt.X("epoch:Q", title=X_TITLE, scale=scale, axis=alt.Axis(tickCount=6, format="~g"))
+    return alt.X("epoch:Q", title=X_TITLE, scale=scale, axis=alt.Axis(tickCount=6, format=NUMBER))
 
 
 def net_colour() -> alt.Color:
@@ -84,7 +85,7 @@ def _told(what: str, before: float | None, after: float | None, prunes: int) -> 
         return ("" if after is None or prunes > LABELLED_EVENTS else words.format(100 * after)), "prune"
     name = what.rsplit(".", 1)[-1].replace("_", " ")
     numbers = ["" if value is None else f"{value:.4g}" for value in (before, after)]
-    return MOVE_LABEL.format(name, " → ".join(numbers)), "move"
+    return MOVE_LABEL.format(name, " → ".join(filter(None, numbers))).strip(), "move"
 
 
 def events_of(run: Any) -> pl.DataFrame:

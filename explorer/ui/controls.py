@@ -73,7 +73,7 @@ OPTIMIZERS = {"SGD": ("sgd", 0.0), "momentum": ("sgd", 0.9), "Adam": ("adam", 0.
 BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 PENALTIES = (0.0, 1e-6, 1e-5, 1e-4, 5e-4, 1e-3, 1e-2)
 SEEDS = 2**31 - 1
-LABEL_WIDTH = "88px"
+LABEL_WIDTH = "92px"
 PLAIN = ("dataset", "model", "loss", "lr_decay")  # axes that are fields of the Experiment itself
 
 Changes = dict[str, Any]

@@ -14,6 +14,7 @@ from explorer.experiment import Experiment
 FRAME_SECONDS = 0.1  # at most ten frames a second
 JUDGE_SECONDS = 0.5  # validation costs more than drawing, and records bring it as well
 SHARE = 0.1  # of the time may go into frames
+FITTED = 20  # points of training loss an epoch, at most
 JUDGED = ("val_accuracy", "val_loss")
 
 
@@ -104,7 +105,9 @@ class Camera:
         """Keeps a point of the curves: what was judged, and the training loss since the last one."""
         self._judged = time.perf_counter()
         self.points = [p for p in self.points if p.step < trainer.step]
-        since = trainer.flush()[self.points[-1].step if self.points else 0 : trainer.step]
+        last = max((p.step for p in self.points if "train_loss" in p.lanes[0]), default=0)
+        since = trainer.flush()[last : trainer.step]
+        since = since if len(since) >= trainer.per_epoch / FITTED else []  # a mean of few steps is noise
         lanes = []
         for i, (lane, values) in enumerate(zip(trainer.lanes, judged, strict=True)):
             trained = {"train_loss": fmean(step[0][i] for step in since)} if since else {}

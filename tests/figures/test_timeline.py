@@ -116,3 +116,10 @@ def test_many_prune_events_go_without_words():
 def test_every_figure_over_epochs_marks_the_events(build):
     events = build(with_losses()).to_dict()["datasets"]["events"]
     assert [(row["epoch"], row["kind"]) for row in events] == [(1.0, "prune"), (1.5, "move")]
+
+
+def test_ten_epochs_are_written_as_ten():
+    points = {"epoch": [0.0, 10.0], "sparsity": [0.0, 90.0]}
+    text = words(figures.sparsity(points, epochs=10))
+    assert ">10</text>" in text
+    assert "1e+1" not in text
