@@ -106,7 +106,7 @@ print("all there")
 HEAVY = [
     *("polars", "altair", "narwhals", "vl_convert", "pandas", "matplotlib"),
     *("ipywidgets", "anywidget", "traitlets", "IPython", "ipykernel", "jupyterlab", "jupyter_client"),
-    *("tqdm", "platformdirs", "dask", "distributed", "torchvision"),
+    *("tqdm", "platformdirs", "safetensors", "dask", "distributed", "torchvision"),
 ]
 
 

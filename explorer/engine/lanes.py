@@ -50,13 +50,23 @@ class Lane:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All there was just before the first prune event, to go back to when the threshold moves."""
+    """All there was at a moment of training, to go back to."""
 
     step: int
+    told: int  # the last step whose events and record are behind it
+    done: bool
     state: State
-    gradient: Tensor | None  # of the step before: the event's record tells its norms
+    gradient: Tensor | None  # of the step before: the next record tells its norms
     lanes: list[Lane]
+    log: list[list[list[float]]]  # what each step so far measured
     recorded: int
+    seconds: float
+    earlier: "Checkpoint | None" = None  # the one just before the first prune event
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that its tensors take, without `earlier`."""
+        return self.state.nbytes
 
 
 def check_stack(experiments: Sequence[Experiment]) -> None:

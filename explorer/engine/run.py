@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from explorer.engine import models
+from explorer.engine import files, models
 from explorer.engine.records import CUTOFFS, EVENTS, HISTOGRAMS, HISTORY, History, Row
 from explorer.engine.rows import Layout
 from explorer.experiment import Experiment
@@ -52,6 +53,15 @@ class Run:
     def cutoffs(self) -> "pl.DataFrame":
         """The score below which a layer's units fell, at each prune event: step, layer, cutoff."""
         return _frame(self.records.cutoffs, CUTOFFS, text=("layer",), whole=("step",))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What made it, as plain data: experiment, hash, status, steered, events, device, versions."""
+        return files.provenance(self)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes all of it into a folder: Experiment, summary, tables as CSV, model.safetensors, its twin."""
+        return files.save(self, folder)
 
     @property
     def masks(self) -> dict[str, Tensor]:

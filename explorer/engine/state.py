@@ -66,6 +66,14 @@ class State:
             pruned=self.pruned,
         )
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that all tensors take."""
+        many = (self.memory, self.past, self.traces, self.buffers)
+        one = (self.theta, self.mask, self.fallen, self.fill, self.shadow, self.frozen)
+        tensors = [*one, *(tensor for each in many for tensor in each.values())]
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
     def clone(self) -> "State":
         """An independent copy."""
         return self.map(torch.clone)

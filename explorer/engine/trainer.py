@@ -27,8 +27,9 @@ class Trainer(Stack):
     """Trains a stack to its end; whoever holds `run()` may steer, preview or restore between two items."""
 
     rewindable = True  # keeps a checkpoint at the first prune event, to go back to
-    checkpoint: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None  # just before the first prune event
     _moved = False  # the run went back while a record was looked at
+    _told = -1  # the last step whose events and record are behind it
 
     # -- the loop -------------------------------------------------------------------------------------
 
@@ -40,8 +41,8 @@ class Trainer(Stack):
         batches, position = self._batches(), self.step
         while not self.done:
             started, here = time.perf_counter(), self.step
-            marked = self._prune_due()
-            if marked or here in self.record_steps:
+            fresh, self._told = here > self._told, here
+            if fresh and (self._prune_due() or here in self.record_steps):
                 record = self._record()
                 self.seconds += time.perf_counter() - started
                 self._moved = False
@@ -77,8 +78,7 @@ class Trainer(Stack):
         """Prunes these lanes; True if one of their events is to be recorded."""
         again = any(not self._continuous(lane) for lane in due)
         if self.rewindable and again and self.checkpoint is None:
-            lanes = [each.copy() for each in self.lanes]
-            self.checkpoint = Checkpoint(self.step, self.state.clone(), self.gradient, lanes, self._recorded)
+            self.checkpoint = replace(self.snapshot(), told=self.step - 1)
         self._own_rows(due)
         for lane in due:
             try:
@@ -249,15 +249,35 @@ class Trainer(Stack):
         """
         point = self.checkpoint
         assert point is not None
-        self.step, self.done, self._moved = point.step, False, True
-        del self.flush()[self.step :]
-        self._recorded = point.recorded
+        self.return_to(point)
+        self.checkpoint = point
+        self.replan(point.lanes[0].experiment.replace(pruning=experiment.pruning))
+        self.steer({n: v for n in ("lr", "clipping.max_norm") if (v := _value(experiment, n)) is not None})
+
+    def snapshot(self) -> Checkpoint:
+        """All there is now, to return to; what comes later does not show in it."""
+        return Checkpoint(
+            step=self.step,
+            told=self._told,
+            done=self.done,
+            state=self.state.clone(),
+            gradient=self.gradient,
+            lanes=[lane.copy() for lane in self.lanes],
+            log=list(self.flush()),
+            recorded=self._recorded,
+            seconds=self.seconds,
+            earlier=self.checkpoint,
+        )
+
+    def return_to(self, point: Checkpoint) -> None:
+        """Goes back to a snapshot of this run, or of one whose lanes train the same network."""
+        self.step, self.done, self.seconds = point.step, point.done, point.seconds
+        self._told, self._moved, self.checkpoint = point.told, True, point.earlier
+        self._tail.clear()
+        self.log, self._recorded, self.gradient = list(point.log), point.recorded, point.gradient
         for lane, then in zip(self.lanes, point.lanes, strict=True):
             vars(lane).update(vars(then.copy()))
-        self.replan(point.lanes[0].experiment.replace(pruning=experiment.pruning))
-        self.gradient = point.gradient
         self._load(point.state.clone())
-        self.steer({n: v for n in ("lr", "clipping.max_norm") if (v := _value(experiment, n)) is not None})
 
 
 def _value(experiment: Experiment, name: str) -> float | None:

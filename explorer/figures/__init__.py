@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 
 from explorer.figures.accuracy import accuracy, accuracy_of, shift_band_of
+from explorer.figures.embedding import provenance, recipe, recipes
 from explorer.figures.gradients import clip_at, clipped_note, gradients, gradients_of
 from explorer.figures.loss import loss, loss_of
 from explorer.figures.shift import shift_band, shift_label, shift_of
@@ -34,6 +35,9 @@ __all__ = [
     "loss",
     "loss_of",
     "overview",
+    "provenance",
+    "recipe",
+    "recipes",
     "save",
     "shift_band",
     "shift_band_of",

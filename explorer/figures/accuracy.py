@@ -12,6 +12,7 @@ import altair as alt
 import polars as pl
 
 from explorer.figures import theme, timeline
+from explorer.figures.embedding import signed
 from explorer.figures.shift import shift_band, shift_of, shifts_of
 
 TITLE = "Validation accuracy"
@@ -101,6 +102,7 @@ def _curve(history: pl.DataFrame, net: str) -> pl.DataFrame:
     return history.filter(wanted).select("epoch", accuracy=pl.col("value") * 100, net=pl.lit(net))
 
 
+@signed
 def accuracy_of(run: Any) -> alt.LayerChart:
     """Draw the accuracy of a finished run, its dense twin and its events."""
     exp = run.experiment
@@ -108,6 +110,7 @@ def accuracy_of(run: Any) -> alt.LayerChart:
     return accuracy(points_of(run), timeline.events_of(run), subtitle=subtitle, epochs=exp.epochs)
 
 
+@signed
 def shift_band_of(run: Any) -> alt.LayerChart:
     """Draw the shift of a finished run over time."""
     points = shifts_of(points_of(run))

@@ -13,6 +13,7 @@ import altair as alt
 import polars as pl
 
 from explorer.figures import theme, timeline
+from explorer.figures.embedding import signed
 
 TITLE = "Gradient norm before clipping"
 Y_TITLES = {False: "L2 norm", True: "L2 norm (log scale)"}
@@ -140,6 +141,7 @@ def clipped_share(history: pl.DataFrame) -> float | None:
     return float((rates["value"] * spans).sum() / total) if total else None
 
 
+@signed
 def gradients_of(run: Any, *, log: bool | None = None) -> alt.LayerChart:
     """Draw the recorded gradient norms of a run with its clip norm."""
     clipping = run.experiment.clipping

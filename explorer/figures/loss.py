@@ -11,6 +11,7 @@ import altair as alt
 import polars as pl
 
 from explorer.figures import theme, timeline
+from explorer.figures.embedding import signed
 
 TITLE, Y_TITLES = "Loss", {False: "loss", True: "loss (log scale)"}
 SUBTITLE = "{}, mean over images"
@@ -107,6 +108,7 @@ def _brink(run: Any, parts: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(parts).filter(at).with_columns(net=pl.lit("pruned"))
 
 
+@signed
 def loss_of(run: Any, *, log: bool = True) -> alt.LayerChart:
     """Draw the losses of a finished run, its dense twin and its events."""
     exp = run.experiment

@@ -11,6 +11,7 @@ import altair as alt
 import polars as pl
 
 from explorer.figures import theme, timeline
+from explorer.figures.embedding import signed
 
 TITLE, Y_TITLE = "Sparsity", "pruned (%)"
 DESCRIPTION = "Step chart of the share of weights that is pruned, in percent over epochs."
@@ -52,6 +53,7 @@ def _line() -> alt.Chart:
     return line.encode(alt.X("epoch:Q"), alt.Y("sparsity:Q"), tooltip=tooltip)
 
 
+@signed
 def sparsity_of(run: Any) -> alt.LayerChart:
     """Draw the sparsity of a finished run over its records."""
     wanted = (pl.col("metric") == "sparsity") & pl.col("layer").is_null()

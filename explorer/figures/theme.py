@@ -15,6 +15,8 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from explorer.figures import embedding
+
 INK, MUTED, LINE, GRID, PAPER = "#1f2328", "#59606b", "#8c939d", "#e4e7eb", "#ffffff"
 DENSE, PRUNED = "#6f7681", "#0072b2"  # the two networks that are compared
 KEPT, REMOVED, REVIVED = PRUNED, "#d55e00", "#009e73"  # weights: what is kept *is* the pruned network
@@ -35,7 +37,7 @@ ROLES = (
 )
 
 WIDTH = 360
-TOP_LEVEL = ("$schema", "config", "datasets")  # what a part of a combined figure can't have
+TOP_LEVEL = ("$schema", "config", "datasets", "usermeta")  # what a part of a combined figure can't have
 SUFFIXES = (".png", ".svg", ".pdf", ".html", ".json")
 
 
@@ -116,7 +118,9 @@ def page(specs: Mapping[str, dict[str, Any]], columns: int = 2) -> dict[str, Any
     channels = ("color", "shape", "strokeDash", "strokeWidth", "strokeOpacity")
     independent = dict.fromkeys(channels, "independent")
     layout = {"columns": columns, "spacing": 28, "resolve": {"scale": independent, "legend": independent}}
-    return {"config": config(), "datasets": datasets, "concat": parts, **layout}
+    made = embedding.of_specs(specs.values())
+    signed = {"usermeta": embedding.usermeta(made)} if made else {}
+    return {**signed, "config": config(), "datasets": datasets, "concat": parts, **layout}
 
 
 def _renamed(node: Any, prefix: str) -> Any:
@@ -150,22 +154,31 @@ def vegalite_version() -> str:
 
 
 def save(chart: alt.TopLevelMixin, path: str | Path, scale: float = 2) -> Path:
-    """Write ``chart`` to ``path``: .png, .svg, .pdf, .html (needs no network) or .json (Vega-Lite)."""
-    path, spec, version = Path(path), chart.to_dict(validate=False), vegalite_version()
-    match path.suffix.lower():
+    """Write ``chart`` to ``path``: .png, .svg, .pdf, .html (needs no network) or .json (Vega-Lite).
+
+    The file holds the Experiments of the runs in it, which ``explorer.figures.recipe(path)`` reads back.
+    """
+    return write(chart.to_dict(validate=False), path, scale)
+
+
+def write(spec: dict[str, Any], path: str | Path, scale: float = 2) -> Path:
+    """Write a Vega-Lite specification to ``path``, as ``save`` does."""
+    path, version = Path(path), vegalite_version()
+    suffix = path.suffix.lower()
+    match suffix:
         case ".png":
-            path.write_bytes(vl_convert.vegalite_to_png(spec, vl_version=version, scale=scale))
+            content = vl_convert.vegalite_to_png(spec, vl_version=version, scale=scale)
         case ".svg":
-            path.write_text(vl_convert.vegalite_to_svg(spec, vl_version=version), encoding="utf-8")
+            content = vl_convert.vegalite_to_svg(spec, vl_version=version).encode()
         case ".pdf":
-            path.write_bytes(vl_convert.vegalite_to_pdf(spec, vl_version=version))
+            content = vl_convert.vegalite_to_pdf(spec, vl_version=version)
         case ".html":
-            html = vl_convert.vegalite_to_html(spec, vl_version=version, bundle=True)
-            path.write_text(html, encoding="utf-8")
+            content = vl_convert.vegalite_to_html(spec, vl_version=version, bundle=True).encode()
         case ".json":
-            path.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
+            content = json.dumps(spec, indent=1, ensure_ascii=False).encode()
         case other:
             raise ValueError(
                 f"can't save a figure as {other or path.name!r}: end the name in {', '.join(SUFFIXES)}"
             )
+    path.write_bytes(embedding.embed(content, suffix, embedding.of_specs([spec])))
     return path

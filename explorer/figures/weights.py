@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from explorer.figures import theme
+from explorer.figures.embedding import signed
 
 TITLES = {"weight": "{} weights", "score": "{} scores"}
 X_TITLES = {"weight": "weight", "score": "score", "log": "score (log scale)"}
@@ -170,6 +171,7 @@ def weights_of(run: Any, step: int | None = None, axis: str | None = None) -> al
     return theme.combine(layers_of(run, step, axis))
 
 
+@signed
 def layers_of(run: Any, step: int | None = None, axis: str | None = None) -> dict[str, alt.LayerChart]:
     """Return each layer's histogram of a run at one record, the last by default.
 
