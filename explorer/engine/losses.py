@@ -58,13 +58,22 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         z, truth = logits.squeeze(-1), labels.to(logits.dtype)
         value = F.binary_cross_entropy_with_logits(z, truth.expand_as(z), reduction="none").mean(-1)
         return value, (logits.sigmoid() - truth.unsqueeze(-1)).div_(logits.shape[-2])
-    truth = labels.expand(logits.shape[:-1]).flatten()  # lanes on a GPU may share their labels
-    log_p = torch.log_softmax(logits.flatten(0, -2), -1)
-    value, count = _NLL(log_p, truth, None, MEAN, IGNORED)
     if logits.dim() > 2:
-        value = F.nll_loss(log_p, truth, reduction="none").view(logits.shape[:-1]).mean(-1)
-    gradient = _NLL_BACKWARD(count, log_p, truth, None, MEAN, IGNORED, count)  # −1 at the truth
-    return value, gradient.add_(log_p.exp_()).div_(logits.shape[-2]).view_as(logits)
+        return _of_lanes(logits, labels)
+    log_p = torch.log_softmax(logits, -1)
+    value, count = _NLL(log_p, labels, None, MEAN, IGNORED)
+    gradient = _NLL_BACKWARD(count, log_p, labels, None, MEAN, IGNORED, count)  # −1 at the truth
+    return value, gradient.add_(log_p.exp_()).div_(len(labels))
+
+
+def _of_lanes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of each lane; they may share their labels."""
+    labels = labels.expand(logits.shape[:-1]).unsqueeze(-1)
+    log_p = torch.log_softmax(logits, -1)
+    value = log_p.gather(-1, labels).squeeze(-1).mean(-1).neg()
+    gradient = log_p.exp_()
+    gradient.scatter_add_(-1, labels, gradient.new_full((), -1.0).expand(labels.shape))
+    return value, gradient.div_(logits.shape[-2])
 
 
 @register("loss", "mse", value=_half_squared)
