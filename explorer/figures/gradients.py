@@ -72,7 +72,7 @@ def _dots(log: bool, epochs: float | None) -> alt.Chart:
         "norm:Q",
         title=Y_TITLES[log],
         scale=scale,
-        axis=alt.Axis(tickCount=5, format="~g", minExtent=timeline.AXIS_EXTENT),
+        axis=alt.Axis(tickCount=5, format=timeline.NUMBER, minExtent=timeline.AXIS_EXTENT),
     )
     colour = alt.Color("state:N", scale=alt.Scale(domain=STATES, range=[theme.CLIPPED, theme.UNCLIPPED]))
     shape = alt.Shape("state:N", scale=alt.Scale(domain=STATES, range=["triangle-up", "circle"]))

@@ -53,7 +53,7 @@ def loss(
 
 def _lines(epochs: float | None, log: bool) -> alt.Chart:
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(domainMin=0)
-    axis = alt.Axis(tickCount=4, format="~g", minExtent=timeline.AXIS_EXTENT)
+    axis = alt.Axis(tickCount=4, format=timeline.NUMBER, minExtent=timeline.AXIS_EXTENT)
     y = alt.Y("loss:Q", title=Y_TITLES[log], scale=scale, axis=axis)
     tooltip = [
         alt.Tooltip("net:N"),
