@@ -11,13 +11,18 @@ OTHERWISE = (
 )
 
 
-def _lenet(model: str, pruning: Pruning, epochs: int = 20) -> Experiment:
-    """The papers' networks: momentum 0.9, some weight decay, long enough to settle before and after."""
+def _lenet(model: str, pruning: Pruning, epochs: int = 30) -> Experiment:
+    """The papers' networks: momentum, weight decay, and a learning rate that falls to 0 with the last step.
+
+    The recipe was chosen on validation images, for LeNet-300-100 at Han's shares: of four, the one whose
+    pruned network lost least.
+    """
     return Experiment(
         model=model,
         lr=0.05,
+        lr_decay="cosine",
         momentum=0.9,
-        weight_decay=1e-4,
+        weight_decay=5e-4,
         batch_size=128,
         epochs=epochs,
         pruning=pruning,
@@ -26,25 +31,31 @@ def _lenet(model: str, pruning: Pruning, epochs: int = 20) -> Experiment:
 
 
 def _gradual(threshold: float) -> Pruning:
-    return Pruning(threshold=threshold, allocation="erk", schedule="gradual", begin_epoch=4, end_epoch=14)
+    return Pruning(threshold=threshold, allocation="erk", schedule="gradual", begin_epoch=1, end_epoch=12)
+
+
+def _shares(threshold: float, *shares: float) -> Pruning:
+    """Han's shares of the layers, reached gradually."""
+    return Pruning(
+        threshold=threshold,
+        allocation="shares",
+        schedule="gradual",
+        begin_epoch=1,
+        end_epoch=12,
+        options={"shares": shares},
+    )
 
 
 PAPERS = {
     "han-2015-lenet-300-100": Preset(
-        lambda: _lenet(
-            "lenet-300-100",
-            Pruning(threshold=0.9182, allocation="shares", options={"shares": (0.08, 0.09, 0.26)}),
-        ),
+        lambda: _lenet("lenet-300-100", _shares(0.9182, 0.08, 0.09, 0.26)),
         "LeNet-300-100, 92 % pruned",
-        "Each layer keeps the paper's share, 8, 9 and 26 %, and the rest is fine-tuned. The paper reports an "
-        "error of 1.59 % after pruning, 1.64 % before.",
+        "Each layer comes to keep the paper's share, 8, 9 and 26 %, while the network still learns. The paper "
+        "reports an error of 1.59 % after pruning, 1.64 % before.",
         HAN,
     ),
     "han-2015-lenet-5": Preset(
-        lambda: _lenet(
-            "lenet-5",
-            Pruning(threshold=0.9184, allocation="shares", options={"shares": (0.66, 0.12, 0.08, 0.19)}),
-        ),
+        lambda: _lenet("lenet-5", _shares(0.9184, 0.66, 0.12, 0.08, 0.19), epochs=20),
         "LeNet-5, 92 % pruned",
         "Each layer keeps the paper's share: the first convolution most, the large Linear layer least. The "
         "paper reports an error of 0.77 % after pruning, 0.80 % before.",
@@ -79,6 +90,7 @@ PAPERS = {
         lambda: _lenet(
             "lenet-5",
             Pruning(threshold=0.991, allocation="erk", schedule="splicing", begin_epoch=2, end_epoch=14),
+            epochs=20,
         ),
         "LeNet-5, 99.1 % by surgery",
         "The same on a convolutional network. The paper keeps 0.9 % of the weights, at an error of 0.91 % as "
@@ -93,7 +105,7 @@ PAPERS = {
         DROPOUT,
     ),
     "molchanov-2017-lenet-5": Preset(
-        lambda: _lenet("lenet-5", _gradual(0.996)),
+        lambda: _lenet("lenet-5", _gradual(0.996), epochs=20),
         "LeNet-5 at 99.6 %",
         "Sparse variational dropout keeps one weight in 280; the paper reports an error of 0.75 %. "
         + OTHERWISE,
