@@ -1,0 +1,48 @@
+"""The Masks tab in a real JupyterLab: pictures are painted, in either theme, and can be read aloud."""
+
+import pytest
+from at_the_page import press, until_state
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+TILES = ".explorer-masks-units .explorer-tile canvas"
+INK = f"""() => [...document.querySelectorAll('{TILES}')].map((c) =>
+  c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((value, i) => i % 4 < 3 && value))"""
+CORNER = """() => [...document.querySelector('.explorer-sheet-map canvas').getContext('2d')
+  .getImageData(0, 0, 1, 1).data]"""
+
+
+def test_masks_are_painted_crossed_out_and_read_aloud(opened):
+    notebook = opened()
+    notebook.run("e.experiment = e.experiment.replace({'pruning.threshold': 0.99})")
+    notebook.locator(".explorer-tab-masks").click()
+    press(notebook, "train")
+    until_state(notebook, "done")
+    notebook.until("() => document.querySelectorAll('.explorer-masks-units .explorer-dead').length > 1")
+    assert notebook.locator(TILES).count() == 128
+    assert all(notebook.page.evaluate(INK))
+    dead = notebook.value("sum(e._gallery.tabs['masks'].units.sheets[0].dead)")
+    assert notebook.locator(".explorer-masks-units .explorer-tile.explorer-dead").count() == dead
+    assert f"{dead} of 128 hidden units are dead" in notebook.locator(".explorer-masks-told").inner_text()
+    named = notebook.locator(".explorer-masks [role=img]").evaluate_all(
+        "(all) => all.map((e) => e.ariaLabel)"
+    )
+    assert len(named) == 3
+    assert all(len(text) > 30 for text in named)
+    notebook.locator(".explorer-sheet-map canvas").hover(position={"x": 1, "y": 1})
+    assert (
+        notebook.locator(".explorer-sheet-map canvas").get_attribute("title") == "row 1, column 1: 0 of 128"
+    )
+
+
+def test_pictures_follow_the_theme(opened):
+    notebook = opened()
+    notebook.locator(".explorer-tab-masks").click()
+    notebook.locator(TILES).first.wait_for()
+    light = notebook.page.evaluate(CORNER)
+    notebook.theme("JupyterLab Dark")
+    try:
+        notebook.until(f"(light) => JSON.stringify(({CORNER})()) !== JSON.stringify(light)", light)
+    finally:
+        notebook.theme("JupyterLab Light")
+    notebook.until(f"(light) => JSON.stringify(({CORNER})()) === JSON.stringify(light)", light)
