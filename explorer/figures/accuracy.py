@@ -92,7 +92,7 @@ def points_of(run: Any) -> pl.DataFrame:
 
 def _brink(run: Any, dense: pl.DataFrame) -> pl.DataFrame:
     """Return where the pruned curve stood just before its first prune event: on its twin's."""
-    at = pl.col("epoch") == timeline.first_prune(run)
+    at = pl.col("epoch") == pl.lit(timeline.first_prune(run), pl.Float64)  # never where there is none
     return dense.filter(at).with_columns(net=pl.lit("pruned"))
 
 

@@ -101,7 +101,7 @@ def _curve(history: pl.DataFrame, net: str, part: str) -> pl.DataFrame:
 def _brink(run: Any, parts: list[pl.DataFrame]) -> pl.DataFrame:
     """Return where the pruned network's validation loss stood just before its first prune event."""
     at = (
-        (pl.col("epoch") == timeline.first_prune(run))
+        (pl.col("epoch") == pl.lit(timeline.first_prune(run), pl.Float64))  # never where there is none
         & (pl.col("net") == "dense")
         & (pl.col("part") == "validation")
     )

@@ -8,6 +8,7 @@ import ipywidgets as w
 
 from explorer import registry
 from explorer.engine.trainer import Trainer
+from explorer.ui.export import Export
 from explorer.ui.frames import Frame
 from explorer.ui.live_chart import LiveChart
 from explorer.ui.tab_bar import TabBar
@@ -38,7 +39,9 @@ class Gallery:
         self._lock = threading.RLock()  # the page chooses, the worker draws
         self._parts = {name: self._parts_of(tab) for name, tab in self.tabs.items()}
         above, below = ([parts[i] for parts in self._parts.values()] for i in (0, 1))
-        self.box = w.VBox([self.bar, *head, *above, self.chart, *below, *foot]).add_class("explorer-results")
+        self.export = Export(lambda: context.session, self._page, self._tell)
+        top = w.HBox([self.bar, self.export]).add_class("explorer-top")
+        self.box = w.VBox([top, *head, *above, self.chart, *below, *foot]).add_class("explorer-results")
         self._reveal_parts()
         self.bar.observe(self._on_chosen, "selected")
 
@@ -77,6 +80,19 @@ class Gallery:
         if self.selected in self._hidden:
             self.bar.selected = left[0].name
         self.bar.offer((tab.name, tab.title, tab.tip) for tab in left)
+
+    def _page(self) -> tuple[str, dict[str, Any] | None]:
+        """The name of the tab that is shown, and its charts with what they show now, for export."""
+        return self.selected, self.chart.page()
+
+    def _tell(self, error: Exception | None) -> None:
+        """Puts an error of another thread into the error box, or empties it."""
+
+        def told(_: Any) -> None:
+            if error is not None:
+                raise error
+
+        self._context.guarded(told)(None)
 
     def close(self) -> None:
         """Ends what the tabs started."""

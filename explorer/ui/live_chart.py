@@ -257,6 +257,13 @@ class LiveChart(anywidget.AnyWidget):
         tables = {dataset: theme.rows(table) for dataset, table in self._now(name).items()}
         return {**self._sources[name].to_dict(validate=False), "datasets": tables}
 
+    def page(self) -> dict[str, Any] | None:
+        """Return the charts that are shown as one Vega-Lite specification; None where there are no data."""
+        shown = [name for name in self._sources if self._shown is None or name in self._shown]
+        if not any(chart in shown for chart, _ in self._tables):
+            return None
+        return theme.page({name: self._spec(name) for name in shown})
+
     def save(self, name: str, path: str | Path, scale: float = 2) -> Path:
         """Write one chart with the data it shows now: .png, .svg, .pdf, .html or .json."""
         return theme.save(self.chart(name), path, scale)
@@ -264,10 +271,9 @@ class LiveChart(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a picture for readers without a kernel; the widget's own view wins where there is one."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        shown = [name for name in self._sources if self._shown is None or name in self._shown]
-        if bundle is None or not any(chart in shown for chart, _ in self._tables):
+        page = self.page()
+        if bundle is None or page is None:
             return bundle
-        page = theme.page({name: self._spec(name) for name in shown})
         version = theme.vegalite_version()
         png = vl_convert.vegalite_to_png(page, vl_version=version, scale=SNAPSHOT_SCALE)
         return {**bundle[0], "image/png": base64.b64encode(png).decode()}, bundle[1]

@@ -1,0 +1,116 @@
+"""Export: a button whose menu writes the run and its figures into files, and offers them for download."""
+
+import threading
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from explorer import figures
+from explorer.engine import files
+from explorer.engine.run import Run
+from explorer.figures import theme
+from explorer.ui.session import Session
+
+HERE = Path(__file__).parent
+FOLDER = "explorer-exports"  # beside the notebook
+
+# Every string that a person reads here.
+BUTTON, TIP = "Export", "Save figures, tables, the network or the recipe as files"
+FIGURES = {"png": "PNG", "svg": "SVG", "pdf": "PDF", "html": "HTML", "json": "Vega-Lite"}
+MENU = (
+    ("shown", "This tab", FIGURES),
+    ("overview", "All figures", FIGURES),
+    ("data", "Tables (CSV)", {"history": "History", "histograms": "Histograms", "events": "Events"}),
+    ("model", "Network", {"safetensors": "safetensors, with masks"}),
+    ("experiment", "Recipe", {"json": "JSON", "py": "Python"}),
+    ("run", "All of the run", {"zip": "Folder"}),
+)
+WORDS = {
+    "button": BUTTON,
+    "tip": TIP,
+    "note": f"Files go to the folder {FOLDER}. Figures and networks hold the recipe that made them.",
+    "busy": "Writing …",
+    "failed": "It could not be written.",
+    "download": "Download",
+}
+NOTHING_SHOWN = "this tab has no charts to export; choose another tab, or all figures"
+
+Page = Callable[[], tuple[str, dict[str, Any] | None]]
+
+
+class Export(anywidget.AnyWidget):
+    """The button and its menu.
+
+    Args:
+        session: returns the session, which changes with the device.
+        page: the name of the tab that is shown, and its charts as one Vega-Lite specification.
+        tell: puts an error into the error box, or None to empty it.
+    """
+
+    _esm = (HERE / "export.js").read_text(encoding="utf-8")
+    _css = (HERE / "export.css").read_text(encoding="utf-8")
+    menu = traitlets.List().tag(sync=True)
+    words = traitlets.Dict(WORDS).tag(sync=True)
+
+    def __init__(
+        self, session: Callable[[], Session], page: Page, tell: Callable[[Exception | None], None]
+    ) -> None:
+        self._session, self._page, self._tell = session, page, tell
+        super().__init__(menu=[[what, title, list(kinds.items())] for what, title, kinds in MENU])
+        self.on_msg(self._hear)
+
+    def write(self, what: str, kind: str, folder: str | Path = FOLDER) -> Path:
+        """Writes one entry of the menu, such as ("shown", "png") or ("data", "history"); returns its path."""
+        run = self._session().run
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        start = f"{run.experiment.hash}-"
+        match what:
+            case "shown" | "overview":
+                name, spec = self._page() if what == "shown" else (what, _overview(run))
+                if spec is None:
+                    raise ValueError(NOTHING_SHOWN)
+                signed = {**spec, "usermeta": theme.embedding.usermeta([run.provenance])}
+                return theme.write(signed, folder / f"{start}{name}.{kind}")
+            case "run":
+                return run.save(folder / run.experiment.hash)
+        inside = f"{kind}.csv" if what == "data" else f"{what}.{kind}"
+        files.WRITERS[inside](run, folder / f"{start}{inside}")
+        return folder / f"{start}{inside}"
+
+    def _hear(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        match content:
+            case {"type": "export", "what": str(what), "kind": str(kind)}:
+                threading.Thread(target=self._export, args=(what, kind), name="explorer-export").start()
+
+    def _export(self, what: str, kind: str) -> None:
+        try:
+            path = self.write(what, kind)
+            name, content = _packed(path)
+        except Exception as error:  # noqa: BLE001  whatever it is, the person at the menu must see it
+            self._tell(error)
+            self.send({"type": "failed"})
+        else:
+            self._tell(None)
+            self.send({"type": "file", "name": name, "path": path.as_posix()}, buffers=[content])
+
+
+def _overview(run: Run) -> dict[str, Any]:
+    spec: dict[str, Any] = figures.overview(run).to_dict(validate=False)
+    return spec
+
+
+def _packed(path: Path) -> tuple[str, bytes]:
+    """What a browser can save: a file as it is, a folder as one archive."""
+    if path.is_file():
+        return path.name, path.read_bytes()
+    memory = BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            archive.write(file, file.relative_to(path.parent))
+    return f"{path.name}.zip", memory.getvalue()
