@@ -166,5 +166,11 @@ def expand(keep: Sequence[Tensor], shapes: Sequence[torch.Size], pruning: Prunin
 
 def score_at(scores: Sequence[Tensor], sparsity: float) -> float:
     """The score that cuts off this share of all units, [units] a layer: the weakest one that stays."""
-    ranked = torch.cat(list(scores)).sort().values
-    return float(ranked[min(round(sparsity * len(ranked)), len(ranked) - 1)])
+    return thresholds_at(scores, [1.0] * len(scores), [sparsity])[0]
+
+
+def thresholds_at(scores: Sequence[Tensor], scale: Sequence[float], shares: Sequence[float]) -> list[float]:
+    """The thresholds that cut off these shares of all units, where `scale` is a layer's cut-off for 1."""
+    pairs = zip(scores, scale, strict=True)
+    ranked = torch.cat([s / factor if factor else s for s, factor in pairs]).sort().values
+    return [float(ranked[min(round(share * len(ranked)), len(ranked) - 1)]) for share in shares]

@@ -37,6 +37,34 @@ class Verdict:
         """A row of weights, [P], as this leaves it."""
         return row * self.keep if self.fill is None else row * self.keep + self.fill
 
+    def passed(self, view: View) -> View:
+        """A lane as this leaves it."""
+        return replace(view, row=self.applied(view.row), mask=self.keep.to(view.row.dtype))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What stands for decision in a lane: its units' scores, and which of them are alive, [units] a layer."""
+
+    view: View
+    layers: list[Layer]
+    scores: list[Tensor]
+    alive: list[Tensor]
+    spread: Sequence[Tensor]  # the values whose standard deviation counts, where not that of the scores
+
+    def thresholds(self, pruning: Pruning, shares: Sequence[float]) -> list[float]:
+        """The thresholds, in the pruning's unit, at which these shares of all units fall."""
+        if pruning.unit == "sparsity":
+            return list(shares)
+        scale = masking.scale_of(self.scores, pruning, self.alive, self.spread)
+        return masking.thresholds_at(self.scores, scale, shares)
+
+
+def rounds_of(pruning: Pruning) -> int:
+    """How often a criterion is scored anew on the way to a threshold; only a share can be neared in steps."""
+    rounds: int = registry.get("criterion", pruning.criterion).traits.get("rounds", 1)
+    return rounds if pruning.unit == "sparsity" else 1
+
 
 class Pruner:
     """Decides about rows of one network; the scoring set is made once, when a criterion first asks for it."""
@@ -63,37 +91,47 @@ class Pruner:
         pruning = experiment.pruning
         assert pruning is not None
         limit = pruning.threshold if threshold is None else threshold
-        view = replace(view, buffers=self._statistics(view, experiment))  # once for all rounds
-        rounds = registry.get("criterion", pruning.criterion).traits.get("rounds", 1)
-        if pruning.unit != "sparsity" or rounds == 1:
-            return self._round(view, experiment, step, limit, scale)
+        view = self.ready(view, experiment)  # once for all rounds
+        rounds = rounds_of(pruning)
+        if rounds == 1:
+            return self.decide(self.scored(view, experiment, step), pruning, limit, scale)
         for i in range(1, rounds + 1):
             share = 1 - (1 - limit) ** (i / rounds) if i < rounds else limit  # not a rounding error beside it
-            verdict = self._round(view, experiment, step, share, scale)
-            view = replace(view, row=verdict.applied(view.row), mask=verdict.keep.to(view.row.dtype))
+            verdict = self.decide(self.scored(view, experiment, step), pruning, share, scale)
+            view = verdict.passed(view)
         return verdict
 
-    def _round(
-        self, view: View, experiment: Experiment, step: int, threshold: float, scale: Sequence[float]
-    ) -> Verdict:
+    def ready(self, view: View, experiment: Experiment) -> View:
+        """A lane with the statistics that it is to be scored by."""
+        return replace(view, buffers=self._statistics(view, experiment))
+
+    def scored(self, view: View, experiment: Experiment, step: int) -> Scored:
+        """All that a threshold needs to decide about a lane; good for any number of thresholds."""
         pruning = experiment.pruning
         assert pruning is not None
         layers, scores = self.scores(view, experiment, step)
         alive = [self._alive(la, view, pruning) for la in layers]
         if registry.get("schedule", pruning.schedule).traits.get("shadow"):
             scores, alive = _revivable(scores, alive, 1 + pruning.own("schedule").get("margin", MARGIN))
+        return Scored(view, layers, scores, alive, self._spread(view, pruning, layers))
+
+    def decide(
+        self, scored: Scored, pruning: Pruning, threshold: float, scale: Sequence[float] = ()
+    ) -> Verdict:
+        """What a threshold keeps; the pruning's own is not looked at."""
+        layers, view = scored.layers, scored.view
         kept = masking.choose(
-            scores,
+            scored.scores,
             pruning,
             threshold,
-            alive,
+            scored.alive,
             shapes=[layer.weight.shape for layer in layers],
-            spread=self._spread(view, pruning, layers),
+            spread=scored.spread,
             scale=scale,
         )
         keep = self._columns(layers, kept.units, pruning, view)
         fill = self._identities(layers, kept.units, pruning, view)
-        return Verdict(keep, scores, kept.units, kept.cutoffs, layers, fill)
+        return Verdict(keep, scored.scores, kept.units, kept.cutoffs, layers, fill)
 
     def regrowth(self, view: View, experiment: Experiment, step: int, event: Event) -> tuple[Tensor, Tensor]:
         """What stays as each layer drops its smallest weights, and what grows instead, bool [P] each."""
@@ -151,11 +189,14 @@ class Pruner:
             self._wires = wires(self.network.module, parameters, view.buffers, layers, x)
         return self._wires
 
-    def calibrated(self, view: View, experiment: Experiment) -> dict[str, Tensor]:
-        """A lane's buffers with the statistics that its weights have over the scoring set."""
+    def calibrated(
+        self, view: View, experiment: Experiment, images: int = SCORING_IMAGES
+    ) -> dict[str, Tensor]:
+        """A lane's buffers with its weights' own statistics, over the scoring set or its first images."""
         if not view.buffers:
             return view.buffers
-        return norms.calibrated(self.network, view.row, view.buffers, self._images(experiment.normalise))
+        x = self._images(experiment.normalise)[:images]
+        return norms.calibrated(self.network, view.row, view.buffers, x)
 
     def _statistics(self, view: View, experiment: Experiment) -> dict[str, Tensor]:
         """The buffers to score by: a lane's own, or before its first step those of the set as one batch."""
@@ -175,8 +216,7 @@ class Pruner:
         cutoff = masking.score_at(scores, sparsity)
         if after.pruning.unit == "score":
             return cutoff
-        scale = self.scale(view, after, 0)
-        return _sparsity_matched(scores, scale, sparsity)
+        return masking.thresholds_at(scores, self.scale(view, after, 0), [sparsity])[0]
 
     def _scene(self, view: View, experiment: Experiment, step: int) -> Scene:
         loss: LossValue = registry.get("loss", experiment.loss).traits["value"]
@@ -255,12 +295,6 @@ class Pruner:
             each, rest = divmod(slot.shape[1], len(alive))
             if not rest:  # a map that was flattened is read by so many weights
                 read &= alive.repeat_interleave(each).view(1, -1, *[1] * (read.dim() - 2))
-
-
-def _sparsity_matched(scores: list[Tensor], scale: list[float], sparsity: float) -> float:
-    """The threshold whose cut-offs, in proportion to `scale`, come nearest to this share of all units."""
-    pairs = zip(scores, scale, strict=True)
-    return masking.score_at([s / factor if factor else s for s, factor in pairs], sparsity)
 
 
 def _revivable(scores: list[Tensor], alive: list[Tensor], margin: float) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,0 +1,173 @@
+"""What if: the accuracy of the weights as they are at many thresholds, without training.
+
+Each point is what `Trainer.preview` and `Observer.judge` would say of its threshold, but scores are taken
+once for all of them, and a chain of Linear layers shares its most costly product. Its first layer reads the
+same images whatever is pruned, and its output is linear in its weights. So from the sparsest point to the
+densest each weight is added once, z ← z + ΔW x with ΔW sparse, and all points together cost little more than
+one dense product. Nothing cancels on the way: the sums are as good as those in any other order.
+
+A criterion that is scored anew in rounds (SynFlow) takes one path to the last threshold, of one round a
+point: its points are the stations of that path, and so come of fewer rounds than a run would take to each.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from explorer.engine.losses import right
+from explorer.engine.network import APPLY, evaluate
+from explorer.engine.pruner import SCORING_IMAGES, Verdict, rounds_of
+from explorer.engine.state import View
+from explorer.engine.trainer import Trainer
+from explorer.experiment import Experiment
+
+POINTS, LAST = 64, 256.0  # from nothing pruned to 256 times compression
+FEW_POINTS, FEW_IMAGES = 24, 1000  # where a pass takes 30 times as long: no chain of Linear layers, on a CPU
+SPARSE = 0.15  # of the first layer's weights: where more change, a dense product is faster
+
+Judge = Callable[[Tensor, dict[str, Tensor]], tuple[float, float]]  # a row and its buffers to loss, accuracy
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one threshold would make of the weights as they are."""
+
+    threshold: float  # in the pruning's unit
+    sparsity: float  # of all prunable weights, in [0, 1]
+    loss: float
+    accuracy: float
+
+    @property
+    def compression(self) -> float:
+        """Prunable over kept weights; infinite where none is kept."""
+        return 1 / (1 - self.sparsity) if self.sparsity < 1 else float("inf")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How fine a curve is: the shares of units to prune, and how many images are looked at for each."""
+
+    shares: list[float]
+    images: int  # of the validation images
+    calibration: int = SCORING_IMAGES  # of the scoring set, where a batch norm takes its statistics anew
+
+
+def shares(count: int = POINTS, last: float = LAST) -> list[float]:
+    """Shares to prune from 0 to 1 − 1/last, [count]: evenly in the logarithm of what is kept."""
+    return [1 - last ** (-i / (count - 1)) for i in range(count)]
+
+
+def plan(trainer: Trainer) -> Plan:
+    """64 points by all validation images; 24 by the first 1,000 where a pass through the network is slow."""
+    held_out = len(trainer.observer.validation[1])
+    if trainer.network.chain is not None or trainer.device.type != "cpu":
+        return Plan(shares(), held_out)
+    return Plan(shares(FEW_POINTS), min(held_out, FEW_IMAGES), FEW_IMAGES)
+
+
+def curve(trainer: Trainer, experiment: Experiment, how: Plan | None = None) -> list[Point]:
+    """All points of an experiment's pruning, from the densest to the sparsest; see `points`."""
+    found = [point for point in points(trainer, experiment, how) if point is not None]
+    return found[::-1]
+
+
+@torch.no_grad()
+def points(trainer: Trainer, experiment: Experiment, how: Plan | None = None) -> Iterator[Point | None]:
+    """The points one by one, the sparsest first; None where time passed without one.
+
+    The experiment's own threshold is among them. The weights are those of `Trainer.source` at the first item:
+    training may go on between two. Without validation images there are no points.
+
+    Raises:
+        ValueError: where the network cannot be pruned like this, or where its scores are not finite.
+    """
+    how = how or plan(trainer)
+    if not how.images:
+        return
+    view, step = trainer.source()
+    view, judge = _copy(view), _judge(trainer, how.images)
+    last: tuple[Verdict, Point] | None = None
+    for threshold, verdict in _verdicts(trainer, view, step, experiment, how.shares):
+        if verdict is None:
+            yield None
+        elif last is not None and torch.equal(last[0].keep, verdict.keep):
+            yield replace(last[1], threshold=threshold)
+        else:
+            pruned = verdict.passed(view)
+            buffers = trainer.pruner.calibrated(pruned, experiment, how.calibration) if step else view.buffers
+            loss, accuracy = judge(pruned.row, buffers)
+            point = Point(threshold, trainer.observer.sparsity(pruned), loss, accuracy)
+            last = verdict, point
+            yield point
+
+
+def _copy(view: View) -> View:
+    """A lane that stays as it is while training goes on."""
+    return View(
+        view.row.clone(),
+        None if view.mask is None else view.mask.clone(),
+        traces={name: trace.clone() for name, trace in view.traces.items()},
+        buffers={name: buffer.clone() for name, buffer in view.buffers.items()},
+    )
+
+
+def _verdicts(
+    trainer: Trainer, view: View, step: int, experiment: Experiment, wanted: list[float]
+) -> Iterator[tuple[float, Verdict | None]]:
+    """Thresholds and what they keep, the sparsest first; None where only a round has passed."""
+    pruner, pruning = trainer.pruner, experiment.pruning
+    assert pruning is not None
+    view = pruner.ready(view, experiment)
+    scored = pruner.scored(view, experiment, step)
+    thresholds = sorted({*scored.thresholds(pruning, wanted), pruning.threshold})
+    if rounds_of(pruning) == 1:
+        yield from ((t, pruner.decide(scored, pruning, t)) for t in reversed(thresholds))
+        return
+    path = []
+    for threshold in thresholds:
+        verdict = pruner.decide(pruner.scored(view, experiment, step), pruning, threshold)
+        view = verdict.passed(view)
+        path.append((threshold, verdict))
+        yield threshold, None
+    yield from reversed(path)
+
+
+def _judge(trainer: Trainer, images: int) -> Judge:
+    """How the first validation images judge a row."""
+    x, labels = (part[:images] for part in trainer.observer.validation)
+    network, loss = trainer.network, trainer.observer.loss
+    if network.chain is not None and trainer.device.type == "cpu":
+        return _Chain(trainer, x, labels)
+    return lambda row, buffers: evaluate(network, row, x, labels, loss, buffers=buffers)
+
+
+class _Chain:
+    """Judges rows of a chain of Linear layers one after the other, by what changed in the first layer."""
+
+    def __init__(self, trainer: Trainer, x: Tensor, labels: Tensor) -> None:
+        assert trainer.network.chain is not None
+        self.first, *self.rest = trainer.network.chain
+        self.layout, self.loss, self.labels = trainer.network.layout, trainer.observer.loss, labels
+        self.x = x.flatten(1).t().contiguous()  # [inputs, images]: a weight adds one row to another
+        self.weight = x.new_zeros(self.layout.slots[self.first.weight].shape)
+        self.z = x.new_zeros(len(self.weight), len(x))  # the first layer's output without its bias
+
+    def __call__(self, row: Tensor, _buffers: dict[str, Tensor]) -> tuple[float, float]:
+        views = self.layout.views(row.unsqueeze(0))
+        self._follow(views[self.first.weight])
+        h = APPLY[self.first.activation](self.z.t() + views[self.first.bias])
+        for link in self.rest:
+            h = APPLY[link.activation](torch.addmm(views[link.bias], h, views[link.weight].t()))
+        value, _ = self.loss(h, self.labels)
+        return float(value), int(right(h, self.labels).sum()) / len(self.labels)
+
+    def _follow(self, weight: Tensor) -> None:
+        """Brings the first layer's output to these weights."""
+        change = (weight - self.weight).to_sparse()
+        if change.values().numel() > SPARSE * weight.numel():
+            torch.mm(weight, self.x, out=self.z)
+        else:
+            self.z = torch.addmm(self.z, change, self.x)
+        self.weight = weight
