@@ -1,9 +1,11 @@
 """A stack: the lanes that train side by side, one step of them, and what is recorded of it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from explorer.engine.device import pick_device
 from explorer.engine.lanes import Lane, check_stack
 from explorer.engine.network import Network, evaluate
 from explorer.engine.observe import Observer
+from explorer.engine.program import Program
 from explorer.engine.pruner import Pruner
 from explorer.engine.state import Rates, State, View
 from explorer.engine.step import Measured, Stepper
@@ -71,7 +74,9 @@ class Stack:
         ]
         self.step, self.done, self.seconds = 0, False, 0.0
         self.log: list[list[list[float]]] = []
-        self._tail: list[Measured] = []  # the steps that are not in the log yet
+        self.programs = self.device.type == "cuda" and not self.network.draws
+        self._program: Program | None = None
+        self._tail: list[Measured | Tensor] = []  # the steps that are not in the log yet
         self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
         self._recorded = 0  # the length of the log at the last record
         modules = [self._initial(experiments[keys.index(k)].seed) for k in unique]
@@ -124,7 +129,7 @@ class Stack:
 
     def _load(self, state: State) -> None:
         first = self.lanes[0].experiment
-        self.state, self.rates = state, self._rates(state)
+        self.state, self._program = state, None
         optimizer = registry.get("optimizer", first.optimizer)
         self.stepper = Stepper(
             self.network,
@@ -132,11 +137,45 @@ class Stack:
             loss=self.loss.function,
             optimizer=optimizer,
             clipping=first.clipping,
-            rates=self.rates,
+            rates=self._rates(state),
             steps=self.total,
             together=self.together,
         )
         self._seeds = [experiment.seed for experiment in self._by_row(state)]
+
+    def _free_steps(self) -> int:
+        """How many steps a program may do from here: up to what the host must see, 0 without programs.
+
+        The gradient is kept in the step before a record, and the last batch of an epoch may be smaller.
+        """
+        if not self.programs:
+            return 0
+        planned = [step for lane in self.lanes for step in (*lane.plan, lane.early) if step is not None]
+        seen = min((step for step in (*self.record_steps, *planned) if step > self.step), default=self.total)
+        whole = len(self.split.train) // self.lanes[0].experiment.batch_size
+        epoch_end = self.step // self.per_epoch * self.per_epoch + whole
+        return max(0, min(seen - 1, epoch_end, self.total) - self.step)
+
+    def _run_program(self, count: int) -> None:
+        """Does some steps without a word from the host in between."""
+        self.stepper.refresh()
+        program, first = self._program, self.lanes[0].experiment
+        if program is None or program.part is not self.stepper.parts[0]:
+            factors = [self.decay(i / self.total) for i in range(self.total)]
+            program = self._program = Program(
+                self.stepper,
+                self.split.train,
+                self._seeds,
+                size=first.batch_size,
+                normalise=first.normalise,
+                factors=factors,
+            )
+        epoch, place = divmod(self.step, self.per_epoch)
+        seeds = dict.fromkeys(self._seeds)
+        orders = [data.order(len(self.split.train), seed, epoch).to(self.device) for seed in seeds]
+        program.run(orders, self.step, place * first.batch_size, count)
+        self._tail.append(program.log[self.step : self.step + count].clone())
+        self.step += count
 
     def _by_row(self, state: State) -> list[Experiment]:
         """The experiment of one lane that trains in each row."""
@@ -250,8 +289,10 @@ class Stack:
         """
         if self._tail:
             rows = [lane.row for lane in self.lanes]
-            columns = [torch.stack(column)[:, rows].double() for column in zip(*self._tail, strict=True)]
-            self.log += torch.stack(columns, 1).tolist()
+            for many, group in groupby(self._tail, torch.is_tensor):
+                steps = list(group)
+                block = torch.cat(steps) if many else _stacked(steps)
+                self.log += block[:, :, rows].double().tolist()
             self._tail.clear()
         return self.log
 
@@ -268,6 +309,12 @@ class Stack:
             _, accuracy = evaluate(self.network, view.row, *images, self.loss.function, buffers=view.buffers)
             epoch = self.step / self.per_epoch
             lane.history.history.append((self.step, epoch, "test_accuracy", None, accuracy))
+
+
+def _stacked(steps: Iterable[Any]) -> Tensor:
+    """What single steps measured as one tensor, [steps, measures, rows]."""
+    columns = [torch.stack(column) for column in zip(*steps, strict=True)]
+    return torch.stack([column.to(columns[0]) for column in columns], 1)
 
 
 def movement(pruning: Pruning | None) -> bool:

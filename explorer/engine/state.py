@@ -74,6 +74,12 @@ class State:
         tensors = [*one, *(tensor for each in many for tensor in each.values())]
         return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
+    def tensors(self) -> list[Tensor]:
+        """All there are, each once."""
+        found: list[Tensor] = []
+        self.map(lambda t: found.append(t) or t)  # type: ignore[func-returns-value]
+        return found
+
     def clone(self) -> "State":
         """An independent copy."""
         return self.map(torch.clone)
@@ -149,3 +155,10 @@ class Rates:
         """The numbers of some rows; shares the memory."""
         parts = (self.lr, self.momentum, self.weight_decay, self.l1, self.max_norm)
         return Rates(*(None if part is None else part[span] for part in parts))  # type: ignore[arg-type]
+
+    def copy_(self, other: "Rates") -> None:
+        """Takes the numbers of another, whose lanes are the same."""
+        for name in vars(self):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine is not None:
+                mine.copy_(theirs)

@@ -133,11 +133,14 @@ class Stepper:
         state = self.state.map(lambda t: t[span])
         return Part(self.tools, state, self.grad[span], self.rates.rows(span), masked=masked)
 
+    def refresh(self) -> None:
+        """Binds the parts anew where rows have been pruned for the first time."""
+        if self._pruned != self.state.pruned:
+            self._bind()
+
     def set_rates(self, rates: Rates) -> None:
-        """Other numbers from the next step on."""
-        self.rates = rates
-        for span, part in zip(self._spans, self.parts, strict=True):
-            part.rates = rates.rows(span)
+        """Other numbers from the next step on; in place, as a captured step reads them where they are."""
+        self.rates.copy_(rates)
 
     def step(
         self,
@@ -157,8 +160,7 @@ class Stepper:
             keep: where the gradients are to be kept as they are before clipping, [L, P].
             on_broken: told, on the CPU, the row of a gradient that is not finite, before it does harm.
         """
-        if self._pruned != self.state.pruned:
-            self._bind()
+        self.refresh()
         found = []
         for span, part, batch, key in zip(self._spans, self.parts, batches, keys, strict=True):
             with self.tools.network.learning(self.grad.device, *key):

@@ -34,7 +34,7 @@ class Trainer(Stack):
     # -- the loop -------------------------------------------------------------------------------------
 
     def run(self) -> Iterator[Record | None]:
-        """Trains to the end; yields a Record where one falls, and None after every other step.
+        """Trains to the end; yields a Record where one falls, and None after every other step or few steps.
 
         Whoever holds the iterator may steer, preview or restore between two items, or simply not go on.
         """
@@ -54,10 +54,14 @@ class Trainer(Stack):
                 self._finish()
                 self.done = True
                 return
-            if position != here or here % self.per_epoch == 0:
-                batches = self._batches()
-            self._step(next(batches))
-            position = self.step
+            free = self._free_steps()
+            if free:
+                self._run_program(free)
+            else:
+                if position != here or here % self.per_epoch == 0:
+                    batches = self._batches()
+                self._step(next(batches))
+                position = self.step
             self.seconds += time.perf_counter() - started
             yield None
 
@@ -194,8 +198,7 @@ class Trainer(Stack):
             lane.history.events += [(self.step, n.split(".")[-1], old[n], float(v)) for n, v in moves.items()]
             if "pruning.threshold" in moves:
                 self._plan_anew(lane)
-        self.rates = self._rates(self.state)
-        self.stepper.set_rates(self.rates)
+        self.stepper.set_rates(self._rates(self.state))
 
     def _plan_anew(self, lane: Lane) -> None:
         """Events to come take the threshold that was moved; where there is none, there is one more."""

@@ -88,12 +88,13 @@ def sweep(
 
 
 def train_stack(stack: Sequence[Experiment], device: str) -> Iterator[int | list[Run]]:
-    """Trains a stack: yields the lanes' number at each step, and at last their runs."""
+    """Trains a stack: yields the steps of all lanes as they are done, and at last their runs."""
     trainer = Trainer(stack, device)
     trainer.rewindable = False
-    for item in trainer.run():
-        if item is None:
-            yield len(stack)
+    done = 0
+    for _ in trainer.run():
+        yield len(stack) * (trainer.step - done)
+        done = trainer.step
     yield runs_of(trainer, "done")
 
 

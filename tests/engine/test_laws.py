@@ -230,7 +230,7 @@ TOGETHER = {
 
 @pytest.mark.parametrize("fields", TOGETHER.values(), ids=TOGETHER)
 def test_rows_together_equal_rows_alone(tiny, fields):
-    """The way of a GPU, with all rows in one product, on a CPU in float64; seeds differ, and so do batches."""
+    """The way of a GPU, all rows in one product, on a CPU in float64; seeds differ, and so do batches."""
     stack = [tiny(**fields), tiny(**fields, seed=1), tiny(**{**fields, "pruning": None})]
     alone, together = (
         finish(Trainer(stack, "cpu", torch.float64, together=together)) for together in (False, True)

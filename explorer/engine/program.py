@@ -1,0 +1,115 @@
+"""Many steps of a stack with no word from the host: on a GPU they are captured once and replayed.
+
+All that differs from step to step is read from tensors on the device: the place in the epoch's order, the
+number of the step, the factor of the learning rate. What a step measures goes into a log there.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from explorer.engine.data import Images
+from explorer.engine.step import Stepper
+
+WARM_UP = 3  # steps before a capture, as torch asks for: they choose algorithms and make room
+REPLAYED = 16  # steps in one replay
+
+
+class Program:
+    """The steps of a stepper whose rows are together, from batches that it gathers itself.
+
+    Args:
+        stepper: its rows must be one part.
+        images: what to train on, on the stepper's device.
+        seeds: which of the orders each row follows, [L].
+        size: images in a batch; the last, smaller one of an epoch is not for a program.
+        normalise: as in an Experiment.
+        factors: of the learning rate, one a step of the run.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        images: Images,
+        seeds: Sequence[int],
+        *,
+        size: int,
+        normalise: bool,
+        factors: Sequence[float],
+    ) -> None:
+        (self.part,), like = stepper.parts, stepper.grad
+        self.stepper, self.images, self.normalise = stepper, images, normalise
+        self.device, self.size = like.device, size
+        unique = list(dict.fromkeys(seeds))
+        self._order_of = torch.tensor([unique.index(seed) for seed in seeds], device=self.device)
+        self.orders = torch.zeros(len(unique), len(images), dtype=torch.long, device=self.device)
+        self.place = torch.zeros((), dtype=torch.long, device=self.device)  # the next batch's first image
+        self.number = torch.zeros((), dtype=torch.long, device=self.device)  # the next step's number
+        self._span = torch.arange(size, device=self.device)
+        self._factors = like.new_tensor(factors)
+        measures = 5 if stepper.sparse else 4
+        self.log = like.new_zeros(len(factors), measures, len(like))
+        self._replays: dict[int, Callable[[], object]] = {}
+        if self.device.type == "cuda":
+            self._capture()
+
+    def run(self, orders: Sequence[Tensor], step: int, place: int, count: int) -> None:
+        """Does `count` steps from number `step` on, whose first batch begins at `place` in the orders."""
+        self.orders.copy_(torch.stack(list(orders)))
+        self.place.fill_(place)
+        self.number.fill_(step)
+        while count:
+            steps = max((n for n in self._replays if n <= count), default=1)
+            self._replays.get(steps, self.step)()
+            count -= steps
+
+    def step(self) -> None:
+        """One step; nothing in it waits for the host."""
+        part, number = self.part, self.number.view(1)
+        with self.stepper.tools.network.learning(self.device, 0):
+            losses, norms = part.backward(self._batch())
+        lr = part.freeze(norms, part.rates.lr * self._factors.index_select(0, number))
+        clipped = part.update(norms, lr)
+        measured = [losses, norms, clipped.norm, clipped.bound, *clipped.sent]
+        self.log.index_copy_(0, number, torch.stack([each.to(self.log) for each in measured]).unsqueeze(0))
+        self.place.add_(self.size)
+        self.number.add_(1)
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """The batch at this place: one for all rows, or where seeds differ each row its own."""
+        chosen = self.orders.index_select(1, self._span + self.place)
+        if len(chosen) > 1:
+            chosen = chosen.index_select(0, self._order_of)
+        flat = chosen.flatten()
+        x = self.images.inputs(self.normalise, self._factors.dtype, flat)
+        labels = self.images.labels.index_select(0, flat)
+        if len(chosen) == 1:
+            return x, labels
+        return x.view(*chosen.shape, *x.shape[1:]), labels.view(chosen.shape)
+
+    def _capture(self) -> None:
+        """Captures one step and many; where something cannot be captured, steps go one by one."""
+        saved = [(tensor, tensor.clone()) for tensor in self._changing()]
+        try:
+            side = torch.cuda.Stream(self.device)
+            side.wait_stream(torch.cuda.current_stream(self.device))
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP):
+                    self.step()
+            torch.cuda.current_stream(self.device).wait_stream(side)
+            for steps in (1, REPLAYED):
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph):
+                    for _ in range(steps):
+                        self.step()
+                self._replays[steps] = graph.replay
+        except RuntimeError as error:
+            self._replays.clear()
+            warnings.warn(f"steps go one by one, as they cannot be captured: {error}", stacklevel=2)
+        for tensor, before in saved:
+            tensor.copy_(before)
+
+    def _changing(self) -> list[Tensor]:
+        return [*self.stepper.state.tensors(), self.place, self.number, self.log]

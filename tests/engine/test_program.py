@@ -1,0 +1,67 @@
+"""A program's steps are the stack's own: what a GPU replays is run here step by step on a CPU."""
+
+import pytest
+import torch
+
+from explorer.engine.trainer import Trainer
+
+FIELDS = {
+    "one seed": [{}, {"pruning": None}, {"lr": 0.05}],
+    "own seeds": [{}, {"seed": 1}, {"seed": 1, "pruning": None}],
+    "decay and momentum": [{"momentum": 0.9, "lr_decay": "cosine", "weight_decay": 1e-3}],
+    "adam": [{"optimizer": "adam", "lr": 1e-3}],
+    "batch norm": [{"model": "small-cnn"}, {"model": "small-cnn", "seed": 1}],
+    "sparse": [{"clipping": {"rule": "top-k", "options": {"k": 0.1, "error_feedback": True}}}],
+    "iterative": [{"pruning": {"schedule": "iterative", "begin_epoch": 0.2}}],
+}
+
+
+def trained(stack, *, programs):
+    trainer = Trainer(stack, "cpu", torch.float64, together=True)
+    trainer.programs, steps, longest = programs, [], 0
+    for item in trainer.run():
+        if item is None:
+            longest = max(longest, trainer.step - (steps[-1] if steps else 0))
+            steps.append(trainer.step)
+    assert (longest > 1) == programs
+    return trainer
+
+
+@pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS)
+def test_a_program_trains_as_single_steps_do(tiny, fields):
+    stack = [tiny(epochs=2, **each) for each in fields]
+    one, two = (trained(stack, programs=programs) for programs in (False, True))
+    torch.testing.assert_close(two.state.theta, one.state.theta, rtol=1e-10, atol=1e-12)
+    assert len(one.flush()) == len(two.flush()) == one.total
+    for a, b in zip(one.flush(), two.flush(), strict=True):
+        assert b == [pytest.approx(row, rel=1e-9) for row in a]
+    for a, b in zip(one.lanes, two.lanes, strict=True):
+        assert [row[:4] for row in a.history.history] == [row[:4] for row in b.history.history]
+        assert [row[4] for row in b.history.history] == pytest.approx(
+            [row[4] for row in a.history.history], rel=1e-8, abs=1e-10
+        )
+
+
+def test_sliders_act_on_a_program(tiny):
+    """They write into the tensors that captured steps read: nothing is captured anew."""
+    trainers = []
+    for programs in (False, True):
+        trainer = Trainer([tiny(pruning=None, epochs=2)], "cpu", torch.float64, together=True)
+        trainer.programs = programs
+        for item in trainer.run():
+            if item is not None and trainer.step == 8:
+                captured = trainer._program
+                trainer.steer({"lr": 0.01, "clipping.max_norm": 0.2})
+        assert trainer._program is captured
+        trainers.append(trainer)
+    one, two = trainers
+    torch.testing.assert_close(two.state.theta, one.state.theta, rtol=1e-10, atol=1e-12)
+    assert two.lanes[0].steered
+
+
+def test_a_program_freezes_what_diverges_and_tells_the_step(tiny):
+    wild, calm = tiny(lr=1e30, clipping=None, pruning=None), tiny(lr=0.1, clipping=None, pruning=None)
+    trainer = trained([wild, calm], programs=True)
+    assert "is not finite at step" in trainer.lanes[0].diverged
+    assert trainer.view(trainer.lanes[0]).row.isfinite().all()
+    assert not trainer.lanes[1].diverged
