@@ -93,7 +93,7 @@ class Program:
         """Captures one step and many; where something cannot be captured, steps go one by one."""
         saved = [(tensor, tensor.clone()) for tensor in self._changing()]
         try:
-            side = torch.cuda.Stream(self.device)
+            side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
             side.wait_stream(torch.cuda.current_stream(self.device))
             with torch.cuda.stream(side):
                 for _ in range(WARM_UP):

@@ -291,7 +291,7 @@ class Stack:
             rows = [lane.row for lane in self.lanes]
             for many, group in groupby(self._tail, torch.is_tensor):
                 steps = list(group)
-                block = torch.cat(steps) if many else _stacked(steps)
+                block = torch.cat(steps) if many else _stacked(steps)  # type: ignore[arg-type]
                 self.log += block[:, :, rows].double().tolist()
             self._tail.clear()
         return self.log
