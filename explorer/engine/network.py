@@ -174,7 +174,6 @@ def _write(grads: list[Tensor], found: tuple[Tensor | None, ...]) -> None:
             to.zero_()
 
 
-@torch.no_grad()
 def evaluate(
     network: Network,
     row: Tensor,
@@ -185,11 +184,28 @@ def evaluate(
     buffers: Mapping[str, Tensor] | None = None,
 ) -> tuple[float, float]:
     """Mean loss and accuracy of one row, [P], over normalised images."""
-    views = {**network.layout.views(row.unsqueeze(0)), **(buffers or {})}
-    total, correct = 0.0, 0
-    for start in range(0, len(x), CHUNK):
-        part, truth = x[start : start + CHUNK], labels[start : start + CHUNK]
+    lane = {name: buffer.unsqueeze(0) for name, buffer in (buffers or {}).items()}
+    return evaluate_rows(network, row.unsqueeze(0), x, labels, loss, buffers=lane)[0]
+
+
+@torch.no_grad()
+def evaluate_rows(
+    network: Network,
+    rows: Tensor,
+    x: Tensor,
+    labels: Tensor,
+    loss: Loss,
+    *,
+    buffers: Mapping[str, Tensor] | None = None,
+) -> list[tuple[float, float]]:
+    """The same of several rows at once, [L, P]; the host waits but once."""
+    views = network.views(rows, buffers)
+    size = max(1, CHUNK // len(rows))
+    totals = torch.zeros(2, len(rows), dtype=torch.double, device=rows.device)
+    for start in range(0, len(x), size):
+        part, truth = x[start : start + size], labels[start : start + size]
         logits = network.forward(views, part)
-        correct += int(right(logits, truth).sum())
-        total += float(loss(logits, truth)[0]) * len(part)
-    return total / len(x), correct / len(x)
+        totals[0] += loss(logits, truth)[0] * len(part)
+        totals[1] += right(logits, truth).sum(-1)
+    losses, accuracies = (totals / len(x)).tolist()
+    return list(zip(losses, accuracies, strict=True))

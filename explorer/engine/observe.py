@@ -10,6 +10,8 @@ from explorer.engine.pruner import Verdict
 from explorer.engine.rows import Slot
 from explorer.engine.state import View
 
+LayerMetric = tuple[str, str, float]  # layer, metric, value
+
 
 class Observer:
     """Looks at rows of one network; holds the validation images, normalised once."""
@@ -35,30 +37,39 @@ class Observer:
         total = sum(slot.stop - slot.start for slot in slots)
         return (total - kept) / total
 
-    def layers(self, view: View, grad: Tensor | None) -> list[tuple[str, str, float]]:
-        """The metrics of each layer: layer, metric, value; no gradient norm before the first step."""
-        found = []
+    def layers(self, rows: Tensor, mask: Tensor | None, grad: Tensor | None) -> list[list[LayerMetric]]:
+        """The metrics of each layer, for each row; no gradient norm before the first step."""
+        found: list[list[LayerMetric]] = [[] for _ in rows]
         for layer in self.layout.layers:
-            found.append((layer.name, "sparsity", self.sparsity(view, layer.name)))
-            found.append((layer.name, "weight_norm", _norm(view.row, layer.weight)))
+            weight = layer.weight
+            metrics = {"sparsity": _sparsities(mask, weight, rows), "weight_norm": _norms(rows, weight)}
             if grad is not None:
-                found.append((layer.name, "grad_norm", _norm(grad, layer.weight)))
+                metrics["grad_norm"] = _norms(grad, weight)
+            for metric, values in metrics.items():
+                for metrics_of_row, value in zip(found, values, strict=True):
+                    metrics_of_row.append((layer.name, metric, value))
         return found
 
     def counts(self, view: View) -> dict[str, Tensor]:
         """Kept, pruned and revived weights of each layer by bin, int [3, BINS]."""
-        layers = self.layout.layers
-        return {
-            la.name: records.weight_counts(view.row, view.mask, view.fallen, la, self.edges[la.name])
-            for la in layers
-        }
+        one = [None if t is None else t.unsqueeze(0) for t in (view.row, view.mask, view.fallen)]
+        assert one[0] is not None
+        return {name: counts[0] for name, counts in self.counts_of(one[0], one[1], one[2]).items()}
 
-    def histograms(self, step: int, view: View) -> list[records.Row]:
-        """The weight histograms of all layers, as rows of the record."""
-        rows = []
-        for name, counts in self.counts(view).items():
-            rows += records.histogram_rows(step, name, "weight", self.edges[name], counts)
-        return rows
+    def counts_of(self, rows: Tensor, mask: Tensor | None, fallen: Tensor | None) -> dict[str, Tensor]:
+        """The same of several rows, int [L, 3, BINS] each."""
+        layers = self.layout.layers
+        return {la.name: records.weight_counts(rows, mask, fallen, la, self.edges[la.name]) for la in layers}
+
+    def histograms(
+        self, step: int, rows: Tensor, mask: Tensor | None, fallen: Tensor | None
+    ) -> list[list[records.Row]]:
+        """The weight histograms of all layers of each row, as rows of the record."""
+        found: list[list[records.Row]] = [[] for _ in rows]
+        for name, counts in self.counts_of(rows, mask, fallen).items():
+            for of_row, each in zip(found, counts.cpu(), strict=True):
+                of_row.extend(records.histogram_rows(step, name, "weight", self.edges[name], each))
+        return found
 
 
 def score_rows(step: int, verdict: Verdict) -> list[records.Row]:
@@ -72,8 +83,16 @@ def score_rows(step: int, verdict: Verdict) -> list[records.Row]:
 
 
 def _cut(row: Tensor, slot: Slot) -> Tensor:
-    return row[slot.start : slot.stop]
+    return row[..., slot.start : slot.stop]
 
 
-def _norm(row: Tensor, slot: Slot) -> float:
-    return float(torch.linalg.vector_norm(_cut(row, slot)))
+def _norms(rows: Tensor, slot: Slot) -> list[float]:
+    found: list[float] = torch.linalg.vector_norm(_cut(rows, slot), dim=1).tolist()
+    return found
+
+
+def _sparsities(mask: Tensor | None, slot: Slot, rows: Tensor) -> list[float]:
+    if mask is None:
+        return [0.0] * len(rows)
+    total = slot.stop - slot.start
+    return [(total - kept) / total for kept in _cut(mask, slot).count_nonzero(dim=1).tolist()]

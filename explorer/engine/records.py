@@ -58,19 +58,27 @@ def count(values: Tensor, groups: Tensor, edges: Tensor) -> Tensor:
 
 
 def tally(bins: Tensor, groups: Tensor) -> Tensor:
-    """How often each bin, 0 to BINS − 1, and group, 0 to 2, occur together: int [3, BINS]."""
-    return torch.bincount(bins + BINS * groups, minlength=3 * BINS).view(3, BINS)
+    """How often each bin, 0 to BINS − 1, and group, 0 to 2, occur together: int [3, BINS].
+
+    Of [L, n] it is told for each row, [L, 3, BINS].
+    """
+    lanes = bins.shape[:-1]
+    count = 3 * BINS * lanes.numel()
+    cells = bins.add_(groups, alpha=BINS) if lanes else bins + BINS * groups
+    if lanes:
+        cells += torch.arange(0, count, 3 * BINS, device=bins.device).view(*lanes, 1)
+    return torch.bincount(cells.flatten(), minlength=count).view(*lanes, 3, BINS)
 
 
 def weight_counts(
-    row: Tensor, mask: Tensor | None, fallen: Tensor | None, layer: Layer, edges: Tensor
+    rows: Tensor, mask: Tensor | None, fallen: Tensor | None, layer: Layer, edges: Tensor
 ) -> Tensor:
-    """Kept, pruned and revived weights of a layer by bin, int [3, BINS].
+    """Kept, pruned and revived weights of a layer by bin, int [L, 3, BINS] of [L, P].
 
     A pruned weight is binned at its value just before it fell.
     """
-    columns = slice(layer.weight.start, layer.weight.stop)
-    values = row[columns]
+    columns = (..., slice(layer.weight.start, layer.weight.stop))
+    values = rows[columns]
     if mask is None or fallen is None:
         return tally(_even_bins(values, edges), torch.zeros_like(values, dtype=torch.long))
     kept, was = mask[columns] > 0, fallen[columns]

@@ -14,7 +14,7 @@ from explorer import registry
 from explorer.engine import data, models
 from explorer.engine.device import pick_device
 from explorer.engine.lanes import Lane, check_stack
-from explorer.engine.network import Network, evaluate
+from explorer.engine.network import Network, evaluate, evaluate_rows
 from explorer.engine.observe import Observer
 from explorer.engine.program import Program
 from explorer.engine.pruner import Pruner
@@ -141,6 +141,7 @@ class Stack:
             steps=self.total,
             together=self.together,
         )
+        self.stepper.stopped = {lane.row for lane in self.lanes if lane.diverged}
         self._seeds = [experiment.seed for experiment in self._by_row(state)]
 
     def _free_steps(self) -> int:
@@ -264,23 +265,33 @@ class Stack:
 
     def _record(self) -> Record:
         self._look_for_frozen()
-        epoch = self.step / self.per_epoch
-        found = []
-        judged: dict[int, dict[str, float]] = {}
+        epoch, found = self.step / self.per_epoch, []
+        seen, mask = self.state.seen(), self.state.mask
+        validation = self.observer.validation
+        judged = self._judged(seen, validation) if len(validation[1]) else []
+        layers = self.observer.layers(seen, mask, self.gradient)
+        histograms = self.observer.histograms(self.step, seen, mask, self.state.fallen)
         for i, lane in enumerate(self.lanes):
-            view = self.view(lane)
-            if lane.row not in judged:
-                judged[lane.row] = {**self._since_record(i), **self.observer.judge(view)}
-            values = {**judged[lane.row], "sparsity": self.sparsity(lane), "lr": self.lr(lane)}
+            values = self._since_record(i)
+            if judged:
+                values["val_loss"], values["val_accuracy"] = judged[lane.row]
+            values |= {"sparsity": self.sparsity(lane), "lr": self.lr(lane)}
             if not lane.diverged:
-                grad = None if self.gradient is None else self.gradient[lane.row]
-                layers = self.observer.layers(view, grad)
-                rows = [(None, metric, value) for metric, value in values.items()] + layers
+                rows = [(None, metric, value) for metric, value in values.items()] + layers[lane.row]
                 lane.history.history += [(self.step, epoch, m, layer, value) for layer, m, value in rows]
-                lane.history.histograms += self.observer.histograms(self.step, view)
+                lane.history.histograms += histograms[lane.row]
             found.append(values)
         self._recorded = len(self.log)
         return Record(self.step, epoch, found)
+
+    def _judged(self, rows: Tensor, images: Batch) -> list[tuple[float, float]]:
+        """Loss and accuracy of all rows: at once on a GPU, on a CPU row after row, as they train."""
+        spans = [slice(0, len(rows))] if self.together else [slice(i, i + 1) for i in range(len(rows))]
+        found = []
+        for span in spans:
+            buffers = {name: buffer[span] for name, buffer in self.state.buffers.items()}
+            found += evaluate_rows(self.network, rows[span], *images, self.loss.function, buffers=buffers)
+        return found
 
     def flush(self) -> list[list[list[float]]]:
         """What each step so far measured, each a list over the lanes: loss, norm, clipped norm and bound.
@@ -304,10 +315,14 @@ class Stack:
     def _finish(self) -> None:
         self._look_for_frozen()
         images = self._prepare(self.split.test, self.lanes[0].experiment.normalise)
+        judged, epoch = self._judged(self.state.seen(), images), self.step / self.per_epoch
         for lane in self.lanes:
-            view = self.view(lane)
-            _, accuracy = evaluate(self.network, view.row, *images, self.loss.function, buffers=view.buffers)
-            epoch = self.step / self.per_epoch
+            _, accuracy = judged[lane.row]
+            if lane.diverged:
+                view = self.view(lane)
+                _, accuracy = evaluate(
+                    self.network, view.row, *images, self.loss.function, buffers=view.buffers
+                )
             lane.history.history.append((self.step, epoch, "test_accuracy", None, accuracy))
 
 

@@ -46,6 +46,12 @@ class State:
             return View(self.theta[row], mask, fallen, traces, buffers)
         return View(self.theta[row] * mask, mask, fallen, {**traces, "shadow": self.theta[row]}, buffers)
 
+    def seen(self) -> Tensor:
+        """The weights as the network has them, [L, P]: in shadowed lanes only what is kept."""
+        if self.shadow is None or self.mask is None:
+            return self.theta
+        return torch.where(self.shadow[:, None], self.theta * self.mask, self.theta)
+
     def shadowed(self, row: int) -> bool:
         """Whether a lane's pruned weights go on learning unseen."""
         return self.shadow is not None and bool(self.shadow[row])

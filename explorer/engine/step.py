@@ -9,6 +9,7 @@ GPU all rows are one part, and nothing waits for the host: a row whose gradient 
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -113,6 +114,7 @@ class Stepper:
             state.memory.setdefault(name, torch.zeros_like(state.theta))
         if optimizer.name == "adam":
             state.memory.setdefault("steps", state.theta.new_zeros(len(state.theta), 1))
+        self.stopped: set[int] = set()  # rows on the CPU that are not to go on
         if together and state.frozen is None:
             state.frozen = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
         self._bind()
@@ -121,6 +123,12 @@ class Stepper:
     def sparse(self) -> bool:
         """Whether a clip rule makes the gradient sparse."""
         return self.tools.chain is not None and self.tools.chain.sparse
+
+    @cached_property
+    def _nothing(self) -> tuple[Tensor, ...]:
+        """What a row that is stopped measures."""
+        nan = self.grad.new_full((1,), torch.nan)
+        return (nan, nan, nan, torch.zeros_like(nan), *([torch.zeros_like(nan)] if self.sparse else []))
 
     def _bind(self) -> None:
         self._pruned = self.state.pruned
@@ -163,6 +171,9 @@ class Stepper:
         self.refresh()
         found = []
         for span, part, batch, key in zip(self._spans, self.parts, batches, keys, strict=True):
+            if span.start in self.stopped:
+                found.append(self._nothing)
+                continue
             with self.tools.network.learning(self.grad.device, *key):
                 losses, norms = part.backward(batch)
             if keep is not None:
@@ -172,6 +183,9 @@ class Stepper:
                 lr = part.freeze(norms, lr)
             elif not math.isfinite(norms.item()):
                 on_broken(span.start)
+                self.stopped.add(span.start)
+                found.append(self._nothing)
+                continue
             clipped = part.update(norms, lr)
             found.append((losses, norms, clipped.norm, clipped.bound, *clipped.sent))
         return [c[0] if len(c) == 1 else torch.cat(c) for c in zip(*found, strict=True)]
