@@ -213,6 +213,11 @@ class Trainer(Stack):
         """Whether a threshold moved in the first lane acts from the next step on."""
         return self._continuous(self.lanes[0])
 
+    @property
+    def pruned(self) -> bool:
+        """Whether the first lane has had a prune event."""
+        return any(what == "prune" for _, what, *_ in self.lanes[0].history.events)
+
     def _continuous(self, lane: Lane) -> bool:
         pruning = lane.experiment.pruning
         return pruning is not None and bool(_schedule(pruning).traits["continuous"])
@@ -252,7 +257,7 @@ class Trainer(Stack):
         """
         point = self.checkpoint
         assert point is not None
-        self.return_to(point)
+        self.return_to(replace(point, seconds=self.seconds))  # what was spent is spent
         self.checkpoint = point
         self.replan(point.lanes[0].experiment.replace(pruning=experiment.pruning))
         self.steer({n: v for n in ("lr", "clipping.max_norm") if (v := _value(experiment, n)) is not None})

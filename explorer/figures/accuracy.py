@@ -4,14 +4,16 @@ Datasets:
     points: epoch, accuracy (percent), net ("pruned" or "dense")
     events: epoch, label, kind ("prune" or "move")
     shift: epoch, accuracy, label; one row, at the last point
+    pinned: epoch, accuracy (percent), name; only where runs are pinned
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import polars as pl
 
-from explorer.figures import theme, timeline
+from explorer.figures import pinned, theme, timeline
 from explorer.figures.embedding import signed
 from explorer.figures.shift import shift_band, shift_of, shifts_of
 
@@ -27,7 +29,12 @@ HEIGHT = 200
 
 # The axis begins in steps of five below the lowest point, so that the depth of a fall is always seen. The
 # untrained network's 10 % is left out of the points, as it would squash the curves.
-FLOOR = "length(data('points')) ? 5*floor(extent(pluck(data('points'),'accuracy'))[0]/5) : 0"
+LOWEST = "(length(data('{0}')) ? extent(pluck(data('{0}'),'accuracy'))[0] : 100)"
+FLOOR = f"length(data('points')) ? 5*floor({LOWEST.format('points')}/5) : 0"
+FLOOR_OF_ALL = (
+    "length(data('points')) + length(data('pinned')) ? "
+    f"5*floor(min({LOWEST.format('points')}, {LOWEST.format('pinned')})/5) : 0"
+)
 
 
 def accuracy(
@@ -37,6 +44,7 @@ def accuracy(
     *,
     subtitle: str = "",
     epochs: float | None = None,
+    pins: Mapping[str, int] | None = None,
 ) -> alt.LayerChart:
     """Draw accuracy over epochs; without tables the chart is live and waits for its datasets.
 
@@ -46,10 +54,15 @@ def accuracy(
         shift: Table of epoch, accuracy, label; worked out from ``points`` where absent.
         subtitle: What was measured: n and the number of seeds.
         epochs: Length of the run, which keeps the horizontal axis still.
+        pins: Pinned runs whose curves are drawn as well: name to the number of its colour.
     """
-    layers = [*timeline.event_marks(), _lines(epochs), _dots(), timeline.event_labels(epochs), _shift()]
+    floor = FLOOR_OF_ALL if pins else FLOOR
+    lines, words = [_lines(epochs, floor), _dots()], [timeline.event_labels(epochs), _shift(floor)]
+    chart = alt.layer(*timeline.event_marks(), *lines, *words)
+    if pins:
+        chart = pinned.behind(chart, pins)
     title = alt.Title(TITLE, subtitle=subtitle) if subtitle else alt.Title(TITLE)
-    chart = alt.layer(*layers).properties(
+    chart = chart.properties(
         title=title, width=theme.WIDTH, height=HEIGHT, description=DESCRIPTION, config=theme.config()
     )
     if points is None:
@@ -58,8 +71,8 @@ def accuracy(
     return theme.inline(chart, {"points": points, "events": events, "shift": shift})
 
 
-def _lines(epochs: float | None) -> alt.Chart:
-    scale = alt.Scale(domainMin=alt.ExprRef(FLOOR), domainMax=100, zero=False, nice=False)
+def _lines(epochs: float | None, floor: str) -> alt.Chart:
+    scale = alt.Scale(domainMin=alt.ExprRef(floor), domainMax=100, zero=False, nice=False)
     axis = alt.Axis(tickCount=5, minExtent=timeline.AXIS_EXTENT)
     y = alt.Y("accuracy:Q", title=Y_TITLE, scale=scale, axis=axis)
     lines = alt.Chart(theme.named("points")).mark_line(clip=True, strokeWidth=2)
@@ -76,9 +89,9 @@ def _dots() -> alt.Chart:
     return dots.encode(alt.X("epoch:Q"), alt.Y("accuracy:Q"), timeline.net_colour(), tooltip=tooltip)
 
 
-def _shift() -> alt.LayerChart:
+def _shift(floor: str) -> alt.LayerChart:
     mark = theme.text(align="right", baseline="top", dx=-2, dy=9, fontWeight=600, fontSize=13)
-    data = alt.Chart(theme.named("shift")).transform_calculate(accuracy=f"max(datum.accuracy, {FLOOR})")
+    data = alt.Chart(theme.named("shift")).transform_calculate(accuracy=f"max(datum.accuracy, {floor})")
     return theme.label(data, mark, x=alt.X("epoch:Q"), y=alt.Y("accuracy:Q"), text=alt.Text("label:N"))
 
 

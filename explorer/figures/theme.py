@@ -21,6 +21,7 @@ INK, MUTED, LINE, GRID, PAPER = "#1f2328", "#59606b", "#8c939d", "#e4e7eb", "#ff
 DENSE, PRUNED = "#6f7681", "#0072b2"  # the two networks that are compared
 KEPT, REMOVED, REVIVED = PRUNED, "#d55e00", "#009e73"  # weights: what is kept *is* the pruned network
 CLIPPED, UNCLIPPED = "#a8467f", PRUNED
+OCHRE = "#8a6d00"  # one more, where runs are many
 
 # role in light, its value in dark, and JupyterLab's own variable for it, which wins on a live page
 ROLES = (
@@ -34,6 +35,7 @@ ROLES = (
     (REMOVED, "#f0883e", ""),
     (REVIVED, "#2cc295", ""),
     (CLIPPED, "#dd8fc0", ""),
+    (OCHRE, "#d9b93b", ""),
 )
 
 WIDTH = 360

@@ -15,6 +15,7 @@ from explorer.ui import controls, layout, status
 from explorer.ui.frames import Frame
 from explorer.ui.gallery import Gallery
 from explorer.ui.options import PLACES, Options
+from explorer.ui.past import Kept
 from explorer.ui.session import ACTIVE, Session
 from explorer.ui.tabs import Context
 from explorer.ui.threshold import Threshold
@@ -52,7 +53,9 @@ class Explorer(w.VBox):
         self._preset = controls.presets_menu()
         self._preset.observe(self._guarded(self._on_preset), "value")
         self.session = self._session(device)
-        self._context = Context(self.session, self._go_to, self._on_error, self._guarded)
+        self._context = Context(
+            self.session, self._go_to, self._on_error, self._guarded, restore=self._bring_back
+        )
         self._gallery = Gallery(self._context, head=[self._error], foot=[self._foot()])
         self._chart = self._gallery.chart
         self._chart.on_release(self._threshold.hear, (self._threshold.share, self._threshold.score))
@@ -267,6 +270,12 @@ class Explorer(w.VBox):
             self.session.start(experiment)
         else:
             self.session.reset(experiment)
+
+    def _bring_back(self, kept: Kept) -> None:
+        """Shows a run again that was kept, and moves the controls to it."""
+        self._show(kept.point.lanes[0].experiment)
+        self._preset.value = ""
+        self.session.revive(kept)
 
     def _quietly(self) -> "_Quiet":
         return _Quiet(self._mine)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from explorer.engine.lanes import Checkpoint
 from explorer.engine.pruner import Verdict
 from explorer.engine.state import View
 from explorer.engine.trainer import Trainer
@@ -46,6 +47,12 @@ class Frame:
     left: float  # seconds to the end
     preview: float | None = None  # the threshold, while one is tried out
     advice: str = ""
+    past: int | None = None  # the recorded step that is looked at; None is now
+
+    @property
+    def step(self) -> int:
+        """The step that is shown."""
+        return self.trainer.step if self.past is None else self.past
 
 
 class Camera:
@@ -67,6 +74,10 @@ class Camera:
         self.points = [p for p in self.points if p.step < step]
         self._pace.clear()
 
+    def widen(self, lanes: int) -> None:
+        """Gives each point that many lanes: a dense run that goes on pruned was its own twin before."""
+        self.points = [replace(p, lanes=(p.lanes * lanes)[:lanes]) for p in self.points]
+
     def due(self) -> bool:
         """Whether it is time for a frame."""
         return time.perf_counter() - self._shown > max(FRAME_SECONDS, self._cost / SHARE)
@@ -81,6 +92,18 @@ class Camera:
         self._on_frame(self._frame(trainer, status, trainer.view(lane), lane.verdict, accuracy))
         self._shown = time.perf_counter()
         self._cost = self._shown - started
+
+    def look(self, trainer: Trainer, status: str, step: int, point: Checkpoint | None) -> None:
+        """Shows the first lane as it was at a recorded step, with its weights where they are kept."""
+        seen = next((p for p in reversed(self.points) if p.step <= step), None)
+        lane = trainer.lanes[0]
+        view, verdict = trainer.view(lane), lane.verdict
+        if point is not None:
+            view, verdict = point.state.view(point.lanes[0].row), point.lanes[0].verdict
+        frame = self._frame(trainer, status, view, verdict, seen.accuracy if seen else [])
+        sparsity = seen.lanes[0]["sparsity"] if seen else 0.0
+        self._on_frame(replace(frame, past=step, sparsity=sparsity))
+        self._shown = time.perf_counter()
 
     def preview(self, trainer: Trainer, status: str, experiment: Experiment) -> None:
         """Shows what another threshold would prune, and how well that answers without training."""

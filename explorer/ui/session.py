@@ -15,13 +15,14 @@ from explorer.engine.train import lanes_of, run_of
 from explorer.engine.trainer import LIVE, Trainer
 from explorer.experiment import Experiment, Pruning
 from explorer.ui.frames import Camera, Frame, Point
+from explorer.ui.past import Album
+from explorer.ui.travel import ACTIVE, Travel
 
-ACTIVE = ("training", "paused")
 PRUNING = {f"pruning.{name}" for name in Pruning.model_fields}
 NETWORK = ("model", "model_options", "dataset", "normalise", "seed", "validation")
 
 
-class Session:
+class Session(Travel):
     """Runs an Experiment in the background; every method returns at once, but `wait`.
 
     Moving the threshold of a one-shot run goes back to just before its prune event; clip norm and learning
@@ -38,6 +39,7 @@ class Session:
     ) -> None:
         self.experiment = experiment or Experiment()
         self.device, self.twin, self.status = device, twin, "idle"
+        self.album, self.past = Album(), None  # the recorded step that is looked at
         self._camera, self._on_error = Camera(on_frame or (lambda _: None)), on_error
         self._inbox: deque[Callable[[], object]] = deque()
         self._wake = threading.Condition()
@@ -192,6 +194,7 @@ class Session:
             self._finish("diverged" if diverged else "done")
         elif item is not None:
             self._camera.point(self._trainer, item.lanes)
+            self.album.keep(self._trainer)
             self._show()
         elif self._camera.due():
             self._show()
@@ -215,6 +218,8 @@ class Session:
     def _build(self, experiment: Experiment) -> None:
         self._trainer = Trainer(lanes_of(experiment, twin=self.twin), self.device)
         self._camera.clear()
+        self.album.forget_from(0)
+        self.past = None
 
     def _start(self, experiment: Experiment) -> None:
         self._steps = None
@@ -241,7 +246,7 @@ class Session:
         """Prunes the checkpoint anew and fine-tunes."""
         assert self._trainer is not None
         self._trainer.restore(experiment)
-        self._camera.forget_from(self._trainer.step)
+        self._forget_from(self._trainer.step)
         self._go()
 
     def _stop(self) -> None:
@@ -250,7 +255,10 @@ class Session:
 
     def _show(self) -> None:
         assert self._trainer is not None
-        self._camera.show(self._trainer, self.status)
+        if self.past is None:
+            self._camera.show(self._trainer, self.status)
+        else:
+            self._camera.look(self._trainer, self.status, self.past, self.album.get(self.past))
 
     def _reset(self) -> None:
         self._trainer, self._steps, self.status = None, None, "idle"
@@ -270,12 +278,14 @@ class Session:
             self._ready()
         elif active and self._live(before, changes):
             trainer.steer(changes)
-        elif active and set(changes) == {"pruning.threshold"} and trainer.checkpoint is None:
+        elif active and set(changes) == {"pruning.threshold"} and not trainer.pruned:
             trainer.replan(after)  # the event is still to come: the new value is simply used
         elif set(changes) & PRUNING and self._rewindable(after):
             self._rewind(after)
         elif active or "pruning.threshold" in changes:
             self._start(after)
+        if self._trainer is trainer and self.status != "training":
+            self._show()  # no step does
 
     def _live(self, before: Experiment, changes: Mapping[str, Any]) -> bool:
         """Whether the run can take these changes between two steps, as slider moves."""

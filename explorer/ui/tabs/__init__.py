@@ -4,8 +4,9 @@ from explorer.ui.tabs.base import Context, Tab, Tables
 from explorer.ui.tabs.gradients import Gradients
 from explorer.ui.tabs.live import Live
 from explorer.ui.tabs.masks import Masks
+from explorer.ui.tabs.runs import Runs
 from explorer.ui.tabs.weights import Weights
 
-TABS: tuple[type[Tab], ...] = (Live, Weights, Gradients, Masks)
+TABS: tuple[type[Tab], ...] = (Live, Weights, Gradients, Masks, Runs)
 
 __all__ = ["TABS", "Context", "Tab", "Tables"]

@@ -1,7 +1,7 @@
 """What a tab is: one look at the run, drawn only while it is shown."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
@@ -12,6 +12,8 @@ from explorer import figures
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.frames import Frame
+from explorer.ui.past import Kept
+from explorer.ui.pins import Pins
 from explorer.ui.session import Session
 
 Charts = dict[str, alt.TopLevelMixin]
@@ -26,6 +28,8 @@ class Context:
     show: Callable[[Experiment], None]  # moves the controls there, and begins anew if a run is under way
     tell: Callable[[Exception], None]  # puts an error into the error box
     guarded: Callable[[Callable[[Any], None]], Callable[[Any], None]]  # a callback whose errors go there
+    restore: Callable[[Kept], None] = lambda _: None  # shows a run again, and moves the controls to it
+    pins: Pins = field(default_factory=Pins)  # the runs that are compared
 
 
 class Tab:
@@ -81,4 +85,5 @@ def columns(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, An
 def events(frame: Frame) -> dict[str, Any]:
     """Prune events and slider moves so far, as the "events" dataset of a figure over epochs."""
     trainer = frame.trainer
-    return figures.event_table(trainer.lanes[0].history.events, 1 / trainer.per_epoch)
+    happened = [event for event in trainer.lanes[0].history.events if event[0] <= frame.step]
+    return figures.event_table(happened, 1 / trainer.per_epoch)

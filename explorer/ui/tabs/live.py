@@ -4,8 +4,10 @@ from collections.abc import Hashable
 from typing import Any
 
 from explorer import figures
+from explorer.engine.records import Row
 from explorer.engine.trainer import Trainer
 from explorer.ui.frames import Frame, Point
+from explorer.ui.pins import Pins
 from explorer.ui.session import Session
 from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events
 
@@ -26,15 +28,16 @@ class Live(Tab):
     def key(self, trainer: Trainer) -> Hashable:
         """Length and validation images."""
         experiment = trainer.lanes[0].experiment
-        return experiment.epochs, experiment.validation, experiment.loss
+        pins = tuple(self.context.pins.names.items())
+        return experiment.epochs, experiment.validation, experiment.loss, pins
 
     def charts(self, trainer: Trainer) -> Charts:
         """All four over the same epochs."""
         experiment = trainer.lanes[0].experiment
         subtitle = SAMPLE.format(experiment.validation) if experiment.validation else NO_VALIDATION
-        epochs = experiment.epochs
+        epochs, pins = experiment.epochs, self.context.pins.names
         return {
-            "accuracy": figures.accuracy(subtitle=subtitle, epochs=epochs),
+            "accuracy": figures.accuracy(subtitle=subtitle, epochs=epochs, pins=pins),
             "loss": figures.loss(subtitle=LOSS.format(experiment.loss), epochs=epochs),
             "shift": figures.shift_band(epochs=epochs),
             "sparsity": figures.sparsity(epochs=epochs),
@@ -42,9 +45,9 @@ class Live(Tab):
 
     def tables(self, frame: Frame, session: Session) -> Tables:
         """The curves so far."""
-        points = session.points
+        points = [p for p in session.points if p.step <= frame.step]
         trained = [p for p in points if p.step]  # an untrained network's 10 % would squash the curves
-        brink = _brink(frame, trained)
+        brink = _brink(frame.trainer.lanes[0].history.events, trained)
         happened = events(frame)
         return {
             ("accuracy", "points"): _accuracy(frame, brink, trained),
@@ -53,16 +56,34 @@ class Live(Tab):
             ("shift", "points"): _shifts(brink, trained),
             ("sparsity", "points"): _sparsity(points),
             **{(name, "events"): happened for name in CURVES},
+            **pinned_curves("accuracy", self.context.pins),
         }
+
+
+def accuracies(frame: Frame, session: Session) -> Any:
+    """Accuracy of all lanes up to what is looked at, as the "points" dataset."""
+    trained = [p for p in session.points if 0 < p.step <= frame.step]
+    return _accuracy(frame, _brink(frame.trainer.lanes[0].history.events, trained), trained)
+
+
+def pinned_curves(chart: str, pins: Pins) -> Tables:
+    """Accuracy of all pinned runs, as a chart's dataset; nothing where none is pinned."""
+    rows = []
+    for pin in pins.pins:
+        trained = [p for p in pin.kept.points if p.step and p.accuracy]
+        brink = _brink(pin.kept.point.lanes[0].history.events, trained)
+        curve = [(p.epoch, 100 * p.accuracy[1], pin.name) for p in brink]
+        curve += [(p.epoch, 100 * p.accuracy[0], pin.name) for p in trained]
+        rows += sorted(curve, key=lambda row: row[0])  # stable: just before its prune event comes first
+    return {(chart, "pinned"): columns(rows, ("epoch", "accuracy", "name"))} if pins.pins else {}
 
 
 def _nets(frame: Frame) -> tuple[str, ...]:
     return ("pruned", "dense") if frame.trainer.lanes[0].experiment.pruning else ("dense",)
 
 
-def _brink(frame: Frame, points: list[Point]) -> list[Point]:
+def _brink(events: list[Row], points: list[Point]) -> list[Point]:
     """The point of the first prune event: just before it the pruned network stood where its twin stands."""
-    events = frame.trainer.lanes[0].history.events
     first = next((step for step, what, *_ in events if what == "prune"), None)
     return [p for p in points if p.step == first and len(p.lanes) > 1]
 

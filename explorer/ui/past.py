@@ -1,0 +1,70 @@
+"""The past of a run: snapshots of its weights, bounded in memory, and whole runs to be shown again."""
+
+import threading
+from dataclasses import dataclass
+
+from explorer.engine.lanes import Checkpoint
+from explorer.engine.trainer import Trainer
+from explorer.ui.frames import Point
+
+MOST_BYTES = 64 * 2**20
+
+NOT_KEPT = "the weights of step {} are not kept; there are those of {}"  # a person reads this
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run as it was, to be shown again."""
+
+    point: Checkpoint
+    points: list[Point]
+    status: str
+    device: str
+
+
+class Album:
+    """Snapshots of one run, evenly thinned out where they would take too much memory."""
+
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self._most, self._lock = most, threading.Lock()  # the worker keeps, the page looks
+        self._points: dict[int, Checkpoint] = {}
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps whose weights are there."""
+        with self._lock:
+            return sorted(self._points)
+
+    def get(self, step: int) -> Checkpoint | None:
+        """The snapshot of a step; None where there is none."""
+        with self._lock:
+            return self._points.get(step)
+
+    def at(self, step: int) -> Checkpoint:
+        """The snapshot of a step; raises ValueError where there is none."""
+        point = self.get(step)
+        if point is None:
+            raise ValueError(NOT_KEPT.format(step, ", ".join(map(str, self.steps)) or "none"))
+        return point
+
+    def keep(self, trainer: Trainer) -> None:
+        """Keeps the present moment."""
+        point = trainer.snapshot()
+        with self._lock:
+            self._points[point.step] = point
+            while len(self._points) > 2 and self._bytes() > self._most:
+                del self._points[self._closest()]
+
+    def forget_from(self, step: int) -> None:
+        """Forgets a step and what came after it: the run goes on otherwise from there."""
+        with self._lock:
+            self._points = {at: point for at, point in self._points.items() if at < step}
+
+    def _bytes(self) -> int:
+        return sum(point.nbytes for point in self._points.values())
+
+    def _closest(self) -> int:
+        """The step between whose neighbours there is the least; never the first or the last."""
+        steps = sorted(self._points)
+        gaps = {b: c - a for a, b, c in zip(steps, steps[1:], steps[2:], strict=False)}
+        return min(gaps, key=gaps.__getitem__)

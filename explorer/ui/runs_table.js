@@ -1,0 +1,110 @@
+/* Pinned runs as an ordinary table; what is pressed or typed goes to the kernel, which sends new rows. */
+
+const make = (tag, name, text) => {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  if (text !== undefined) element.textContent = text;
+  return element;
+};
+
+function render({ model, el }) {
+  const root = make("div", "explorer-pinned");
+  const note = make("p", "explorer-runs-note");
+  const table = make("table");
+  note.setAttribute("role", "status");
+  const scroll = make("div", "explorer-runs-scroll");
+  scroll.append(table);
+  root.append(scroll, note);
+  el.append(root);
+  const tell = (type, run, name) => model.send({ type, run, name });
+
+  function button(type, { run, name }) {
+    const words = model.get("words");
+    const it = make("button", `explorer-run-${type}`, words[type]);
+    it.type = "button";
+    it.title = words[`${type}Tip`];
+    it.setAttribute("aria-label", words[`${type}Name`].replace("{}", name));
+    it.addEventListener("click", () => tell(type, run));
+    return it;
+  }
+
+  function nameOf({ run, name, slot, steered }) {
+    const words = model.get("words");
+    const it = make("span", "explorer-run");
+    const input = make("input", "explorer-run-name");
+    input.value = input.title = name;
+    input.size = Math.max(6, Math.min(name.length, 24));
+    input.setAttribute("aria-label", words.name);
+    input.addEventListener("change", () => tell("rename", run, input.value));
+    input.addEventListener("keydown", (event) => {
+      event.stopPropagation(); // JupyterLab's own keys
+      if (event.key === "Enter") input.blur();
+      if (event.key === "Escape") [input.value] = [name, input.blur()];
+    });
+    it.append(make("i", `explorer-swatch explorer-swatch-${slot}`), input);
+    if (steered) {
+      const mark = make("span", "explorer-run-steered", words.steered);
+      mark.title = words.steeredTip;
+      it.append(mark);
+    }
+    return it;
+  }
+
+  function stacked(cell, parts) {
+    for (const part of parts) {
+      const line = make("div", "explorer-run-line");
+      line.append(...[part].flat());
+      cell.append(line);
+    }
+    return cell;
+  }
+
+  function row({ rank, certain, rankTip, pins, settings, numbers }) {
+    const line = make("tr");
+    const first = make("td", certain ? "explorer-rank" : "explorer-rank explorer-unsure", rank);
+    first.title = rankTip;
+    const name = make("th");
+    name.scope = "row";
+    line.append(first, stacked(name, pins.map(nameOf)));
+    for (const text of settings) line.append(make("td", "explorer-setting", text));
+    for (const [text, small] of numbers) {
+      const cell = make("td", "explorer-number", text);
+      if (small) cell.append(make("small", "", small));
+      line.append(cell);
+    }
+    const actions = pins.map((pin) => [button("restore", pin), button("remove", pin)]);
+    line.append(stacked(make("td", "explorer-run-actions"), actions));
+    return line;
+  }
+
+  function build() {
+    const typing = root.contains(document.activeElement) && document.activeElement.matches("input");
+    if (typing && document.activeElement.value !== document.activeElement.defaultValue) return later();
+    const heads = make("tr");
+    for (const [text, tip] of model.get("head")) {
+      const head = make("th", "", text);
+      head.scope = "col";
+      head.title = tip;
+      heads.append(head);
+    }
+    if (heads.children.length) heads.append(make("td"));
+    const [top, body] = [make("thead"), make("tbody")];
+    top.append(heads);
+    body.append(...model.get("rows").map(row));
+    table.replaceChildren(make("caption", "", model.get("caption")), top, body);
+    scroll.hidden = !model.get("rows").length;
+    note.textContent = model.get("note");
+    note.hidden = !note.textContent;
+  }
+
+  /* A name that is being typed is not taken away. */
+  function later() {
+    document.activeElement.addEventListener("blur", build, { once: true });
+  }
+
+  model.on("change:rows change:head change:note", build);
+  build();
+  return () => model.off("change:rows change:head change:note", build);
+}
+
+export default { render };

@@ -1,0 +1,93 @@
+"""Runs: pin what came of this one, compare it with the next, go back to it, share its settings."""
+
+from collections.abc import Hashable
+
+import ipywidgets as w
+
+from explorer import figures
+from explorer.engine.train import run_of
+from explorer.engine.trainer import Trainer
+from explorer.experiment import Experiment
+from explorer.ui.frames import Frame
+from explorer.ui.pins import Pin
+from explorer.ui.runs_table import RunsTable
+from explorer.ui.session import Session
+from explorer.ui.share import Share
+from explorer.ui.tabs.base import Charts, Context, Tab, Tables, events
+from explorer.ui.tabs.live import accuracies, pinned_curves
+
+# Every string that a person reads here.
+PIN, PIN_TIP = "Pin this run", "Keep this run as it is now, to compare the next ones with it"
+SUBTITLE = "the present run and the pinned ones"
+
+PATIENCE = 60  # seconds for the worker to get there; it takes a step, or the making of a first frame
+
+
+class Runs(Tab):
+    """Runs side by side."""
+
+    name = "runs"
+    title = "Runs"
+    tip = "Pin runs, compare them, bring one back, and share settings as text"
+    wide = ("runs",)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.table = RunsTable(context.guarded(self._act))
+        self.share = Share(self._go_to)
+        pin = w.Button(description=PIN, tooltip=PIN_TIP).add_class("explorer-pin")
+        pin.on_click(context.guarded(lambda _: self.pin()))
+        self.panel = w.VBox([pin, self.table]).add_class("explorer-runs")
+        self.below = w.VBox([self.share])
+        context.pins.changed = self._changed
+
+    def pin(self) -> Pin:
+        """Pins the run as it is now, between two steps; raises ValueError where it can't be."""
+        session = self.context.session
+        pin: Pin = session.call(lambda trainer: self._keep(trainer, session)).result(PATIENCE)
+        return pin
+
+    def key(self, trainer: Trainer) -> Hashable:
+        """The length of the longest run, and the names."""
+        return self._epochs(trainer), tuple(self.context.pins.names.items())
+
+    def charts(self, trainer: Trainer) -> Charts:
+        """One chart of all."""
+        names = self.context.pins.names
+        return {"runs": figures.accuracy(subtitle=SUBTITLE, epochs=self._epochs(trainer), pins=names)}
+
+    def tables(self, frame: Frame, session: Session) -> Tables:
+        """The curves so far."""
+        self.share.show(session.experiment)
+        return {
+            ("runs", "points"): accuracies(frame, session),
+            ("runs", "events"): events(frame),
+            **pinned_curves("runs", self.context.pins),
+        }
+
+    def _epochs(self, trainer: Trainer) -> int:
+        each = [trainer.lanes[0].experiment, *(pin.experiment for pin in self.context.pins.pins)]
+        return max(experiment.epochs for experiment in each)
+
+    def _keep(self, trainer: Trainer, session: Session) -> Pin:
+        """On the worker."""
+        kept = session.kept(trainer)
+        run = run_of(trainer, kept.status)
+        return self.context.pins.add(kept, run.summary, run.dense.summary if run.dense else None)
+
+    def _act(self, asked: tuple[str, int, str]) -> None:
+        what, ident, name = asked
+        pins = self.context.pins
+        if what == "rename":
+            pins.rename(ident, name)
+        elif what == "remove":
+            pins.remove(ident)
+        else:
+            self.context.restore(pins.get(ident).kept)
+
+    def _go_to(self, experiment: Experiment) -> None:
+        self.context.show(experiment)
+
+    def _changed(self) -> None:
+        self.table.show(self.context.pins.pins)
+        self.context.session.refresh()
