@@ -25,6 +25,7 @@ SERVER = [
     "--ServerApp.disable_check_xsrf=True",
     "--LabApp.expose_app_in_browser=True",
     "--LabApp.extension_manager=readonly",
+    f"--LabApp.extra_labextensions_path={REPO}/explorer/labextensions",  # not the installed ones
 ]
 CHROMIUM = [
     "--no-sandbox",
