@@ -9,6 +9,15 @@ from typing import Any
 import altair as alt
 
 from explorer.figures.accuracy import accuracy, accuracy_of, shift_band_of
+from explorer.figures.digits import (
+    change_table,
+    confusion,
+    confusion_table,
+    flip_note,
+    flip_table,
+    flips,
+    mcnemar,
+)
 from explorer.figures.embedding import provenance, recipe, recipes
 from explorer.figures.gradients import clip_at, clipped_note, gradients, gradients_of
 from explorer.figures.loss import loss, loss_of
@@ -21,12 +30,18 @@ from explorer.figures.weights import cutoffs_at, kept_note, layers_of, stacked, 
 __all__ = [
     "accuracy",
     "accuracy_of",
+    "change_table",
     "clip_at",
     "clipped_note",
     "combine",
+    "confusion",
+    "confusion_table",
     "cutoffs_at",
     "dark",
     "event_table",
+    "flip_note",
+    "flip_table",
+    "flips",
     "gradients",
     "gradients_of",
     "inline",
@@ -34,6 +49,7 @@ __all__ = [
     "layers_of",
     "loss",
     "loss_of",
+    "mcnemar",
     "overview",
     "provenance",
     "recipe",

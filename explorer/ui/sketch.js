@@ -1,0 +1,178 @@
+/* A pad to draw on. Ink is the alpha of its canvas; its colour is the page's. What is drawn goes to the kernel ten
+   times a second, and comes back as the picture that the networks see and their answers. */
+
+const SIDE = 140; // pixels of the pad's own
+const PEN = 12;
+const SEEN = 28;
+const EVERY = 100; // ms between two messages while the pen moves
+
+const make = (tag, name, text) => {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  if (text !== undefined) element.textContent = text;
+  return element;
+};
+
+function button(name, text, act) {
+  const made = make("button", `jupyter-button widget-button explorer-sketch-${name}`, text);
+  made.type = "button";
+  made.addEventListener("click", act);
+  return made;
+}
+
+const inkOf = (canvas) => getComputedStyle(canvas).color;
+
+/* ---- the pen ---- */
+
+function pen(pad, told) {
+  const context = pad.getContext("2d", { willReadFrequently: true });
+  let last = null;
+  let sent = 0;
+  let fresh = true; // what is on the pad was not drawn by hand
+
+  const at = (event) => [(event.offsetX / pad.clientWidth) * SIDE, (event.offsetY / pad.clientHeight) * SIDE];
+
+  function line(to) {
+    context.strokeStyle = inkOf(pad);
+    context.lineWidth = PEN;
+    context.lineCap = "round";
+    context.beginPath();
+    context.moveTo(...last);
+    context.lineTo(...to);
+    context.stroke();
+    last = to;
+  }
+
+  function tell() {
+    sent = performance.now();
+    const { data } = context.getImageData(0, 0, SIDE, SIDE);
+    told(Uint8Array.from({ length: SIDE * SIDE }, (_, i) => data[4 * i + 3]));
+  }
+
+  pad.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    pad.setPointerCapture(event.pointerId);
+    if (fresh) clear();
+    fresh = false;
+    last = at(event);
+    line(last);
+  });
+  pad.addEventListener("pointermove", (event) => {
+    if (!last) return;
+    line(at(event));
+    if (performance.now() - sent > EVERY) tell();
+  });
+  for (const type of ["pointerup", "pointercancel"]) {
+    pad.addEventListener(type, () => {
+      if (last) tell();
+      last = null;
+    });
+  }
+
+  function clear() {
+    context.clearRect(0, 0, SIDE, SIDE);
+    fresh = true;
+  }
+
+  /* Gives what is drawn the page's present colour. */
+  function recolour() {
+    context.globalCompositeOperation = "source-in";
+    context.fillStyle = inkOf(pad);
+    context.fillRect(0, 0, SIDE, SIDE);
+    context.globalCompositeOperation = "source-over";
+  }
+
+  function show(image) {
+    clear();
+    context.drawImage(image, 0, 0, SIDE, SIDE);
+  }
+  return { clear, recolour, show };
+}
+
+/* ---- what comes back ---- */
+
+function picture(canvas, codes) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(SEEN, SEEN);
+  const ink = inkOf(canvas).match(/[\d.]+/g).map(Number);
+  for (let i = 0; i < codes.byteLength; i += 1) image.data.set([...ink.slice(0, 3), codes.getUint8(i)], 4 * i);
+  context.putImageData(image, 0, 0);
+}
+
+function bars(place, { names = [], nets = {}, unit = "" }) {
+  const columns = Object.entries(nets);
+  place.style.gridTemplateColumns = `max-content repeat(${columns.length}, 1fr)`;
+  place.replaceChildren(
+    ...(columns.length ? [make("span", "explorer-sketch-head", "")] : []),
+    ...columns.map(([net]) => make("span", "explorer-sketch-head", `${net}: ${unit}`)),
+    ...names.flatMap((name, i) => [make("span", "", name), ...columns.map(([net, values]) => bar(values, i, net))]),
+  );
+}
+
+function bar(values, i, net) {
+  const row = make("div", "explorer-sketch-bar");
+  if (values[i] === Math.max(...values)) row.classList.add("explorer-sketch-best");
+  const filled = make("i");
+  filled.style.width = `${100 * values[i]}%`;
+  filled.style.background = `var(--explorer-net-${net})`;
+  row.append(filled, make("span", "", `${(100 * values[i]).toFixed(values[i] >= 0.0995 ? 0 : 1)}%`));
+  return row;
+}
+
+/* ---- the widget ---- */
+
+function render({ model, el }) {
+  const words = model.get("_words");
+  const root = make("div", "explorer-sketch");
+  const left = make("div", "explorer-sketch-left");
+  const pad = make("canvas", "explorer-sketch-pad");
+  const seen = make("canvas");
+  const seenRow = make("div", "explorer-sketch-seen");
+  const place = make("div", "explorer-sketch-bars");
+  const told = make("div", "explorer-sketch-told");
+  [pad.width, pad.height, seen.width, seen.height] = [SIDE, SIDE, SEEN, SEEN];
+  pad.setAttribute("role", "img");
+  pad.setAttribute("aria-label", words.pad);
+  told.setAttribute("role", "status");
+  place.setAttribute("aria-hidden", "true"); // the line below tells it in words
+
+  const drawing = pen(pad, (ink) => model.send({ type: "drawn", side: SIDE }, undefined, [ink.buffer]));
+  const random = button("random", words.random, () => model.send({ type: "random" }));
+  random.title = words.random_tip;
+  const clear = button("clear", words.clear, () => {
+    drawing.clear();
+    model.send({ type: "clear" });
+  });
+  const buttons = make("div", "explorer-sketch-buttons");
+  buttons.append(clear, random);
+  seenRow.append(seen, make("span", "", words.seen));
+  left.append(pad, buttons, seenRow);
+  root.append(make("div", "explorer-sketch-title", words.title), left, place, told);
+  el.appendChild(root);
+
+  function draw() {
+    const codes = model.get("_seen");
+    const [source, found] = [model.get("source"), model.get("_bars")];
+    random.disabled = !model.get("offers");
+    seenRow.style.visibility = codes.byteLength ? "" : "hidden";
+    if (codes.byteLength) picture(seen, codes);
+    if (source) drawing.show(seen);
+    bars(place, found);
+    told.textContent = found.told ? [source, found.told].filter(Boolean).join(": ") : words.empty;
+  }
+
+  const themes = new MutationObserver(() => {
+    drawing.recolour();
+    draw();
+  });
+  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  model.on("change", draw);
+  draw();
+  return () => {
+    themes.disconnect();
+    model.off("change", draw);
+  };
+}
+
+export default { render };
