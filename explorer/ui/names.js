@@ -1,7 +1,7 @@
 /* What ipywidgets leaves unsaid to a screen reader: the names and values of sliders, which groups are folded. */
 
 function nameControls(explorer) {
-  for (const handle of explorer.querySelectorAll(".explorer-controls .noUi-handle")) {
+  for (const handle of explorer.querySelectorAll(".noUi-handle")) {
     const control = handle.closest(".widget-inline-hbox");
     handle.setAttribute("aria-label", control?.querySelector(".widget-label")?.textContent ?? "");
     const readout = control?.querySelector(".widget-readout");
@@ -23,12 +23,10 @@ function watchControls(el) {
     const explorer = el.closest(".explorer");
     if (!explorer) return;
     nameControls(explorer);
-    const controls = explorer.querySelector(".explorer-controls");
-    if (controls && controls !== watched) {
-      watched = controls;
-      const what = { subtree: true, childList: true, characterData: true, attributes: true };
-      changes.observe(controls, { ...what, attributeFilter: ["class"] });
-    }
+    if (explorer === watched) return;
+    watched = explorer; // all of it: a tab may have sliders as well
+    const what = { subtree: true, childList: true, characterData: true, attributes: true };
+    changes.observe(explorer, { ...what, attributeFilter: ["class"] });
   };
   const soon = () => {
     if (!due) requestAnimationFrame(name);
