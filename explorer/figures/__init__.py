@@ -25,6 +25,7 @@ from explorer.figures.shift import shift_band, shift_label, shift_of
 from explorer.figures.sparsity import sparsity, sparsity_of
 from explorer.figures.theme import combine, dark, inline, save
 from explorer.figures.timeline import event_table
+from explorer.figures.tradeoff import retrained_at, tradeoff, tradeoff_of
 from explorer.figures.weights import cutoffs_at, kept_note, layers_of, stacked, weights, weights_of
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "provenance",
     "recipe",
     "recipes",
+    "retrained_at",
     "save",
     "shift_band",
     "shift_band_of",
@@ -62,6 +64,8 @@ __all__ = [
     "sparsity",
     "sparsity_of",
     "stacked",
+    "tradeoff",
+    "tradeoff_of",
     "weights",
     "weights_of",
 ]

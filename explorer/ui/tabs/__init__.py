@@ -6,8 +6,9 @@ from explorer.ui.tabs.gradients import Gradients
 from explorer.ui.tabs.live import Live
 from explorer.ui.tabs.masks import Masks
 from explorer.ui.tabs.runs import Runs
+from explorer.ui.tabs.tradeoff import Tradeoff
 from explorer.ui.tabs.weights import Weights
 
-TABS: tuple[type[Tab], ...] = (Live, Weights, Gradients, Masks, Digits, Runs)
+TABS: tuple[type[Tab], ...] = (Live, Weights, Gradients, Tradeoff, Masks, Digits, Runs)
 
 __all__ = ["TABS", "Context", "Tab", "Tables"]
