@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 from explorer.engine.network import Network
 from explorer.engine.rows import Layer, Slot
@@ -88,11 +89,8 @@ def per_input(alive: Tensor, window: tuple[int, int]) -> Tensor:
 def blocks(alive: Tensor, most: tuple[int, int]) -> Tensor:
     """The share kept of each block of a layer, [rows, columns], at most `most`: units by inputs."""
     matrix = alive.flatten(2).float().mean(2) if alive.dim() > 2 else alive.float()
-    for dim, limit in enumerate(most):
-        size = -(-matrix.shape[dim] // limit)
-        if size > 1:
-            matrix = torch.stack([part.mean(dim) for part in torch.split(matrix, size, dim)], dim)
-    return matrix
+    size = [-(-there // limit) for there, limit in zip(matrix.shape, most, strict=True)]
+    return F.avg_pool2d(matrix[None, None], size, ceil_mode=True)[0, 0]
 
 
 def shades(weights: Tensor, alive: Tensor, scale: float) -> Tensor:
