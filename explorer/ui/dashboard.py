@@ -16,6 +16,7 @@ from explorer.ui.frames import Frame
 from explorer.ui.gallery import Gallery
 from explorer.ui.options import PLACES, Options
 from explorer.ui.past import Kept
+from explorer.ui.scrub import Scrub
 from explorer.ui.session import ACTIVE, Session
 from explorer.ui.tabs import Context
 from explorer.ui.threshold import Threshold
@@ -141,7 +142,8 @@ class Explorer(w.VBox):
     def _foot(self) -> w.Widget:
         self._progress = w.FloatProgress(min=0, max=1).add_class("explorer-progress")
         self._status = w.HTML().add_class("explorer-status")
-        return w.VBox([self._progress, self._status]).add_class("explorer-foot")
+        self._scrub = Scrub(lambda: self.session, self._guarded)
+        return w.VBox([self._progress, self._scrub.box, self._status]).add_class("explorer-foot")
 
     def _reveal(self, names: Iterable[str], on: bool) -> None:
         known = [*self._groups.names, "preset", *self._gallery.tabs]
@@ -293,6 +295,7 @@ class Explorer(w.VBox):
         self._tag += 1
         self._gallery.draw(frame, self._tag)
         self._progress.value = status.progress(frame)
+        self._scrub.show(frame)
         self._status.value = status.line(frame)
         paused = frame.status == "paused"
         self._button["pause"].description = layout.RESUME if paused else layout.BUTTONS["pause"][0]

@@ -5,10 +5,9 @@ function nameControls(explorer) {
     const control = handle.closest(".widget-inline-hbox");
     handle.setAttribute("aria-label", control?.querySelector(".widget-label")?.textContent ?? "");
     const readout = control?.querySelector(".widget-readout");
-    if (readout) {
-      handle.setAttribute("aria-valuetext", readout.textContent); // its own is a logarithm on some sliders
-      readout.setAttribute("aria-label", handle.getAttribute("aria-label"));
-    }
+    const said = readout ?? control?.parentElement.querySelector(".explorer-scrub-said");
+    if (said) handle.setAttribute("aria-valuetext", said.textContent.trim()); // its own is a logarithm on some
+    readout?.setAttribute("aria-label", handle.getAttribute("aria-label"));
   }
   for (const head of explorer.querySelectorAll(".explorer-group-head")) {
     head.setAttribute("aria-expanded", head.classList.contains("mod-active"));

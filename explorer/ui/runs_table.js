@@ -13,8 +13,9 @@ function render({ model, el }) {
   const table = make("table");
   note.setAttribute("role", "status");
   const scroll = make("div", "explorer-runs-scroll");
+  const caption = make("p", "explorer-runs-caption"); // beside the table, which may be wider than the page
   scroll.append(table);
-  root.append(scroll, note);
+  root.append(scroll, caption, note);
   el.append(root);
   const tell = (type, run, name) => model.send({ type, run, name });
 
@@ -33,7 +34,7 @@ function render({ model, el }) {
     const it = make("span", "explorer-run");
     const input = make("input", "explorer-run-name");
     input.value = input.title = name;
-    input.size = Math.max(6, Math.min(name.length, 24));
+    input.size = Math.max(6, Math.min(name.length, 22));
     input.setAttribute("aria-label", words.name);
     input.addEventListener("change", () => tell("rename", run, input.value));
     input.addEventListener("keydown", (event) => {
@@ -91,7 +92,9 @@ function render({ model, el }) {
     const [top, body] = [make("thead"), make("tbody")];
     top.append(heads);
     body.append(...model.get("rows").map(row));
-    table.replaceChildren(make("caption", "", model.get("caption")), top, body);
+    table.replaceChildren(top, body);
+    table.setAttribute("aria-label", model.get("words").table);
+    caption.textContent = model.get("caption");
     scroll.hidden = !model.get("rows").length;
     note.textContent = model.get("note");
     note.hidden = !note.textContent;

@@ -42,6 +42,7 @@ PERCENT = "{:.1f} %"
 STEERED = "settings were moved while it ran"
 STATES = {"diverged": "diverged"}
 WORDS = {
+    "table": "Pinned runs",
     "name": "Name of the run",
     "restore": "Restore",
     "restoreTip": "Bring back this run and its settings",

@@ -17,6 +17,7 @@ STATES = {
     "diverged": "diverged",
 }
 TRYING = "trying {}"
+LOOKING = "looking at epoch {:.3g}"
 EPOCHS = "{:.2f} of {}"
 SECONDS = "{:.0f} s"
 
@@ -34,8 +35,10 @@ def facts(frame: Frame) -> Mapping[str, str]:
     experiment = trainer.lanes[0].experiment
     trying = frame.preview is not None
     what = TRYING.format(_number(frame.preview, experiment)) if trying else STATES[frame.status]
+    if frame.past is not None:
+        what = LOOKING.format(frame.past / trainer.per_epoch)
     found = {"state": what, "device": str(trainer.device)}
-    found["epoch"] = EPOCHS.format(trainer.step / trainer.per_epoch, experiment.epochs)
+    found["epoch"] = EPOCHS.format(frame.step / trainer.per_epoch, experiment.epochs)
     if frame.accuracy:
         found["accuracy"] = f"{frame.accuracy[0]:.2%}"
     if len(frame.accuracy) > 1:

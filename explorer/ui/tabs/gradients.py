@@ -34,7 +34,7 @@ class Gradients(Tab):
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
         """Steps as marks, the clip norm as a line where it bounds the norm."""
         trainer = frame.trainer
-        log = trainer.flush()
+        log = trainer.flush()[: frame.step]
         clipping = trainer.lanes[0].experiment.clipping
         shown = range(0, len(log), max(1, -(-len(log) // SHOWN)))
         rows = [(i / trainer.per_epoch, log[i][1][0], STATES[int(log[i][3][0])]) for i in shown]

@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from explorer import figures
 from explorer.engine import records
 from explorer.engine.trainer import Trainer
+from explorer.ui import recorded
 from explorer.ui.frames import Frame
 from explorer.ui.session import Session
 from explorer.ui.tabs.base import Charts, Tab, Tables
@@ -35,7 +36,7 @@ class Weights(Tab):
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
         """Counts by bin, and where the threshold cuts."""
         scored = scored_layers(frame.trainer)
-        return {**_weights(frame, cut=not scored), **_scores(frame, scored)}
+        return {**_weights(frame, cut=not scored), **_scores(frame, scored), **recorded.tables(frame, scored)}
 
 
 def scored_layers(trainer: Trainer) -> list[str]:
