@@ -135,7 +135,7 @@ class Explorer(w.VBox):
         self._groups = layout.Groups({**parts, "threshold": [self._threshold.box]})
         self._button = layout.buttons(self._pressed)
         self._hint = w.HTML().add_class("explorer-hint")
-        row = w.HBox(list(self._button.values())).add_class("explorer-buttons")
+        row = w.HBox([*self._button.values(), self._gallery.export]).add_class("explorer-buttons")
         side = w.VBox([row, self._preset, self._hint, self._groups.box]).add_class("explorer-controls")
         return w.HBox([side, self._gallery.box]).add_class("explorer-body")
 

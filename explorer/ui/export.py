@@ -62,6 +62,7 @@ class Export(anywidget.AnyWidget):
     ) -> None:
         self._session, self._page, self._tell = session, page, tell
         super().__init__(menu=[[what, title, list(kinds.items())] for what, title, kinds in MENU])
+        self.add_class("explorer-exporting")
         self.on_msg(self._hear)
 
     def write(self, what: str, kind: str, folder: str | Path = FOLDER) -> Path:

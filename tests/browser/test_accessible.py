@@ -34,10 +34,11 @@ def test_nothing_serious_on_any_tab(checked, theme):
     press(checked, "train")
     until_state(checked, "done")
     unfold(checked, "data-and-model")
-    press(checked, "export")
     checked.theme(theme)
     found = {}
     try:
+        press(checked, "export")
+        found["menu"] = checked.grave()
         for tab in checked.value("list(e._gallery.tabs)"):
             choose(checked, tab)
             found[tab] = checked.grave()
@@ -49,6 +50,8 @@ def test_nothing_serious_on_any_tab(checked, theme):
 def test_an_error_and_a_hint_can_be_read_too(checked):
     checked.locator(".explorer-preset select").select_option(index=1)
     checked.locator(".explorer-hint p").first.wait_for()
-    checked.run("from explorer.ui import layout; e._error.value = layout.alert('lr = -1: must be more than 0')")
+    checked.run(
+        "from explorer.ui import layout\ne._error.value = layout.alert('lr = -1: must be more than 0')"
+    )
     checked.locator(".explorer-error [role=alert]").wait_for()
     assert checked.grave() == []
