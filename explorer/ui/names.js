@@ -5,7 +5,7 @@ function nameControls(explorer) {
     const control = handle.closest(".widget-inline-hbox");
     handle.setAttribute("aria-label", control?.querySelector(".widget-label")?.textContent ?? "");
     const readout = control?.querySelector(".widget-readout");
-    const said = readout ?? control?.parentElement.querySelector(".explorer-scrub-said");
+    const said = control?.parentElement.querySelector(":scope > .explorer-scrub-said") ?? readout;
     if (said) handle.setAttribute("aria-valuetext", said.textContent.trim()); // its own is a logarithm on some
     readout?.setAttribute("aria-label", handle.getAttribute("aria-label"));
   }

@@ -25,7 +25,7 @@ TIPS = {
     "Clipped": "Share of steps in which the clip rule bound",
     "n": "Number of seeds",
 }
-TRAINED, TRAINED_OF = "Trained", "{:.3g} of {} epochs"
+TRAINED, TRAINED_OF = "Trained", "{:g} of {} epochs"
 ALONE = "The first run. Pin another one to compare them."
 UNSURE = (
     "Grey ranks: the intervals overlap, so the order may be chance. More seeds or more validation images "
@@ -134,7 +134,7 @@ def _trained(pin: Pin) -> str:
     """How far a run came."""
     if pin.kept.status in STATES:
         return STATES[pin.kept.status]
-    return TRAINED_OF.format(pin.kept.points[-1].epoch, pin.experiment.epochs)
+    return TRAINED_OF.format(round(pin.kept.points[-1].epoch, 2), pin.experiment.epochs)
 
 
 def _note(groups: list[Group], pinned: Sequence[Pin]) -> str:

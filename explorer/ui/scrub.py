@@ -16,7 +16,7 @@ NOW, NOW_TIP = "Back to now", "Shows the present again"
 BRANCH = "Branch from here"
 BRANCH_TIP = "Train on from this moment, with the settings that the controls have now"
 THINNED = "The weights of this moment are no longer kept; those of epochs {} are"
-AT, LATEST = "epoch {:.3g}", "now"
+AT, LATEST = "epoch {:g}", "now"
 
 
 class Scrub:
@@ -63,7 +63,7 @@ class Scrub:
                 self.slider.value = at
         finally:
             self._mine.quiet = False
-        self.said.value = LATEST if past is None else AT.format(past / trainer.per_epoch)
+        self.said.value = LATEST if past is None else AT.format(round(past / trainer.per_epoch, 2))
         self._reveal(past=past is not None)
         if past is not None:
             self._offer(past)
@@ -79,7 +79,7 @@ class Scrub:
         """Offers the branch where the weights are there, and says why where they are not."""
         kept = self._session().album.steps
         self.branch.disabled = step not in kept
-        epochs = ", ".join(f"{each / self._per_epoch:.3g}" for each in kept)
+        epochs = ", ".join(f"{round(each / self._per_epoch, 2):g}" for each in kept)
         self.branch.tooltip = THINNED.format(epochs) if self.branch.disabled else BRANCH_TIP
 
     def _reveal(self, *, past: bool) -> None:

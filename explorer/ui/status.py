@@ -17,7 +17,7 @@ STATES = {
     "diverged": "diverged",
 }
 TRYING = "trying {}"
-LOOKING = "looking at epoch {:.3g}"
+LOOKING = "looking at epoch {:g}"
 EPOCHS = "{:.2f} of {}"
 SECONDS = "{:.0f} s"
 
@@ -36,7 +36,7 @@ def facts(frame: Frame) -> Mapping[str, str]:
     trying = frame.preview is not None
     what = TRYING.format(_number(frame.preview, experiment)) if trying else STATES[frame.status]
     if frame.past is not None:
-        what = LOOKING.format(frame.past / trainer.per_epoch)
+        what = LOOKING.format(round(frame.past / trainer.per_epoch, 2))
     found = {"state": what, "device": str(trainer.device)}
     found["epoch"] = EPOCHS.format(frame.step / trainer.per_epoch, experiment.epochs)
     if frame.accuracy:

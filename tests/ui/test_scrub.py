@@ -72,7 +72,7 @@ def test_prune_events_between_records_have_a_place_too(opened):
     settled(explorer)
     assert slider(explorer).max == 5
     drag(explorer, 2)
-    assert "looking at epoch 0.312" in status(explorer)
+    assert "looking at epoch 0.31" in status(explorer)
     assert ">90.0%<" in status(explorer)
 
 
