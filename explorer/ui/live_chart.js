@@ -143,6 +143,7 @@ function show({ model, el, latest, tagged }) {
   const dirty = new Set(); // keys of `latest` that are to be patched in
   const narrow = new Map(); // figure -> its new width
   let [stale, working, gone] = [true, false, false];
+  let news = false; // a message came, perhaps with nothing but a tag
 
   const widths = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) narrow.set(target, Math.round(contentRect.width));
@@ -205,6 +206,7 @@ function show({ model, el, latest, tagged }) {
 
   async function paint() {
     const tag = tagged();
+    news = false;
     const touched = new Set();
     for (const name of dirty) {
       const { chart, dataset, rows } = latest.get(name) ?? {};
@@ -233,7 +235,7 @@ function show({ model, el, latest, tagged }) {
     if (working || gone) return;
     working = true;
     try {
-      while (!gone && (stale || dirty.size || narrow.size)) {
+      while (!gone && (stale || news || dirty.size || narrow.size)) {
         await frame();
         if (stale && !gone) await build();
         if (!gone) await paint();
@@ -251,6 +253,7 @@ function show({ model, el, latest, tagged }) {
   return {
     take(names) {
       for (const name of names) dirty.add(name);
+      news = true;
       wake();
     },
     close() {
