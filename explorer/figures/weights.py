@@ -21,7 +21,7 @@ from explorer.figures.embedding import signed
 
 TITLES = {"weight": "{} weights", "score": "{} scores"}
 X_TITLES = {"weight": "weight", "score": "score", "log": "score (log scale)"}
-KEPT_TITLE, PRUNED_TITLE = "kept", "pruned"
+KEPT_TITLE, PRUNED_TITLE, LOG_TITLE = "kept", "pruned", "{} (log)"
 STATES = ("kept", "revived", "pruned")
 CUTOFF_LABEL, NOTE = "τ = {:.3g}", "{} of {:,} kept"
 NO_HISTOGRAMS = "this run has no histograms of axis {!r}; it has {}"
@@ -29,6 +29,7 @@ DESCRIPTION = (
     "Histogram of {}: counts of kept and revived weights upwards, of pruned weights downwards, each with its "
     "own count axis; dashed rules mark the threshold."
 )
+DECADES = [0, 1, 10, 100, 1000, 10_000, 100_000, 1_000_000]
 HEIGHT, KEPT_FLOOR, PRUNED_TOP = 200, 118, 124  # pixels: the upper half ends, the lower half begins
 
 
@@ -40,6 +41,7 @@ def weights(
     title: str = "",
     axis: str = "weight",
     log: bool | None = None,
+    counts: str = "linear",
 ) -> alt.LayerChart:
     """Draw one layer's histogram; without tables the chart is live and waits for its datasets.
 
@@ -50,10 +52,11 @@ def weights(
         title: The layer's name.
         axis: "weight" or "score".
         log: Logarithmic horizontal axis; scores have one unless told otherwise, as they span decades.
+        counts: "linear" or "log", the axes of both halves; "log" shows a bin with few weights, too.
     """
     log = axis == "score" if log is None else log
     name = TITLES[axis].format(title).strip()
-    chart = alt.layer(_kept(axis, log), _pruned(axis, log), _rules(), _rule_labels(), _note())
+    chart = alt.layer(_kept(axis, log, counts), _pruned(axis, log, counts), _rules(), _rule_labels(), _note())
     chart = chart.resolve_scale(y="independent").properties(
         title=alt.Title(name, offset=4),  # the note stands between title and bars
         width=theme.WIDTH,
@@ -64,20 +67,20 @@ def weights(
     return chart if bins is None else theme.inline(chart, {"bins": bins, "cutoffs": cutoffs, "note": note})
 
 
-def _kept(axis: str, log: bool) -> alt.Chart:
+def _kept(axis: str, log: bool, counts: str) -> alt.Chart:
     bars = alt.Chart(theme.named("bins")).transform_filter(_drawn("datum.state != 'pruned'", log))
     bars = bars.transform_stack(
         ["base", "top"], stack="count", groupby=["left"], sort=[alt.SortField("state")]
     )
-    y = _count("top", KEPT_TITLE, [KEPT_FLOOR, 0])
+    y = _count("top", KEPT_TITLE, [KEPT_FLOOR, 0], counts)
     return bars.mark_bar(binSpacing=0).encode(
         _left(axis, log), alt.X2("right"), y, alt.Y2("base"), *_common()
     )
 
 
-def _pruned(axis: str, log: bool) -> alt.Chart:
+def _pruned(axis: str, log: bool, counts: str) -> alt.Chart:
     bars = alt.Chart(theme.named("bins")).transform_filter(_drawn("datum.state == 'pruned'", log))
-    y = _count("count", PRUNED_TITLE, [PRUNED_TOP, HEIGHT])
+    y = _count("count", PRUNED_TITLE, [PRUNED_TOP, HEIGHT], counts)
     bars = bars.mark_bar(binSpacing=0)
     return bars.encode(_left(axis, log), alt.X2("right"), y, alt.Y2Datum(0), *_common())
 
@@ -94,7 +97,13 @@ def _left(axis: str, log: bool) -> alt.X:
     return alt.X("left:Q", title=X_TITLES["log" if log else axis], scale=scale, axis=ticks)
 
 
-def _count(field: str, title: str, pixels: Sequence[int]) -> alt.Y:
+def _count(field: str, title: str, pixels: Sequence[int], counts: str) -> alt.Y:
+    if counts == "log":  # linear below 1, so that a bar stands on 0
+        scale = alt.Scale(type="symlog", constant=1, range=list(pixels), domainMin=0, nice=False)
+        short = "datum.value ? format(datum.value, '~s') : ''"
+        axis = alt.Axis(title=LOG_TITLE.format(title), orient="left", labelExpr=short, values=DECADES)
+        axis.minExtent, axis.labelOverlap = 30, "greedy"
+        return alt.Y(f"{field}:Q", scale=scale, axis=axis)
     scale = alt.Scale(range=list(pixels), domainMin=0, nice=True)
     # 500, 5k: the axis' own format would write 0k; zero is the line between the halves
     short = "datum.value ? format(datum.value, '~s') : ''"

@@ -55,7 +55,9 @@ class Explorer(w.VBox):
         self._preset.observe(self._guarded(self._on_preset), "value")
         self.session = self._session(device)
         self._context = Context(
-            self.session, self._go_to, self._on_error, self._guarded, restore=self._bring_back
+            *(self.session, self._go_to, self._on_error, self._guarded),
+            settle=self._go_to_threshold,
+            restore=self._bring_back,
         )
         self._gallery = Gallery(self._context, head=[self._error], foot=[self._foot()])
         self._chart = self._gallery.chart
@@ -237,6 +239,11 @@ class Explorer(w.VBox):
 
     def _settle(self, value: float) -> None:
         self.session.set({"pruning.threshold": value})
+
+    def _go_to_threshold(self, value: float) -> None:
+        """Moves the slider to a threshold and lets it go there."""
+        self._threshold.go(value)
+        self._show(self.experiment)
 
     # the buttons
 

@@ -1,5 +1,6 @@
 """The threshold's slider: tried out while it is dragged, set when it is let go."""
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,10 @@ from explorer import registry
 from explorer.experiment import Experiment
 from explorer.ui.controls import dress
 
+SHARE_STEPS, SCORE_STEPS = (
+    (0.005, 0.0001),
+    (0.02, 0.0001),
+)  # of the sliders: coarse, and for what lies between
 RELEASE_SECONDS = 0.6  # a threshold that rests this long was let go, where the page can't say so
 
 
@@ -30,11 +35,12 @@ class Threshold:
         attempt: Callable[[float], None],
         settle: Callable[[float], None],
     ) -> None:
-        self.share = w.FloatSlider(min=0, max=0.995, step=0.005, readout_format=".1%")
-        self.score = w.FloatLogSlider(min=-8, max=2, step=0.02, readout_format=".3g")
+        self.share = w.FloatSlider(min=0, max=0.995, step=SHARE_STEPS[0], readout_format=".1%")
+        self.score = w.FloatLogSlider(min=-8, max=2, step=SCORE_STEPS[0], readout_format=".3g")
         self.wanted: float | None = None  # tried out, and not set yet
         self.timer: threading.Timer | None = None
         self._held = False
+        self._echo: float | None = None  # what the page may answer with though nobody moved the slider
         self._guarded, self._present, self._attempt, self._settle = guarded, present, attempt, settle
         for slider in (self.share, self.score):
             dress(slider, "threshold")
@@ -47,18 +53,25 @@ class Threshold:
         share = pruning is None or pruning.unit == "sparsity"
         for slider, shown in ((self.share, share), (self.score, not share)):
             slider.layout.display = "" if shown else "none"
-            slider.disabled = pruning is None or _fixed(pruning.granularity)
+            slider.disabled = pruning is None or fixed(pruning.granularity)
         if pruning is None:
             return
         if share:
             self.share.max = max(self.share.max, pruning.threshold)
-            self.share.value = pruning.threshold
+            self._place(self.share, pruning.threshold, _step(pruning.threshold, SHARE_STEPS))
         else:
-            self.score.value = min(max(pruning.threshold, 1e-8), 100.0)
+            value = _within(pruning.threshold)
+            self._place(self.score, value, _step(math.log10(value), SCORE_STEPS))
+
+    def _place(self, slider: w.FloatSlider | w.FloatLogSlider, value: float, step: float) -> None:
+        """Moves a slider; its step comes first, as the page rounds to it, and echoes the value it had."""
+        self._echo = _rounded(slider.value) if slider.step != step else None
+        slider.step = step
+        slider.value = value
 
     def hear(self, what: str, values: list[float]) -> None:
         """What the page says of the sliders: "grab" or "release", with the values that they have there."""
-        self._held = what == "grab"
+        self._held, self._echo = what == "grab", None
         if what == "release":
             self._guarded(lambda _: self._let_go(*values))(None)
 
@@ -71,17 +84,37 @@ class Threshold:
         if wanted is not None:
             self._settle(wanted)
 
+    def go(self, value: float) -> None:
+        """Tries a threshold out and sets it, as if the slider were let go there."""
+        self._held = False
+        self._attempt(value)
+        self.wanted = value
+        self.release()
+
     def close(self) -> None:
         """Ends the waiting."""
         if self.timer is not None:
             self.timer.cancel()
 
     def _move(self, value: float) -> None:
-        if value == (self._present() if self.wanted is None else self.wanted):
+        if value == (self._present() if self.wanted is None else self.wanted) or self._rounds(value):
             return  # the page's echo of what it was told
         self._attempt(value)
         self.wanted = value
         self._rest()
+
+    def _rounds(self, value: float) -> bool:
+        """Whether this is only the threshold that is set, as the page puts it onto the slider's steps."""
+        present = self._present()
+        if self._held or self.wanted is not None or present is None:
+            return False
+        if value == self._echo:
+            self._echo = None
+            return True
+        now, then, steps = value, present, SHARE_STEPS
+        if self.share.layout.display == "none":
+            now, then, steps = math.log10(_within(value)), math.log10(_within(present)), SCORE_STEPS
+        return _step(then, steps) != steps[0] and abs(now - then) <= 0.501 * steps[0]
 
     def _rest(self) -> None:
         """Counts a threshold as let go when it rests; the page says so sooner where it can."""
@@ -99,9 +132,20 @@ class Threshold:
         self.release()
 
 
-def _fixed(granularity: str) -> bool:
+def fixed(granularity: str) -> bool:
     """Whether the granularity's own options say how much falls."""
     return "threshold" in registry.get("granularity", granularity).traits
+
+
+def _within(score: float) -> float:
+    """A score that the slider can show."""
+    return min(max(score, 1e-8), 100.0)
+
+
+def _step(position: float, steps: tuple[float, float]) -> float:
+    """The coarse step where it leads to a position, else the fine one: the page rounds what lies between."""
+    places = position / steps[0]
+    return steps[0] if abs(places - round(places)) < 1e-6 else steps[1]
 
 
 def _rounded(value: float) -> float:

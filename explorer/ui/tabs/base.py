@@ -28,6 +28,7 @@ class Context:
     show: Callable[[Experiment], None]  # moves the controls there, and begins anew if a run is under way
     tell: Callable[[Exception], None]  # puts an error into the error box
     guarded: Callable[[Callable[[Any], None]], Callable[[Any], None]]  # a callback whose errors go there
+    settle: Callable[[float], None] = lambda _: None  # sets the threshold, as letting its slider go does
     restore: Callable[[Kept], None] = lambda _: None  # shows a run again, and moves the controls to it
     pins: Pins = field(default_factory=Pins)  # the runs that are compared
 

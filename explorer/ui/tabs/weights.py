@@ -1,42 +1,87 @@
-"""Weights: each layer's histogram, and its scores where the threshold cuts those."""
+"""Weights: each layer's histogram, the threshold in every currency, and what each layer keeps."""
 
 from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
 
 from explorer import figures
 from explorer.engine import records
+from explorer.engine.pruner import Verdict
 from explorer.engine.trainer import Trainer
-from explorer.ui import recorded
+from explorer.ui import keeps, recorded
+from explorer.ui.currencies import Currencies
 from explorer.ui.frames import Frame
 from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Tab, Tables
+from explorer.ui.tabs.base import Charts, Context, Tab, Tables
 
+# Every string that a person reads here.
+TITLE = "Weights"
+TIP = "What each layer's weights and scores are, what it keeps, and the threshold in all its units"
 UNSCORED = "scored when the network is pruned"
+COUNTS = (("linear counts", "linear"), ("log counts", "log"))
+COUNTS_TIPS = ("Heights in proportion to counts", "Every bin with a weight in it can be seen")
+
+CSS = (Path(__file__).parent / "weights.css").read_text(encoding="utf-8")
 
 
 class Weights(Tab):
     """What is kept and what falls, layer by layer."""
 
     name = "weights"
-    title = "Weights"
-    tip = "Histograms of each layer's weights and scores: what is kept, and what the threshold cuts"
+    title = TITLE
+    tip = TIP
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.currencies = Currencies(context)
+        self._decided: tuple[Verdict | None, Tables] = (None, {})
+        self.counts = w.ToggleButtons(options=COUNTS, tooltips=COUNTS_TIPS).add_class("explorer-counts")
+        self.counts.observe(context.guarded(self._on_counts), "value")
+        self.keeps = w.HTML().add_class("explorer-keep-rates")
+        style = w.HTML(f"<style>{CSS}</style>").add_class("explorer-style")
+        foot = w.HBox([self.currencies.told, self.counts]).add_class("explorer-currencies-foot")
+        self.panel = w.VBox([style, self.currencies.box, foot, self.keeps]).add_class("explorer-weights")
+
+    def hidden(self) -> None:
+        """Lets go of the weights."""
+        self.currencies.forget()
+        self._decided = None, {}
 
     def key(self, trainer: Trainer) -> Hashable:
-        """The layers, and which of them have scores to show."""
-        return tuple(trainer.observer.edges), tuple(scored_layers(trainer))
+        """The layers, which of them have scores to show, and how counts are drawn."""
+        return tuple(trainer.observer.edges), tuple(scored_layers(trainer)), self.counts.value
 
     def charts(self, trainer: Trainer) -> Charts:
         """One chart a layer, and one of its scores."""
+        counts = self.counts.value
+        scored = scored_layers(trainer)
         return {
-            **{f"weights-{name}": figures.weights(title=name) for name in trainer.observer.edges},
-            **{
-                f"scores-{name}": figures.weights(title=name, axis="score") for name in scored_layers(trainer)
-            },
+            **{f"weights-{n}": figures.weights(title=n, counts=counts) for n in trainer.observer.edges},
+            **{f"scores-{n}": figures.weights(title=n, axis="score", counts=counts) for n in scored},
         }
 
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
         """Counts by bin, and where the threshold cuts."""
+        pruning = frame.trainer.lanes[0].experiment.pruning
+        self.currencies.draw(frame)
+        self.keeps.value = keeps.html(keeps.keeps(frame), pruning, tried=frame.preview is not None)
         scored = scored_layers(frame.trainer)
-        return {**_weights(frame, cut=not scored), **_scores(frame, scored), **recorded.tables(frame, scored)}
+        return {
+            **_weights(frame, cut=not scored),
+            **self._scores(frame, scored),
+            **recorded.tables(frame, scored),
+        }
+
+    def _scores(self, frame: Frame, layers: list[str]) -> Tables:
+        """The scores' histograms; those of one decision stay as they are."""
+        if frame.verdict is None or frame.verdict is not self._decided[0]:
+            self._decided = frame.verdict, _scores(frame, layers)
+        return self._decided[1]
+
+    def _on_counts(self, change: Any) -> None:  # noqa: ARG002
+        self.context.session.refresh()
 
 
 def scored_layers(trainer: Trainer) -> list[str]:
