@@ -11,7 +11,7 @@ import ipywidgets as w
 from explorer import presets, registry
 from explorer.engine.run import Run
 from explorer.experiment import Experiment
-from explorer.ui import controls, layout, status
+from explorer.ui import controls, fields, layout, status
 from explorer.ui.frames import Frame
 from explorer.ui.gallery import Gallery
 from explorer.ui.options import PLACES, Options
@@ -188,7 +188,7 @@ class Explorer(w.VBox):
         def moved(change: Any) -> None:
             if control.name == "device":
                 self._change_device(change["new"])
-            else:
+            elif not fields.echoes(control.widget, change["new"], control.read(self.experiment)):
                 self._change(control.changes(change["new"]))
 
         control.widget.observe(self._guarded(moved), "value")

@@ -106,6 +106,13 @@ def log_slider(low: float, high: float, *, live: bool = False) -> Field:
     return Field(slider, said=rounded)
 
 
+def echoes(widget: w.ValueWidget, value: Any, present: Any) -> bool:
+    """Whether this is only the present value, as the page puts it onto a logarithmic slider's steps."""
+    if not isinstance(widget, w.FloatLogSlider) or not present:
+        return False
+    return abs(log10(value / present)) < 0.51 * widget.step
+
+
 def rounded(value: float) -> float:
     """A slider's value without the noise of its arithmetic."""
     return float(f"{value:.3g}")

@@ -108,3 +108,15 @@ def test_a_method_from_a_notebook_is_offered_at_once(opened, scratch_registry):
     assert menu.value == chosen
     menu.value = "mine"
     assert explorer.experiment.pruning.criterion == "mine"
+
+
+@pytest.mark.parametrize("name", ["lr", "max_norm"])
+def test_the_page_may_round_a_slider_but_not_the_experiment(opened, name):
+    """0.4 lies between two steps of the slider: what the page answers with, 0.398, is no move."""
+    path = {"lr": "lr", "max_norm": "clipping.max_norm"}[name]
+    explorer = opened(**{"lr": {"lr": 0.4}, "max_norm": {"clipping": {"max_norm": 0.4}}}[name])
+    before = explorer.experiment
+    move(explorer, name, 10**-0.4)
+    assert explorer.experiment == before
+    move(explorer, name, 10**-0.35)
+    assert explorer.experiment == before.replace({path: 0.447})
