@@ -14,11 +14,13 @@ from lab_notebook import open_copy
 from lab_server import REPO, launch, open_page, serve
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))  # one server and one page for all
 
 
 @pytest.fixture(scope="session")

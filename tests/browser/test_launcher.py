@@ -52,6 +52,7 @@ def test_the_tile_opens_a_notebook_with_a_running_explorer(launcher, lab):
     assert launcher.page.evaluate(f"() => {KERNEL}.name") == "python3"
 
 
+@pytest.mark.slow
 def test_the_command_palette_opens_one_more(launcher, lab):
     taken = {path.name for path in lab.root.glob("Pruning explorer*.ipynb")}
     launcher.page.evaluate(

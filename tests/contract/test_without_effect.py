@@ -18,7 +18,7 @@ WHOLE = [m.name for m in registry.methods("criterion") if "granularity" in m.tra
 
 
 @pytest.mark.parametrize("unit", CUT_OFFS)
-@pytest.mark.parametrize("allocation", set(registry.names("allocation")) - {"global"})
+@pytest.mark.parametrize("allocation", [n for n in registry.names("allocation") if n != "global"])
 def test_a_cut_off_leaves_nothing_to_allocate(unit, allocation):
     fields = pruning({"allocation": allocation, "unit": unit})
     text = f"allocation = '{allocation}' has no effect with unit '{unit}', .*; leave it out, or .* sparsity"

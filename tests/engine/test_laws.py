@@ -228,9 +228,12 @@ TOGETHER = {
 }
 
 
-@pytest.mark.parametrize("fields", TOGETHER.values(), ids=TOGETHER)
-def test_rows_together_equal_rows_alone(tiny, fields):
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n == "batch norm" else ()) for n in TOGETHER]
+)
+def test_rows_together_equal_rows_alone(tiny, name):
     """The way of a GPU, all rows in one product, on a CPU in float64; seeds differ, and so do batches."""
+    fields = TOGETHER[name]
     stack = [tiny(**fields), tiny(**fields, seed=1), tiny(**{**fields, "pruning": None})]
     alone, together = (
         finish(Trainer(stack, "cpu", torch.float64, together=together)) for together in (False, True)

@@ -88,6 +88,7 @@ def test_whole_layers_become_the_identity(tiny):
         assert (point.sparsity, point.accuracy) == (sparsity, judged["val_accuracy"])
 
 
+@pytest.mark.slow
 def test_rounds_take_one_path(tiny):
     """Its stations prune as much as a run would, and nearly the same; the first round is a run's own."""
     exp = tiny(lr=0.3, pruning={"criterion": "synflow", "threshold": 0.75})

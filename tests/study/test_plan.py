@@ -106,6 +106,7 @@ def test_a_loop_gives_the_same_runs_as_a_stack(tiny):
     assert_same(*(ex.sweep(tiny(), GRID, seeds=2, progress=False, plan=kind) for kind in ("stack", "loop")))
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_runs_as_a_stack():
     exp = ex.Experiment(epochs=1, validation=59_000, batch_size=50)
     here, elsewhere = (ex.sweep(exp, GRID, progress=False, plan=kind) for kind in ("stack", "processes"))

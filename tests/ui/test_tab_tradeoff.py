@@ -156,6 +156,7 @@ def test_closing_ends_the_retraining(at_tab):
     assert not explorer._gallery.tabs["tradeoff"]._retraining._thread.is_alive()
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_trains_what_the_explorer_itself_brings():
     import explorer as ex
 
