@@ -11,15 +11,15 @@ OTHERWISE = (
 )
 
 
-def _lenet(model: str, pruning: Pruning, epochs: int = 30) -> Experiment:
+def _lenet(model: str, pruning: Pruning, epochs: int = 30, lr: float = 0.05) -> Experiment:
     """The papers' networks: momentum, weight decay, and a learning rate that falls to 0 with the last step.
 
-    The recipe was chosen on validation images, for LeNet-300-100 at Han's shares: of four, the one whose
-    pruned network lost least.
+    The recipe was chosen on validation images, for LeNet-300-100 at Han's shares and 3 seeds: of five, the
+    one whose pruned network made the fewest mistakes.
     """
     return Experiment(
         model=model,
-        lr=0.05,
+        lr=lr,
         lr_decay="cosine",
         momentum=0.9,
         weight_decay=5e-4,
@@ -46,23 +46,23 @@ def _surgery(threshold: float) -> Pruning:
     )
 
 
-def _shares(threshold: float, *shares: float) -> Pruning:
+def _shares(threshold: float, *shares: float, end_epoch: float = 12) -> Pruning:
     """Han's shares of the layers, reached gradually."""
     return Pruning(
         threshold=threshold,
         allocation="shares",
         schedule="gradual",
         begin_epoch=1,
-        end_epoch=12,
+        end_epoch=end_epoch,
         options={"shares": shares},
     )
 
 
 PAPERS = {
     "han-2015-lenet-300-100": Preset(
-        lambda: _lenet("lenet-300-100", _shares(0.9182, 0.08, 0.09, 0.26)),
+        lambda: _lenet("lenet-300-100", _shares(0.9182, 0.08, 0.09, 0.26, end_epoch=15), lr=0.1),
         "LeNet-300-100, 92 % pruned",
-        "Each layer comes to keep the paper's share, 8, 9 and 26 %, while the network still learns. The paper "
+        "Each layer comes to keep the paper's share, 8, 9 and 26 %, while the network learns. The paper "
         "reports an error of 1.59 % after pruning, 1.64 % before.",
         HAN,
     ),
