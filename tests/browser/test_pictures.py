@@ -1,12 +1,19 @@
-"""The README's pictures; `EXPLORER_PICTURES=1 pytest tests/browser/test_pictures.py -m slow` renews."""
+"""The README's pictures; `EXPLORER_PICTURES=1 pytest tests/browser/test_pictures.py -m slow -n0` renews."""
 
 import os
 from pathlib import Path
 
 import pytest
+from at_the_page import choose, press, until_state
 
 IMAGES = Path(__file__).parents[2] / "notebooks" / "images"
-STATE = ".explorer-fact-state b"
+CODE = "import explorer as ex\ne = ex.Explorer(ex.Experiment(pruning=ex.Pruning(threshold=0.97)))\ne"
+# of each tab what shows that its own content has come
+TABS = {
+    "weights": ".explorer-chart-weights-fc2 canvas.marks",
+    "masks": ".explorer-panel-masks",
+    "tradeoff": ".explorer-chart-tradeoff canvas.marks",
+}
 
 
 @pytest.mark.slow
@@ -14,12 +21,19 @@ STATE = ".explorer-fact-state b"
 def test_the_explorer_after_a_run(notebook, quiet, name, theme, tmp_path):
     target = IMAGES if "EXPLORER_PICTURES" in os.environ else tmp_path
     notebook.theme(theme)
-    notebook.show("import explorer as ex\nex.Explorer(ex.Experiment(pruning=ex.Pruning(threshold=0.97)))")
-    notebook.locator(f"{STATE}:text-is('ready')").wait_for()
-    notebook.locator(".explorer-train").click()
-    notebook.locator(f"{STATE}:text-is('done')").wait_for()
+    notebook.show(CODE)
+    until_state(notebook, "ready")
+    press(notebook, "train")
+    until_state(notebook, "done")
     notebook.until_at_rest()
-    notebook.locator(".explorer").last.screenshot(path=target / f"explorer-{name}.png")
+    shown = notebook.locator(".explorer").last
+    shown.screenshot(path=target / f"explorer-{name}.png")
+    for tab, content in TABS.items():
+        choose(notebook, tab)
+        notebook.locator(content).first.wait_for()
+        notebook.until_at_rest()
+        shown.screenshot(path=target / f"{tab}-{name}.png")
     notebook.theme("JupyterLab Light")
-    assert (target / f"explorer-{name}.png").stat().st_size > 20_000
+    for picture in ("explorer", *TABS):
+        assert (target / f"{picture}-{name}.png").stat().st_size > 20_000
     assert not quiet.errors
