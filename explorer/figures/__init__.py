@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 
 from explorer.figures.accuracy import accuracy, accuracy_of, shift_band_of
+from explorer.figures.clip_share import clip_share, clip_share_of, share_tables
 from explorer.figures.digits import (
     change_table,
     confusion,
@@ -24,6 +25,7 @@ from explorer.figures.loss import loss, loss_of
 from explorer.figures.shift import shift_band, shift_label, shift_of
 from explorer.figures.sparsity import sparsity, sparsity_of
 from explorer.figures.theme import combine, dark, inline, save
+from explorer.figures.through_depth import depth, depth_of, depth_tables, spread, spread_tables
 from explorer.figures.timeline import event_table
 from explorer.figures.tradeoff import retrained_at, tradeoff, tradeoff_of
 from explorer.figures.weights import cutoffs_at, kept_note, layers_of, stacked, weights, weights_of
@@ -33,12 +35,17 @@ __all__ = [
     "accuracy_of",
     "change_table",
     "clip_at",
+    "clip_share",
+    "clip_share_of",
     "clipped_note",
     "combine",
     "confusion",
     "confusion_table",
     "cutoffs_at",
     "dark",
+    "depth",
+    "depth_of",
+    "depth_tables",
     "event_table",
     "flip_note",
     "flip_table",
@@ -57,12 +64,15 @@ __all__ = [
     "recipes",
     "retrained_at",
     "save",
+    "share_tables",
     "shift_band",
     "shift_band_of",
     "shift_label",
     "shift_of",
     "sparsity",
     "sparsity_of",
+    "spread",
+    "spread_tables",
     "stacked",
     "tradeoff",
     "tradeoff_of",

@@ -1,7 +1,7 @@
-"""Norm of the gradient before clipping at each step, and how often the clip bound.
+"""Norm of the gradient at each step, before and after clipping, and how often the clip bound.
 
 Datasets:
-    norms: epoch, norm, state ("clipped" or "not clipped")
+    norms: epoch, norm, state ("clipped", "not clipped", or "after clipping" beside each that is clipped)
     clip: value, label; the clip norm, no row without one
     note: text; one row, such as "38 % of steps clipped"
     events: epoch, label, kind ("prune" or "move")
@@ -15,16 +15,16 @@ import polars as pl
 from explorer.figures import theme, timeline
 from explorer.figures.embedding import signed
 
-TITLE = "Gradient norm before clipping"
+TITLE = "Gradient norm before and after clipping"
 Y_TITLES = {False: "L2 norm", True: "L2 norm (log scale)"}
-STATES = ("clipped", "not clipped")
+STATES = ("clipped", "not clipped", "after clipping")
 CLIP_LABEL, NOTE, NO_CLIPPING = "clip {}", "{:.0f} % of steps clipped", "no clipping"
 RECORDED = "; each mark is a mean over a quarter epoch"
 DESCRIPTION = (
-    "Scatter chart of the gradient's L2 norm before clipping over epochs; marks tell clipped steps from "
-    "others and a horizontal rule marks the clip norm."
+    "Scatter chart of the gradient's L2 norm over epochs; marks tell clipped steps from others, before and "
+    "after clipping, and a horizontal rule marks the clip norm."
 )
-HEIGHT = 200
+HEIGHT = 150
 WIDE = 20  # largest over smallest norm, from which a linear axis would hide the small ones
 
 
@@ -74,8 +74,10 @@ def _dots(log: bool, epochs: float | None) -> alt.Chart:
         scale=scale,
         axis=alt.Axis(tickCount=5, format=timeline.NUMBER, minExtent=timeline.AXIS_EXTENT),
     )
-    colour = alt.Color("state:N", scale=alt.Scale(domain=STATES, range=[theme.CLIPPED, theme.UNCLIPPED]))
-    shape = alt.Shape("state:N", scale=alt.Scale(domain=STATES, range=["triangle-up", "circle"]))
+    colour = alt.Color(
+        "state:N", scale=alt.Scale(domain=STATES, range=[theme.CLIPPED, theme.UNCLIPPED, theme.DENSE])
+    )
+    shape = alt.Shape("state:N", scale=alt.Scale(domain=STATES, range=["triangle-up", "circle", "diamond"]))
     tooltip = [
         alt.Tooltip("state:N"),
         alt.Tooltip("epoch:Q", format=".2f"),
@@ -124,13 +126,17 @@ def clipped_note(share: float | None) -> dict[str, list[str]]:
 def norms_of(run: Any) -> pl.DataFrame:
     """Return the recorded norms, each a mean over steps; "clipped" where the bound held in most of these."""
     whole = run.history.filter(pl.col("layer").is_null())
-    norms, rates = (
+    norms, after, rates = (
         whole.filter(pl.col("metric") == name).select("step", "epoch", pl.col("value").alias(name))
-        for name in ("grad_norm", "clip_rate")
+        for name in ("grad_norm", "clipped_grad_norm", "clip_rate")
     )
-    both = norms.join(rates.drop("epoch"), on="step", how="left")
+    both = norms.join(rates.drop("epoch"), on="step", how="left").join(
+        after.drop("epoch"), on="step", how="left"
+    )
     state = pl.when(pl.col("clip_rate") > 0.5).then(pl.lit(STATES[0])).otherwise(pl.lit(STATES[1]))
-    return both.sort("step").select("epoch", norm="grad_norm", state=state)
+    before = both.sort("step").select("epoch", norm="grad_norm", state=state)
+    bound = both.sort("step").filter((pl.col("clip_rate") > 0.5) & pl.col("clipped_grad_norm").is_not_null())
+    return pl.concat([before, bound.select("epoch", norm="clipped_grad_norm", state=pl.lit(STATES[2]))])
 
 
 def clipped_share(history: pl.DataFrame) -> float | None:

@@ -241,12 +241,13 @@ def test_note_never_rounds_to_all_or_nothing(kept, total, text):
 def test_gradients_tell_clipped_steps_and_their_share():
     chart = figures.gradients_of(fake_run())
     data = chart.to_dict()["datasets"]
-    assert [row["norm"] for row in data["norms"]] == [2.0, 1.0, 0.5]
-    assert [row["state"] for row in data["norms"]] == ["clipped", "not clipped", "not clipped"]
+    assert [row["norm"] for row in data["norms"]] == [2.0, 1.0, 0.5, 1.0]
+    states = ["clipped", "not clipped", "not clipped", "after clipping"]
+    assert [row["state"] for row in data["norms"]] == states
     # 50 steps at 0.6, 150 at 0.1; the record at step 0 covers none
     assert data["note"] == [{"text": "22 % of steps clipped; each mark is a mean over a quarter epoch"}]
     text = words(chart)
-    for part in ("clip 1.0", "22 % of steps clipped", "L2 norm", "Gradient norm before clipping"):
+    for part in ("clip 1.0", "22 % of steps clipped", "L2 norm", "Gradient norm before and after clipping"):
         assert part in text
 
 
@@ -276,7 +277,7 @@ def test_overview_holds_everything_and_validates():
     text = words(chart)
     for part in (
         "Validation accuracy",
-        "Gradient norm before clipping",
+        "Gradient norm before and after clipping",
         "Loss",
         "Accuracy shift: pruned − dense",
         "Sparsity",

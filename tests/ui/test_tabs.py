@@ -40,7 +40,7 @@ def test_names_titles_and_tips_are_there_and_live_comes_first():
 def test_a_frame_sends_the_shown_tab_alone(watched):
     for tab, charts in (
         ("weights", {"weights-fc1", "weights-fc2"}),
-        ("gradients", {"gradients"}),
+        ("gradients", {"gradients", "clip-share", "gradient-depth", "gradient-spread"}),
         ("live", {"accuracy", "loss", "shift", "sparsity"}),
     ):
         watched.tab = tab

@@ -1,53 +1,141 @@
-"""Gradients: the norm at each step, and how often the clip rule bound it."""
+"""Gradients: norms before and after clipping, how often the clip bound, and what reaches each layer."""
 
 from collections.abc import Hashable
 
+import numpy as np
+import torch
+
 from explorer import figures
 from explorer.engine.trainer import Trainer
+from explorer.figures import through_depth
 from explorer.ui.frames import Frame
 from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events
+from explorer.ui.tabs.base import Charts, Context, Tab, Tables, columns, events
 
-SHOWN = 400  # steps drawn as marks, evenly taken from all
-RECENT = 200  # steps over which the share of clipped ones is told
+# Every string that a person reads here.
+TITLE = "Gradients"
+TIP = "The gradient's norm before and after clipping, how often it was clipped, and what reaches each layer"
 CLIPPED = "{:.0f} % of the last {} steps clipped"
 NO_CLIPPING = "no clipping"
-STATES = ("not clipped", "clipped")
+NOT_KEPT = "kept for the last record only"
+
+SHOWN = 300  # steps drawn as marks, evenly taken from all
+RECENT = 200  # steps over which the share of clipped ones is told
+STATES = ("not clipped", "clipped", "after clipping")
+BARS = 48  # of the share of clipped steps, at most; else four an epoch
 
 
 class Gradients(Tab):
-    """What reaches the optimizer."""
+    """What reaches the optimizer, and each layer."""
 
     name = "gradients"
-    title = "Gradients"
-    tip = "Norm of the gradient before clipping at each step, and how often the clip rule bound it"
-    wide = ("gradients",)
+    title = TITLE
+    tip = TIP
 
-    def key(self, trainer: Trainer) -> Hashable:
-        """Only the length."""
-        return trainer.lanes[0].experiment.epochs
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._seen: Hashable = None
+        self._layered: Tables = {}  # what changes at records alone
+
+    def hidden(self) -> None:
+        """Draws the layers anew when the tab is shown again."""
+        self._seen = None
 
     def charts(self, trainer: Trainer) -> Charts:
-        """Norms over epochs."""
-        return {"gradients": figures.gradients(epochs=trainer.lanes[0].experiment.epochs)}
+        """Norms and the share of clipped steps over epochs; norms and sizes of entries by layer."""
+        epochs, layers = trainer.lanes[0].experiment.epochs, list(trainer.observer.edges)
+        return {
+            "gradients": figures.gradients(epochs=epochs),
+            "clip-share": figures.clip_share(epochs=epochs),
+            "gradient-depth": figures.depth(layers),
+            "gradient-spread": figures.spread(layers),
+        }
 
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
-        """Steps as marks, the clip norm as a line where it bounds the norm."""
+        """Steps as marks and as bars; the layers where there is a new record."""
+        return {**_steps(frame), **self._by_layer(frame)}
+
+    def _by_layer(self, frame: Frame) -> Tables:
         trainer = frame.trainer
-        log = trainer.flush()[: frame.step]
-        clipping = trainer.lanes[0].experiment.clipping
-        shown = range(0, len(log), max(1, -(-len(log) // SHOWN)))
-        rows = [(i / trainer.per_epoch, log[i][1][0], STATES[int(log[i][3][0])]) for i in shown]
-        recent = [step[3][0] for step in log[-RECENT:]]
-        bound = clipping.max_norm if clipping and "norm" in clipping.rules else None
-        note = NO_CLIPPING if clipping is None else _share(recent)
-        return {
-            ("gradients", "norms"): columns(rows, ("epoch", "norm", "state")),
-            ("gradients", "clip"): figures.clip_at(bound),
-            ("gradients", "note"): {"text": [note]},
-            ("gradients", "events"): events(frame),
-        }
+        seen = id(trainer), len(trainer.lanes[0].history.history), frame.past
+        if seen != self._seen:
+            self._seen, self._layered = seen, {**_depth(frame), **_spread(frame)}
+        return self._layered
+
+
+def _steps(frame: Frame) -> Tables:
+    trainer = frame.trainer
+    log = trainer.flush()[: frame.step]
+    clipping, per_epoch = trainer.lanes[0].experiment.clipping, trainer.per_epoch
+    a_bar = max(round(per_epoch / 4), -(-trainer.total // BARS))
+    bound = None if clipping is None else [step[3][0] for step in log]
+    shares = figures.share_tables(bound, max(1, a_bar), per_epoch)
+    limit = clipping.max_norm if clipping and "norm" in clipping.rules else None
+    note = NO_CLIPPING if bound is None else _share(bound[-RECENT:])
+    happened = events(frame)
+    return {
+        ("gradients", "norms"): columns(_marks(log, per_epoch), ("epoch", "norm", "state")),
+        ("gradients", "clip"): figures.clip_at(limit),
+        ("gradients", "note"): {"text": [note]},
+        ("gradients", "events"): happened,
+        **{("clip-share", name): table for name, table in shares.items()},
+        ("clip-share", "events"): happened,
+    }
+
+
+def _marks(log: list[list[list[float]]], per_epoch: int) -> list[tuple[float, float, str]]:
+    """Some of the steps: the norm of each before clipping, and after it where that is another one."""
+    rows = []
+    for i in range(0, len(log), max(1, -(-len(log) // SHOWN))):
+        _, norm, after, bound, *_ = (values[0] for values in log[i])
+        rows.append((i / per_epoch, norm, STATES[int(bound)]))
+        if bound:
+            rows.append((i / per_epoch, after, STATES[2]))
+    return rows
 
 
 def _share(bound: list[float]) -> str:
     return CLIPPED.format(100 * sum(bound) / len(bound), len(bound)) if bound else ""
+
+
+def _depth(frame: Frame) -> Tables:
+    """The norms of the first and the last record."""
+    rows = [
+        (epoch, layer, value)
+        for step, epoch, metric, layer, value in frame.trainer.lanes[0].history.history
+        if metric == "grad_norm" and layer is not None and step <= frame.step
+    ]
+    return {("gradient-depth", name): table for name, table in figures.depth_tables(rows).items()}
+
+
+def _spread(frame: Frame) -> Tables:
+    """The entries of the gradient of the step before the last record."""
+    trainer = frame.trainer
+    lane = trainer.lanes[0]
+    recorded = max((row[0] for row in lane.history.history[-1:]), default=0)
+    found = figures.spread_tables({}, 0.0)
+    if trainer.gradient is None or (frame.past is not None and frame.past < recorded):
+        found["note"] = {"text": [through_depth.NO_RECORD if trainer.gradient is None else NOT_KEPT]}
+    else:
+        row = trainer.gradient[lane.row]
+        slots = {layer.name: layer.weight for layer in trainer.network.layout.layers}
+        counted = {name: _counted(row[slot.start : slot.stop]) for name, slot in slots.items()}
+        found = figures.spread_tables(counted, recorded / trainer.per_epoch)
+    return {("gradient-spread", name): table for name, table in found.items()}
+
+
+def _counted(gradient: torch.Tensor) -> tuple[np.ndarray, int]:
+    """Entries by the decade of their size, and how many are 0."""
+    bins = round((through_depth.MOST - through_depth.LEAST) / through_depth.STEP)
+    sizes = gradient.abs()
+    zero = sizes == 0
+    places = (
+        sizes.log10_()
+        .sub_(through_depth.LEAST)
+        .div_(through_depth.STEP)
+        .nan_to_num_(0)
+        .clamp_(0, bins - 1)
+        .long()
+    )
+    counts = torch.bincount(places.masked_fill_(zero, bins), minlength=bins + 1).tolist()
+    return np.array(counts[:-1]), counts[-1]

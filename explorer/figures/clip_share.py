@@ -1,0 +1,91 @@
+"""How often the clip rule bound: the share of clipped steps, by stretches of the run.
+
+Datasets:
+    shares: epoch, until, share in percent, steps
+    note: text; one row
+    events: epoch, label, kind ("prune" or "move")
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from explorer.figures import theme, timeline
+from explorer.figures.embedding import signed
+
+TITLE, Y_TITLE = "Clipped steps", "% of steps"
+NOTE = "{:.0f} % of {:,} steps; each bar is {:,} steps"
+RECORDED = "{:.0f} % of {:,} steps; each bar is the time between two records"
+NO_CLIPPING = "no clipping"
+TEXT = "Bar chart of the share of training steps in which the clip rule changed the gradient, over epochs."
+HEIGHT = 150
+NAMES = ("epoch", "until", "share", "steps")
+
+
+def clip_share(
+    shares: Any = None, note: Any = None, events: Any = None, *, epochs: float | None = None
+) -> alt.LayerChart:
+    """Draw the share of clipped steps; without tables the chart is live and waits for its datasets."""
+    scale = alt.Scale(domain=[0, 100])
+    axis = alt.Axis(tickCount=5, minExtent=timeline.AXIS_EXTENT)
+    tooltip = [
+        alt.Tooltip("share:Q", title="clipped, %", format=".1f"),
+        alt.Tooltip("steps:Q", format=","),
+        alt.Tooltip("epoch:Q", title="from epoch", format=".2f"),
+        alt.Tooltip("until:Q", title="to epoch", format=".2f"),
+    ]
+    bars = alt.Chart(theme.named("shares")).mark_bar(color=theme.CLIPPED, binSpacing=1)
+    bars = bars.encode(
+        timeline.epoch_axis(epochs),
+        alt.X2("until"),
+        alt.Y("share:Q", title=Y_TITLE, scale=scale, axis=axis),
+        alt.Y2Datum(0),
+        tooltip=tooltip,
+    )
+    mark = theme.text(align="left", baseline="bottom", color=theme.MUTED)
+    words = alt.Chart(theme.named("note")).mark_text(**mark)
+    words = words.encode(x=alt.value(0), y=alt.value(-8), text="text:N")
+    chart = alt.layer(bars, *timeline.event_marks(), words).properties(
+        title=alt.Title(TITLE, offset=4),
+        width=theme.WIDTH,
+        height=HEIGHT,
+        description=TEXT,
+        config=theme.config(),
+    )
+    tables = {"shares": shares, "note": note, "events": events}
+    return chart if shares is None else theme.inline(chart, tables)
+
+
+def share_tables(bound: Sequence[float] | None, a_bar: int, per_epoch: int) -> dict[str, Any]:
+    """Return "shares" and "note" from whether each step was clipped; None where nothing clips."""
+    if bound is None:
+        return {"shares": {name: [] for name in NAMES}, "note": {"text": [NO_CLIPPING]}}
+    parts = [(at, bound[at : at + a_bar]) for at in range(0, len(bound), a_bar)]
+    rows = [
+        (at / per_epoch, (at + len(part)) / per_epoch, 100 * sum(part) / len(part), len(part))
+        for at, part in parts
+    ]
+    total = 100 * sum(bound) / len(bound) if bound else 0.0
+    return {
+        "shares": {name: [row[i] for row in rows] for i, name in enumerate(NAMES)},
+        "note": {"text": [NOTE.format(total, len(bound), a_bar) if bound else ""]},
+    }
+
+
+@signed
+def clip_share_of(run: Any) -> alt.LayerChart:
+    """Draw the share of clipped steps between the records of a run."""
+    whole = run.history.filter((pl.col("metric") == "clip_rate") & pl.col("layer").is_null()).sort("step")
+    rows, before = [], (0, 0.0)
+    for step, epoch, rate in whole.select("step", "epoch", "value").iter_rows():
+        if step > before[0]:
+            rows.append((before[1], epoch, 100 * rate, step - before[0]))
+        before = step, epoch
+    steps = sum(row[3] for row in rows)
+    mean = sum(row[2] * row[3] for row in rows) / steps if steps else 0.0
+    text = NO_CLIPPING if run.experiment.clipping is None else RECORDED.format(mean, steps)
+    shown = [] if run.experiment.clipping is None else rows
+    shares = {name: [row[i] for row in shown] for i, name in enumerate(NAMES)}
+    return clip_share(shares, {"text": [text]}, timeline.events_of(run), epochs=run.experiment.epochs)
