@@ -3,6 +3,18 @@
 import pytest
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Whole files to a process, and all stories of the page to one: they share a server and a kernel."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+    return Files(config, log)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """Two cores are shared with a browser and a kernel; threads that spin cost more than they bring."""

@@ -6,21 +6,14 @@ every wait is for a condition. Machines without Chromium skip these tests, unles
 which turns the skip into a failure.
 """
 
-from pathlib import Path
-
 import pytest
 from at_the_page import BRISK, CANVAS, STATE
 from lab_notebook import open_copy
 from lab_server import REPO, launch, open_page, serve
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items):
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))  # one server and one page for all
+def pytest_itemcollected(item):
+    item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session")
