@@ -32,7 +32,7 @@ def test_the_explorer_after_a_run(notebook, quiet, name, theme, tmp_path):
         choose(notebook, tab)
         notebook.locator(content).first.wait_for()
         if tab == "tradeoff":
-            notebook.until_kernel("len(e._chart.chart('tradeoff').to_dict()['datasets']['curve']) >= 64")
+            notebook.until_kernel("len(e._chart._now('tradeoff').get('curve', {}).get('accuracy', ())) >= 64")
         notebook.until_at_rest()
         shown.screenshot(path=target / f"{tab}-{name}.png")
     notebook.theme("JupyterLab Light")
