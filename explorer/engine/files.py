@@ -16,7 +16,7 @@ KEY = "pruning-explorer"  # of the metadata in a safetensors file; figures use t
 MASK = "mask."  # before the name of a weight: True where it is kept
 TABLES = ("history", "histograms", "events", "cutoffs")
 OF_ITSELF = ("prune", "tolerance")  # events that no slider made
-FACTS = ("device", "threads", "stack", "versions")  # of the summary: what else the numbers depend on
+FACTS = ("device", "threads", "tf32", "stack", "versions")  # of the summary: what else the numbers depend on
 
 # Every string that a person reads here.
 SCRIPT = "import explorer as ex\n\nexperiment = {code}\nrun = ex.train(experiment)\n"

@@ -7,7 +7,7 @@ import torch
 from explorer import registry
 from explorer.engine import data, models
 from explorer.engine.clip import switched_on
-from explorer.engine.network import CHUNK, chain_of
+from explorer.engine.network import AT_ONCE
 from explorer.engine.optimizers import state_of
 from explorer.engine.pruner import SCORING_IMAGES
 from explorer.engine.records import BINS
@@ -18,6 +18,7 @@ from explorer.experiment import Experiment
 FLOAT = 4  # bytes
 TORCH = 40 * 1024**2  # what torch itself takes once it computes
 AT_THE_END = 2.25  # the gradient of the last record; the runs' weights and masks
+COPIES = 2  # of what layers put out: their gradients, or another order in memory
 VERDICT = 1.5  # the scores of a lane's last prune event, and two masks of a byte a weight
 LOGGED, RECORDED = 190, 330  # bytes of a step in the log, and of a row of a record, a lane
 TRAIN_AND_TEST = 70_000
@@ -45,7 +46,8 @@ def predicted(experiments: Sequence[Experiment], *, together: bool) -> int:
     module = models.build(first)
     layout = Layout(module)
     weights = round(FLOAT * layout.width * matrices(experiments, together=together))
-    return weights + _images(first, module) + _records(experiments, layout) + TORCH
+    rows = len(experiments) if together else 1
+    return weights + _images(first) + _outputs(first, module, rows) + _records(experiments, layout) + TORCH
 
 
 def matrices(experiments: Sequence[Experiment], *, together: bool) -> float:
@@ -90,9 +92,21 @@ def _records(experiments: Sequence[Experiment], layout: Layout) -> int:
     return len(experiments) * (LOGGED * steps + RECORDED * rows)
 
 
-def _images(experiment: Experiment, module: torch.nn.Module) -> int:
-    """The data set as bytes, what is judged as numbers, and what the layers hold of a chunk."""
+def _images(experiment: Experiment) -> int:
+    """The data set as bytes, and what is judged as numbers."""
     pixels = 28 * 28
     floats = max(10_000, experiment.validation + SCORING_IMAGES) + data.CHUNK * experiment.batch_size
-    wide = sum(p.shape[0] for p in module.parameters() if p.dim() > 1) if chain_of(module) else 12_000
-    return TRAIN_AND_TEST * (pixels + 8) + floats * pixels * FLOAT + CHUNK * wide * FLOAT
+    return TRAIN_AND_TEST * (pixels + 8) + floats * pixels * FLOAT
+
+
+def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
+    """What all layers put out, for the images that are looked at together and for a batch to learn from."""
+    counts: list[int] = []
+    leaves = [part for part in module.modules() if not any(True for _ in part.children())]
+    hooks = [p.register_forward_hook(lambda _m, _x, out: counts.append(out.numel())) for p in leaves]
+    with torch.no_grad():
+        module.eval()(torch.zeros(1, 1, 28, 28))
+    for hook in hooks:
+        hook.remove()
+    looked_at = AT_ONCE["cuda" if rows > 1 else "cpu"]
+    return COPIES * (looked_at + experiment.batch_size * rows) * sum(counts) * FLOAT

@@ -19,7 +19,7 @@ from explorer.engine import chance, data
 from explorer.engine.losses import Loss, right
 from explorer.engine.rows import Layout
 
-CHUNK = 2500  # images at once where nothing is learned
+AT_ONCE = {"cpu": 500, "cuda": 16_000}  # images, over all rows, where nothing is learned
 IMAGES = 4  # dimensions of a batch of images; one more where each lane has its own
 Views = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
@@ -174,6 +174,11 @@ def _write(grads: list[Tensor], found: tuple[Tensor | None, ...]) -> None:
             to.zero_()
 
 
+def at_once(device: torch.device, rows: int = 1) -> int:
+    """How many images to look at together: on a CPU what its caches hold, on a GPU what keeps it busy."""
+    return max(1, AT_ONCE[device.type] // rows)
+
+
 def evaluate(
     network: Network,
     row: Tensor,
@@ -200,7 +205,7 @@ def evaluate_rows(
 ) -> list[tuple[float, float]]:
     """The same of several rows at once, [L, P]; the host waits but once."""
     views = network.views(rows, buffers)
-    size = max(1, CHUNK // len(rows))
+    size = at_once(rows.device, len(rows))
     totals = torch.zeros(2, len(rows), dtype=torch.double, device=rows.device)
     for start in range(0, len(x), size):
         part, truth = x[start : start + size], labels[start : start + size]

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from explorer.engine.network import Network
 
-CHUNK = 1000  # images at once
+CHUNK = 500  # images at once
 Buffers = dict[str, Tensor]
 
 

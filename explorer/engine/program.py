@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from explorer.engine.data import Images
-from explorer.engine.step import Stepper
+from explorer.engine.step import Stepper, measured
 
 WARM_UP = 3  # steps before a capture, as torch asks for: they choose algorithms and make room
 REPLAYED = 16  # steps in one replay
@@ -72,8 +72,7 @@ class Program:
             losses, norms = part.backward(self._batch())
         lr = part.freeze(norms, part.rates.lr * self._factors.index_select(0, number))
         clipped = part.update(norms, lr)
-        measured = [losses, norms, clipped.norm, clipped.bound, *clipped.sent]
-        self.log.index_copy_(0, number, torch.stack([each.to(self.log) for each in measured]).unsqueeze(0))
+        self.log.index_copy_(0, number, measured(losses, norms, clipped).unsqueeze(0))
         self.place.add_(self.size)
         self.number.add_(1)
 

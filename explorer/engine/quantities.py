@@ -26,7 +26,7 @@ from explorer.engine.wiring import wires
 
 LossValue = Callable[[Tensor, Tensor], Tensor]
 ByLayer = dict[str, Tensor]
-CHUNK = 1000  # images at once
+CHUNK = 500  # images at once
 SAMPLES = 50  # images at once where each has a gradient of its own
 
 

@@ -1,25 +1,24 @@
 """A stack: the lanes that train side by side, one step of them, and what is recorded of it."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from statistics import fmean
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from explorer import registry
 from explorer.engine import data, models
-from explorer.engine.device import pick_device
+from explorer.engine.device import let_convolutions_follow, pick_device
 from explorer.engine.lanes import Lane, check_stack
 from explorer.engine.network import Network, evaluate, evaluate_rows
 from explorer.engine.observe import Observer
 from explorer.engine.program import Program
 from explorer.engine.pruner import Pruner
+from explorer.engine.records import Row
 from explorer.engine.state import Rates, State, View
-from explorer.engine.step import Measured, Stepper
+from explorer.engine.step import Stepper
 from explorer.experiment import DEFAULT_END, Experiment, Pruning
 from explorer.methods.schedules import Event
 
@@ -55,6 +54,8 @@ class Stack:
         first = experiments[0]
         check_stack(experiments)
         self.device, self.dtype = pick_device(device), dtype
+        if self.device.type == "cuda":
+            let_convolutions_follow()
         self.together = self.device.type == "cuda" if together is None else together
         self.network = Network(models.build(first))
         self.split = models.asked(data.split(first.dataset, self.device, first.validation), first)
@@ -76,7 +77,7 @@ class Stack:
         self.log: list[list[list[float]]] = []
         self.programs = self.device.type == "cuda" and not self.network.draws
         self._program: Program | None = None
-        self._tail: list[Measured | Tensor] = []  # the steps that are not in the log yet
+        self._tail: list[Tensor] = []  # steps that are not in the log yet, [steps, measures, L]
         self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
         self._recorded = 0  # the length of the log at the last record
         modules = [self._initial(experiments[keys.index(k)].seed) for k in unique]
@@ -216,7 +217,10 @@ class Stack:
             on_broken=self._rescue,
         )
         self.gradient = self.gradient if keep is None else keep  # masked, but not clipped
-        self._tail.append(measured)
+        if isinstance(measured, Tensor):
+            self._tail.append(measured.unsqueeze(0))
+        else:
+            self.log.append([[numbers[lane.row] for lane in self.lanes] for numbers in measured])
         self.step += 1
 
     def _recorded_at(self, step: int) -> bool:
@@ -270,7 +274,7 @@ class Stack:
         validation = self.observer.validation
         judged = self._judged(seen, validation) if len(validation[1]) else []
         layers = self.observer.layers(seen, mask, self.gradient)
-        histograms = self.observer.histograms(self.step, seen, mask, self.state.fallen)
+        histograms = self._histograms(seen)
         for i, lane in enumerate(self.lanes):
             values = self._since_record(i)
             if judged:
@@ -285,13 +289,25 @@ class Stack:
         return Record(self.step, epoch, found)
 
     def _judged(self, rows: Tensor, images: Batch) -> list[tuple[float, float]]:
-        """Loss and accuracy of all rows: at once on a GPU, on a CPU row after row, as they train."""
-        spans = [slice(0, len(rows))] if self.together else [slice(i, i + 1) for i in range(len(rows))]
+        """Loss and accuracy of all rows."""
         found = []
-        for span in spans:
+        for span in self._spans():
             buffers = {name: buffer[span] for name, buffer in self.state.buffers.items()}
             found += evaluate_rows(self.network, rows[span], *images, self.loss.function, buffers=buffers)
         return found
+
+    def _histograms(self, rows: Tensor) -> list[list[Row]]:
+        """The weight histograms of all rows."""
+        mask, fallen, found = self.state.mask, self.state.fallen, []
+        for span in self._spans():
+            parts = [None if tensor is None else tensor[span] for tensor in (mask, fallen)]
+            found += self.observer.histograms(self.step, rows[span], *parts)
+        return found
+
+    def _spans(self) -> list[slice]:
+        """The rows as they are looked at: at once on a GPU, on a CPU one after the other, as they train."""
+        rows = len(self.state.theta)
+        return [slice(0, rows)] if self.together else [slice(i, i + 1) for i in range(rows)]
 
     def flush(self) -> list[list[list[float]]]:
         """What each step so far measured, each a list over the lanes: loss, norm, clipped norm and bound.
@@ -300,10 +316,7 @@ class Stack:
         """
         if self._tail:
             rows = [lane.row for lane in self.lanes]
-            for many, group in groupby(self._tail, torch.is_tensor):
-                steps = list(group)
-                block = torch.cat(steps) if many else _stacked(steps)  # type: ignore[arg-type]
-                self.log += block[:, :, rows].double().tolist()
+            self.log += torch.cat(self._tail)[:, :, rows].double().tolist()
             self._tail.clear()
         return self.log
 
@@ -324,12 +337,6 @@ class Stack:
                     self.network, view.row, *images, self.loss.function, buffers=view.buffers
                 )
             lane.history.history.append((self.step, epoch, "test_accuracy", None, accuracy))
-
-
-def _stacked(steps: Iterable[Any]) -> Tensor:
-    """What single steps measured as one tensor, [steps, measures, rows]."""
-    columns = [torch.stack(column) for column in zip(*steps, strict=True)]
-    return torch.stack([column.to(columns[0]) for column in columns], 1)
 
 
 def movement(pruning: Pruning | None) -> bool:

@@ -9,7 +9,6 @@ GPU all rows are one part, and nothing waits for the host: a row whose gradient 
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -23,7 +22,10 @@ from explorer.engine.state import Rates, State
 from explorer.experiment import Clipping
 from explorer.registry import Method
 
-Measured = list[Tensor]  # of one step, [L] each: loss, norm, clipped norm, bound and, of sparse rules, sent
+# Of one step, a number a row each: loss, norm, clipped norm, bound and, of sparse rules, sent. A tensor on
+# the device, [measures, L], where all rows are together; else numbers, as small tensors that are kept would
+# leave holes in the memory between large ones.
+Measured = Tensor | list[list[float]]
 
 
 class Tools(NamedTuple):
@@ -124,12 +126,6 @@ class Stepper:
         """Whether a clip rule makes the gradient sparse."""
         return self.tools.chain is not None and self.tools.chain.sparse
 
-    @cached_property
-    def _nothing(self) -> tuple[Tensor, ...]:
-        """What a row that is stopped measures."""
-        nan = self.grad.new_full((1,), torch.nan)
-        return (nan, nan, nan, torch.zeros_like(nan), *([torch.zeros_like(nan)] if self.sparse else []))
-
     def _bind(self) -> None:
         self._pruned = self.state.pruned
         rows = len(self.grad)
@@ -169,10 +165,10 @@ class Stepper:
             on_broken: told, on the CPU, the row of a gradient that is not finite, before it does harm.
         """
         self.refresh()
-        found = []
+        found: list[tuple[float, ...]] = []
         for span, part, batch, key in zip(self._spans, self.parts, batches, keys, strict=True):
             if span.start in self.stopped:
-                found.append(self._nothing)
+                found.append(self._nothing())
                 continue
             with self.tools.network.learning(self.grad.device, *key):
                 losses, norms = part.backward(batch)
@@ -180,15 +176,27 @@ class Stepper:
                 keep[span] = part.grad
             lr = part.rates.lr if decay == 1 else part.rates.lr * decay
             if self.together:
-                lr = part.freeze(norms, lr)
-            elif not math.isfinite(norms.item()):
+                clipped = part.update(norms, part.freeze(norms, lr))
+                return measured(losses, norms, clipped)
+            norm = norms.item()
+            if not math.isfinite(norm):
                 on_broken(span.start)
                 self.stopped.add(span.start)
-                found.append(self._nothing)
+                found.append(self._nothing())
                 continue
             clipped = part.update(norms, lr)
-            found.append((losses, norms, clipped.norm, clipped.bound, *clipped.sent))
-        return [c[0] if len(c) == 1 else torch.cat(c) for c in zip(*found, strict=True)]
+            after = (clipped.norm.item(), float(clipped.bound.item()), *(s.item() for s in clipped.sent))
+            found.append((losses.item(), norm, *after))
+        return [list(each) for each in zip(*found, strict=True)]
+
+    def _nothing(self) -> tuple[float, ...]:
+        """What a row that is stopped measures."""
+        return (math.nan, math.nan, math.nan, 0.0, *([0.0] if self.sparse else []))
+
+
+def measured(losses: Tensor, norms: Tensor, clipped: Clipped) -> Tensor:
+    """What a step of all rows together measured, [measures, L]."""
+    return torch.stack([t.to(losses) for t in (losses, norms, clipped.norm, clipped.bound, *clipped.sent)])
 
 
 def _weight_columns(network: Network, like: Tensor) -> Tensor:

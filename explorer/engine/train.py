@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from explorer.engine.device import tf32
 from explorer.engine.lanes import Lane
 from explorer.engine.run import Run
 from explorer.engine.stack import Record
@@ -101,6 +102,7 @@ def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
         "advice": lane.diverged,
         "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
+        "tf32": trainer.device.type == "cuda" and tf32(),
         "stack": [each.experiment.hash for each in trainer.lanes],
         "versions": {
             "explorer": version("pruning-explorer"),

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 from explorer.engine import data
-from explorer.engine.network import CHUNK, Network
+from explorer.engine.network import Network, at_once
 from explorer.engine.state import View
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
@@ -21,7 +21,7 @@ BOX, SIDE = 20, 28  # an MNIST digit fills this box, within a picture of this si
 def logits(network: Network, view: View, x: Tensor) -> Tensor:
     """What a network gives for normalised images, [n, classes], or [n, 1] for a yes or no."""
     views = {**network.layout.views(view.row.unsqueeze(0)), **view.buffers}
-    return torch.cat([network.forward(views, part) for part in x.split(CHUNK)])
+    return torch.cat([network.forward(views, part) for part in x.split(at_once(x.device))])
 
 
 def choices(network: Network, view: View, x: Tensor) -> Tensor:
