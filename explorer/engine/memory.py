@@ -7,7 +7,7 @@ import torch
 from explorer import registry
 from explorer.engine import data, models
 from explorer.engine.clip import switched_on
-from explorer.engine.network import AT_ONCE
+from explorer.engine.network import ON_CPU, ON_GPU
 from explorer.engine.optimizers import state_of
 from explorer.engine.pruner import SCORING_IMAGES
 from explorer.engine.records import BINS
@@ -108,5 +108,5 @@ def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
         module.eval()(torch.zeros(1, 1, 28, 28))
     for hook in hooks:
         hook.remove()
-    looked_at = AT_ONCE["cuda" if rows > 1 else "cpu"]
+    looked_at = ON_GPU if rows > 1 else ON_CPU
     return COPIES * (looked_at + experiment.batch_size * rows) * sum(counts) * FLOAT

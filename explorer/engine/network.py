@@ -19,7 +19,7 @@ from explorer.engine import chance, data
 from explorer.engine.losses import Loss, right
 from explorer.engine.rows import Layout
 
-AT_ONCE = {"cpu": 500, "cuda": 16_000}  # images, over all rows, where nothing is learned
+ON_CPU, ON_GPU = 500, 16_000  # images at once, over all rows, where nothing is learned
 IMAGES = 4  # dimensions of a batch of images; one more where each lane has its own
 Views = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
@@ -176,7 +176,7 @@ def _write(grads: list[Tensor], found: tuple[Tensor | None, ...]) -> None:
 
 def at_once(device: torch.device, rows: int = 1) -> int:
     """How many images to look at together: on a CPU what its caches hold, on a GPU what keeps it busy."""
-    return max(1, AT_ONCE[device.type] // rows)
+    return max(1, (ON_CPU if device.type == "cpu" else ON_GPU) // rows)
 
 
 def evaluate(

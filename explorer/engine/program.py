@@ -100,7 +100,7 @@ class Program:
             torch.cuda.current_stream(self.device).wait_stream(side)
             for steps in (1, REPLAYED):
                 graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph):
+                with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may use the GPU
                     for _ in range(steps):
                         self.step()
                 self._replays[steps] = graph.replay
