@@ -21,12 +21,19 @@ class Observer:
         self.layout = network.layout
         self.edges = {layer.name: records.weight_edges(layer) for layer in self.layout.layers}
 
-    def judge(self, view: View) -> dict[str, float]:
-        """Loss and accuracy on the validation images; empty if there are none."""
+    def judge(self, view: View, answers: Tensor | None = None) -> dict[str, float]:
+        """Loss and accuracy on the validation images, empty if there are none; fills `answers`."""
         if not len(self.validation[1]):
             return {}
-        loss, accuracy = evaluate(self.network, view.row, *self.validation, self.loss, buffers=view.buffers)
+        loss, accuracy = evaluate(
+            self.network, view.row, *self.validation, self.loss, buffers=view.buffers, answers=answers
+        )
         return {"val_loss": loss, "val_accuracy": accuracy}
+
+    def no_answers(self, *rows: int) -> Tensor:
+        """Room for the answers to all validation images, int16 [..., n]."""
+        labels = self.validation[1]
+        return torch.empty(*rows, len(labels), dtype=torch.int16, device=labels.device)
 
     def sparsity(self, view: View, only: str | None = None) -> float:
         """The share of prunable weights that is pruned, of one layer or of all."""
