@@ -15,6 +15,7 @@ from explorer.engine.rows import Layer
 from explorer.engine.survivors import Wiring
 from explorer.engine.trainer import Trainer
 from explorer.ui.frames import Frame
+from explorer.ui.past import as_of
 from explorer.ui.session import Session
 from explorer.ui.tabs.base import Context, Tab, Tables
 from explorer.ui.tiles import Sheet, Tiles
@@ -105,8 +106,11 @@ class Masks(Tab):
             frame.preview,
             frame.sparsity,
             len(trainer.lanes[0].history.events),
+            frame.past,
+            frame.past is not None and frame.held,
         )
-        if seen == self._seen and time.perf_counter() - self._drawn < SECONDS:
+        still = frame.past is not None or time.perf_counter() - self._drawn < SECONDS
+        if seen == self._seen and still:
             return {}
         if trainer is not self._trainer:
             pixels = trainer.split.train[slice(1)].inputs(True, frame.view.row.dtype)
@@ -276,9 +280,9 @@ def _told(frame: Frame, look: First | None) -> str:
     layers = frame.trainer.network.layout.layers
     if not layers:
         return NO_LAYERS
-    start = ""
+    start = as_of(frame)
     if frame.view.mask is None:
-        start = NOT_YET if frame.trainer.lanes[0].experiment.pruning else NOTHING
+        start += NOT_YET if frame.lanes[0].experiment.pruning else NOTHING
     if look is None:
         pixels = frame.trainer.split.train.pixels.shape[1:].numel()
         return start + NO_PIXELS.format(pixels=pixels)
