@@ -30,8 +30,7 @@ RETRAIN_TIP = (
 STOP_TIP = "Ends the retraining; seeds that are done stay"
 PROGRESS, STOPPED, DONE = "retraining, {:.0f} %, {} of {} seeds done", "stopped", "done"
 FAILED = "Retraining ended: {}"
-AT_PRESENT_WEIGHTS = "the present "
-NOTE = "{}weights of epoch {:.2f}, n = {:,} validation images{}"
+NOTE = "weights of epoch {:.2f}, n = {:,} validation images{}"
 OVER_SEEDS = "; retrained: n = {} {}, bars and band ± 1 sd"
 SEEDS_WORD = ("seed", "seeds")
 WORKING = "working out the curve …"
@@ -90,7 +89,7 @@ class Tradeoff(Tab):
             "retrained": retrained,
             "dense": dense if dense["n"] else _twin(frame),
             "published": published.of(experiment.model),
-            "note": {"text": [_note(follower, int(seeds), past=frame.past is not None)]},
+            "note": {"text": [_note(follower, int(seeds))]},
         }
         return {("tradeoff", name): table for name, table in tables.items()}
 
@@ -206,9 +205,8 @@ def _twin(frame: Frame) -> dict[str, list[float]]:
     }
 
 
-def _note(follower: Follower, seeds: int, *, past: bool) -> str:
+def _note(follower: Follower, seeds: int) -> str:
     retrained = OVER_SEEDS.format(seeds, SEEDS_WORD[seeds != 1]) if seeds else ""
     if follower.problem:
         return follower.problem
-    whose = AT_PRESENT_WEIGHTS if past else ""
-    return NOTE.format(whose, follower.epoch, follower.images, retrained) if follower.points else WORKING
+    return NOTE.format(follower.epoch, follower.images, retrained) if follower.points else WORKING
