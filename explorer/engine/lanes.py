@@ -48,6 +48,10 @@ class Lane:
         """The lane as it is now: what is recorded and planned later does not show in it."""
         return replace(self, history=self.history.copy(), plan=dict(self.plan), answers=dict(self.answers))
 
+    def remember(self, step: int, answers: Tensor, *, earlier: bool) -> None:
+        """Keeps the answers of a record, beside or instead of the earlier ones."""
+        self.answers = {**(self.answers if earlier else {}), step: answers.cpu()}
+
     def view(self, state: State) -> View:
         """The lane's weights in a stack's state; the last good ones where it diverged."""
         view = state.view(self.row)

@@ -282,8 +282,7 @@ class Stack:
                 rows = [(None, metric, value) for metric, value in values.items()] + layers[lane.row]
                 lane.history.history += [(self.step, epoch, m, layer, value) for layer, m, value in rows]
                 lane.history.histograms += histograms[lane.row]
-                earlier = lane.answers if self.rewindable else {}
-                lane.answers = {**earlier, self.step: answers[lane.row].cpu()}
+                lane.remember(self.step, answers[lane.row], earlier=self.rewindable)
             found.append(values)
         self._recorded = len(self.log)
         return Record(self.step, epoch, found)
@@ -293,13 +292,11 @@ class Stack:
     ) -> list[tuple[float, float]]:
         """Loss and accuracy of all rows: at once on a GPU, on a CPU row after row, as they train."""
         spans = [slice(0, len(rows))] if self.together else [slice(i, i + 1) for i in range(len(rows))]
-        found = []
+        found, loss = [], self.loss.function
         for span in spans:
             buffers = {name: buffer[span] for name, buffer in self.state.buffers.items()}
             into = None if answers is None else answers[span]
-            found += evaluate_rows(
-                self.network, rows[span], *images, self.loss.function, buffers=buffers, answers=into
-            )
+            found += evaluate_rows(self.network, rows[span], *images, loss, buffers=buffers, answers=into)
         return found
 
     def flush(self) -> list[list[list[float]]]:
