@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Hashable
 from concurrent.futures import Future
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -55,6 +56,7 @@ SECONDS = 0.5  # between two pictures while it trains
 SLICE = 0.1  # seconds of asking in one frame, where nobody has asked these weights before
 MOST = 20  # images of each kind
 PIXELS = 56  # of each image on the page
+FIGURE = 416  # of all images of a kind, in a figure
 
 
 class Digits(Tab):
@@ -78,11 +80,17 @@ class Digits(Tab):
         self._source = ""
         self._seen: Hashable = None
         self._asking: tuple[Hashable, Asking] | None = None
-        self._looked = self._cost = 0.0
+        self._looked, self._cost, self._as_of = 0.0, 0.0, ""
 
     def shown(self) -> None:
         """Looks anew at the next frame."""
         self._seen = None
+
+    def pictures(self) -> Charts:
+        """The images that flipped, a figure for each kind."""
+        sheets = {f"digits-{sheet.name}": sheet for sheet in self.images.sheets if sheet.count}
+        told = {n: replace(sheet, note=self._as_of + sheet.note) for n, sheet in sheets.items()}
+        return {name: figures.tiles([sheet], width=FIGURE) for name, sheet in told.items()}
 
     def hidden(self) -> None:
         """Lets go of the networks."""
@@ -160,6 +168,7 @@ class Digits(Tab):
         own = found.lanes[0].long()
         truth = trainer.observer.validation[1][: len(own)].cpu()
         start = THEN.format(round(epoch, 2)) if moving or found.step == frame.past else as_of(frame)
+        self._as_of = start if frame.past is not None else ""
         if frame.preview is not None:
             start = TRYING.format(frame.preview, epoch)
         elif _one(frame):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Hashable
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer import figures
 from explorer.engine import survivors
 from explorer.engine.rows import Layer
 from explorer.engine.survivors import Wiring
@@ -17,7 +19,7 @@ from explorer.engine.trainer import Trainer
 from explorer.ui.frames import Frame
 from explorer.ui.past import as_of
 from explorer.ui.session import Session
-from explorer.ui.tabs.base import Context, Tab, Tables
+from explorer.ui.tabs.base import Charts, Context, Tab, Tables
 from explorer.ui.tiles import Sheet, Tiles
 from explorer.ui.units import COUNT, Units
 
@@ -46,6 +48,7 @@ LAYER_TIP = "{text} Each pixel is a weight."
 LAYER_TIP_BLOCK = "{text} Each pixel is a block of weights: the more are kept, the stronger."
 
 SECONDS = 0.5  # between two pictures while it trains, unless the mask changes
+UNITS_PIXELS = 720  # for all pictures of units in a figure
 MAP_PIXELS = 196  # a picture of all pixels, and of another layer
 BLOCKS = (100, 160)  # of another layer's picture, at most
 HALF_WIDTH = 94  # where other layers stand two by two
@@ -72,11 +75,19 @@ class Masks(Tab):
         self._trainer: Trainer | None = None
         self._wiring: Wiring
         self._seen: Hashable = None
-        self._drawn = 0.0
+        self._drawn, self._as_of = 0.0, ""
 
     def shown(self) -> None:
         """Draws at the next frame, whatever was drawn last."""
         self._seen = None
+
+    def pictures(self) -> Charts:
+        """What is read and kept on the left, the units on the right."""
+        sheets = {"masks-maps": list(self.maps.sheets), "masks-units": list(self.units.sheets)}
+        widths = dict(zip(sheets, (MAP_PIXELS, UNITS_PIXELS), strict=True))
+        for first in sheets["masks-units"][:1]:
+            sheets["masks-units"][0] = replace(first, note=self._as_of + first.note)
+        return {name: figures.tiles(each, width=widths[name]) for name, each in sheets.items() if each}
 
     def hidden(self) -> None:
         """Lets go of the network."""
@@ -118,6 +129,7 @@ class Masks(Tab):
         rest = [each.layer for each in units.values() if each not in pictured]
         width = MAP_PIXELS if len(rest) <= 2 else HALF_WIDTH
         maps = [pixel_map(first)] if first else []
+        self._as_of = as_of(frame)
         self.maps.show(*maps, *(other(frame, layer, width) for layer in rest))
         self.units.show(*(each.pictures() for each in pictured))
         self.order.layout.display = None if any(each.count > 1 for each in pictured) else "none"
