@@ -13,6 +13,7 @@ import torch
 
 from explorer import registry
 from explorer.engine import masking
+from explorer.engine.lanes import Checkpoint, Lane
 from explorer.engine.pruner import Pruner, Scored, Verdict, rounds_of
 from explorer.engine.state import View
 from explorer.engine.trainer import Trainer
@@ -74,13 +75,17 @@ class Exchange:
         self._sorted: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, trainer: Trainer, experiment: Experiment | None = None) -> "Exchange":
-        """The rates of a run as it is now."""
-        view, step = trainer.source()
-        lane = trainer.lanes[0]
-        scale = lane.scale if trainer.checkpoint is None else ()
+    def of(
+        cls, trainer: Trainer, experiment: Experiment | None = None, point: Checkpoint | None = None
+    ) -> "Exchange":
+        """The rates of a run as it is now, or as it was at a point."""
+        view, step = trainer.source(point)
+        lane = (point or trainer).lanes[0]
+        before = trainer.checkpoint if point is None else point.earlier
         experiment = experiment or lane.experiment
-        return cls(trainer.pruner, view, experiment, step, scale=scale, scored=_known(trainer, experiment))
+        scored = None if before is None else _known(view, lane, experiment)
+        scale = lane.scale if before is None else ()
+        return cls(trainer.pruner, view, experiment, step, scale=scale, scored=scored)
 
     @property
     def currencies(self) -> tuple[str, ...]:
@@ -214,13 +219,13 @@ class Exchange:
         return sum(int((~verdict.keep[la.weight.start : la.weight.stop]).sum()) for la in layers)
 
 
-def _known(trainer: Trainer, experiment: Experiment) -> Scored | None:
+def _known(view: View, lane: Lane, experiment: Experiment) -> Scored | None:
     """The scores that the only prune event so far decided by: to take them again may cost seconds."""
-    (view, _), lane, pruning = trainer.source(), trainer.lanes[0], experiment.pruning
+    pruning = experiment.pruning
     assert pruning is not None
     events = sum(what == "prune" for _, what, *_ in lane.history.events)
     verdict, before = lane.verdict, lane.experiment.pruning
-    fresh = trainer.checkpoint is not None and view.mask is None and events == 1
+    fresh = view.mask is None and events == 1
     same = before == pruning.model_copy(update={"threshold": before.threshold}) if before else False
     if verdict is None or not (fresh and same) or rounds_of(pruning) > 1:
         return None

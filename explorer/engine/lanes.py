@@ -8,7 +8,7 @@ from torch import Tensor
 from explorer.engine import chance, models
 from explorer.engine.pruner import Verdict
 from explorer.engine.records import History
-from explorer.engine.state import State
+from explorer.engine.state import State, View
 from explorer.experiment import Experiment
 from explorer.methods.schedules import Event
 from explorer.registry import get
@@ -35,6 +35,7 @@ class Lane:
     baseline: float | None = None  # validation accuracy at the first event, for a tolerance
     rescued: Tensor | None = None  # the last good weights of a lane that diverged, [P]
     kept: dict[str, Tensor] = field(default_factory=dict)  # the module's buffers for them
+    answers: dict[int, Tensor] = field(default_factory=dict)  # by recorded step, to each validation image
 
     @property
     def noted(self) -> bool:
@@ -45,7 +46,16 @@ class Lane:
 
     def copy(self) -> "Lane":
         """The lane as it is now: what is recorded and planned later does not show in it."""
-        return replace(self, history=self.history.copy(), plan=dict(self.plan))
+        return replace(self, history=self.history.copy(), plan=dict(self.plan), answers=dict(self.answers))
+
+    def remember(self, step: int, answers: Tensor, *, earlier: bool) -> None:
+        """Keeps the answers of a record, beside or instead of the earlier ones."""
+        self.answers = {**(self.answers if earlier else {}), step: answers.cpu()}
+
+    def view(self, state: State) -> View:
+        """The lane's weights in a stack's state; the last good ones where it diverged."""
+        view = state.view(self.row)
+        return view if self.rescued is None else replace(view, row=self.rescued, buffers=self.kept)
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,10 @@ class Checkpoint:
     def nbytes(self) -> int:
         """The memory that its tensors take, without `earlier`."""
         return self.state.nbytes
+
+    def view(self, lane: int = 0) -> View:
+        """The weights of a lane as they were."""
+        return self.lanes[lane].view(self.state)
 
 
 def check_stack(experiments: Sequence[Experiment]) -> None:

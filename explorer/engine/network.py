@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.engine import chance, data
-from explorer.engine.losses import Loss, right
+from explorer.engine.losses import Loss, answered
 from explorer.engine.rows import Layout
 
 ON_CPU, ON_GPU = 500, 16_000  # images at once, over all rows, where nothing is learned
@@ -187,10 +187,12 @@ def evaluate(
     loss: Loss,
     *,
     buffers: Mapping[str, Tensor] | None = None,
+    answers: Tensor | None = None,
 ) -> tuple[float, float]:
-    """Mean loss and accuracy of one row, [P], over normalised images."""
+    """Mean loss and accuracy of one row, [P], over normalised images; `answers`, [n], is filled."""
     lane = {name: buffer.unsqueeze(0) for name, buffer in (buffers or {}).items()}
-    return evaluate_rows(network, row.unsqueeze(0), x, labels, loss, buffers=lane)[0]
+    into = None if answers is None else answers.unsqueeze(0)
+    return evaluate_rows(network, row.unsqueeze(0), x, labels, loss, buffers=lane, answers=into)[0]
 
 
 @torch.no_grad()
@@ -202,6 +204,7 @@ def evaluate_rows(
     loss: Loss,
     *,
     buffers: Mapping[str, Tensor] | None = None,
+    answers: Tensor | None = None,
 ) -> list[tuple[float, float]]:
     """The same of several rows at once, [L, P]; the host waits but once."""
     views = network.views(rows, buffers)
@@ -211,6 +214,9 @@ def evaluate_rows(
         part, truth = x[start : start + size], labels[start : start + size]
         logits = network.forward(views, part)
         totals[0] += loss(logits, truth)[0] * len(part)
-        totals[1] += right(logits, truth).sum(-1)
+        found = answered(logits)
+        totals[1] += (found == truth).sum(-1)
+        if answers is not None:
+            answers[:, start : start + size] = found
     losses, accuracies = (totals / len(x)).tolist()
     return list(zip(losses, accuracies, strict=True))

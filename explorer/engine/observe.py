@@ -10,6 +10,7 @@ from explorer.engine.pruner import Verdict
 from explorer.engine.rows import Slot
 from explorer.engine.state import View
 
+EXACT = 2**24  # float32 counts so far
 LayerMetric = tuple[str, str, float]  # layer, metric, value
 
 
@@ -21,19 +22,26 @@ class Observer:
         self.layout = network.layout
         self.edges = {layer.name: records.weight_edges(layer) for layer in self.layout.layers}
 
-    def judge(self, view: View) -> dict[str, float]:
-        """Loss and accuracy on the validation images; empty if there are none."""
+    def judge(self, view: View, answers: Tensor | None = None) -> dict[str, float]:
+        """Loss and accuracy on the validation images, empty if there are none; fills `answers`."""
         if not len(self.validation[1]):
             return {}
-        loss, accuracy = evaluate(self.network, view.row, *self.validation, self.loss, buffers=view.buffers)
+        loss, accuracy = evaluate(
+            self.network, view.row, *self.validation, self.loss, buffers=view.buffers, answers=answers
+        )
         return {"val_loss": loss, "val_accuracy": accuracy}
+
+    def no_answers(self, *rows: int) -> Tensor:
+        """Room for the answers to all validation images, int16 [..., n]."""
+        labels = self.validation[1]
+        return torch.empty(*rows, len(labels), dtype=torch.int16, device=labels.device)
 
     def sparsity(self, view: View, only: str | None = None) -> float:
         """The share of prunable weights that is pruned, of one layer or of all."""
         if view.mask is None:
             return 0.0
         slots = [layer.weight for layer in self.layout.layers if only in (None, layer.name)]
-        kept = sum(int(_cut(view.mask, slot).count_nonzero()) for slot in slots)
+        kept = sum(int(count_kept(_cut(view.mask, slot))) for slot in slots)
         total = sum(slot.stop - slot.start for slot in slots)
         return (total - kept) / total
 
@@ -95,4 +103,9 @@ def _sparsities(mask: Tensor | None, slot: Slot, rows: Tensor) -> list[float]:
     if mask is None:
         return [0.0] * len(rows)
     total = slot.stop - slot.start
-    return [(total - kept) / total for kept in _cut(mask, slot).count_nonzero(dim=1).tolist()]
+    return [(total - kept) / total for kept in count_kept(_cut(mask, slot)).tolist()]
+
+
+def count_kept(mask: Tensor) -> Tensor:
+    """How many weights a mask of 0 and 1 keeps, [...] of [..., n]; a sum takes a 20th of a count."""
+    return mask.sum(-1) if mask.shape[-1] < EXACT else mask.count_nonzero(dim=-1)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import torch
@@ -42,6 +42,8 @@ class Stack:
     costs nothing before it. `together` has all rows in one product, as is best on a GPU, instead of one
     after the other, as is best on a CPU.
     """
+
+    rewindable = True  # whether somebody may go back: to the first prune event, or to look at a record
 
     def __init__(
         self,
@@ -264,15 +266,15 @@ class Stack:
 
     def view(self, lane: Lane) -> View:
         """A lane's present weights; the last good ones where it diverged."""
-        view = self.state.view(lane.row)
-        return view if lane.rescued is None else replace(view, row=lane.rescued, buffers=lane.kept)
+        return lane.view(self.state)
 
     def _record(self) -> Record:
         self._look_for_frozen()
         epoch, found = self.step / self.per_epoch, []
         seen, mask = self.state.seen(), self.state.mask
         validation = self.observer.validation
-        judged = self._judged(seen, validation) if len(validation[1]) else []
+        answers = self.observer.no_answers(len(seen))
+        judged = self._judged(seen, validation, answers) if len(validation[1]) else []
         layers = self.observer.layers(seen, mask, self.gradient)
         histograms = self._histograms(seen)
         for i, lane in enumerate(self.lanes):
@@ -284,16 +286,20 @@ class Stack:
                 rows = [(None, metric, value) for metric, value in values.items()] + layers[lane.row]
                 lane.history.history += [(self.step, epoch, m, layer, value) for layer, m, value in rows]
                 lane.history.histograms += histograms[lane.row]
+                lane.remember(self.step, answers[lane.row], earlier=self.rewindable)
             found.append(values)
         self._recorded = len(self.log)
         return Record(self.step, epoch, found)
 
-    def _judged(self, rows: Tensor, images: Batch) -> list[tuple[float, float]]:
-        """Loss and accuracy of all rows."""
-        found = []
+    def _judged(
+        self, rows: Tensor, images: Batch, answers: Tensor | None = None
+    ) -> list[tuple[float, float]]:
+        """Loss and accuracy of all rows; which answers were right goes into `answers`."""
+        found, loss = [], self.loss.function
         for span in self._spans():
             buffers = {name: buffer[span] for name, buffer in self.state.buffers.items()}
-            found += evaluate_rows(self.network, rows[span], *images, self.loss.function, buffers=buffers)
+            into = None if answers is None else answers[span]
+            found += evaluate_rows(self.network, rows[span], *images, loss, buffers=buffers, answers=into)
         return found
 
     def _histograms(self, rows: Tensor) -> list[list[Row]]:

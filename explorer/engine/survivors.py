@@ -1,5 +1,6 @@
 """Who survives a mask: kept weights by pixel, by unit and by block of a layer, and units that are dead."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -97,6 +98,20 @@ def shades(weights: Tensor, alive: Tensor, scale: float) -> Tensor:
     """Weights as uint8: 0 where pruned, 128 for zero, 1 and 255 for ∓scale and what is beyond."""
     codes = (weights * (127 / scale)).round_().clamp_(-127, 127).add_(128)
     return codes.mul_(alive).to(torch.uint8)
+
+
+def side_by_side(kernels: Tensor, gap: int = 128) -> Tensor:
+    """Each unit's kernels as one picture, lines of `gap` between them: [units, n, h, w] to [units, H, W]."""
+    units, n, high, wide = kernels.shape
+    across = math.ceil(math.sqrt(n))
+    across = next(
+        (a for a in range(across, 2 * across) if n % a == 0), across
+    )  # rows that are full, if it can be
+    down = -(-n // across)
+    room = kernels.new_full((units, down * across, high + 1, wide + 1), gap)
+    room[:, :n, :high, :wide] = kernels
+    rows = room.view(units, down, across, high + 1, wide + 1).transpose(2, 3)
+    return rows.reshape(units, down * (high + 1), across * (wide + 1))[:, :-1, :-1].contiguous()
 
 
 def reach(weights: Tensor, alive: Tensor) -> float:

@@ -26,7 +26,6 @@ LIVE = {
 class Trainer(Stack):
     """Trains a stack to its end; whoever holds `run()` may steer, preview or restore between two items."""
 
-    rewindable = True  # keeps a checkpoint at the first prune event, to go back to
     checkpoint: Checkpoint | None = None  # just before the first prune event
     _moved = False  # the run went back while a record was looked at
     _told = -1  # the last step whose events and record are behind it
@@ -231,11 +230,13 @@ class Trainer(Stack):
         lane, pruning = self.lanes[0], experiment.pruning
         lane.experiment, lane.plan, lane.early = experiment, self.plan(pruning), self.early_step(pruning)
 
-    def source(self) -> tuple[View, int]:
-        """The first lane as a new threshold would find it: just before its prune event, or as it is."""
-        if self.checkpoint is None:
-            return self.view(self.lanes[0]), self.step
-        return self.checkpoint.state.view(self.checkpoint.lanes[0].row), self.checkpoint.step
+    def source(self, point: Checkpoint | None = None) -> tuple[View, int]:
+        """The first lane as a new threshold would find it: just before its prune event, or as it is.
+
+        Now, or as that was at a point of the run.
+        """
+        found = (self.checkpoint if point is None else point.earlier) or point
+        return (self.view(self.lanes[0]), self.step) if found is None else (found.view(), found.step)
 
     def preview(self, experiment: Experiment) -> tuple[View, Verdict]:
         """What the first lane would be under this pruning: its checkpoint, or its present weights, masked."""

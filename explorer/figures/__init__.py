@@ -26,6 +26,7 @@ from explorer.figures.shift import shift_band, shift_label, shift_of
 from explorer.figures.sparsity import sparsity, sparsity_of
 from explorer.figures.theme import combine, dark, inline, save
 from explorer.figures.through_depth import depth, depth_of, depth_tables, spread, spread_tables
+from explorer.figures.tiles import tiles
 from explorer.figures.timeline import event_table
 from explorer.figures.tradeoff import retrained_at, tradeoff, tradeoff_of
 from explorer.figures.weights import cutoffs_at, kept_note, layers_of, stacked, weights, weights_of
@@ -74,6 +75,7 @@ __all__ = [
     "spread",
     "spread_tables",
     "stacked",
+    "tiles",
     "tradeoff",
     "tradeoff_of",
     "weights",

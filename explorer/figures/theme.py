@@ -15,7 +15,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from explorer.figures import embedding
+from explorer.figures import embedding, png
 
 INK, MUTED, LINE, GRID, PAPER = "#1f2328", "#59606b", "#8c939d", "#e4e7eb", "#ffffff"
 DENSE, PRUNED = "#6f7681", "#0072b2"  # the two networks that are compared
@@ -144,6 +144,7 @@ def dark(chart: alt.TopLevelMixin) -> Any:
     spec = json.dumps(chart.to_dict(validate=False))
     for light, night, _ in ROLES:
         spec = spec.replace(f'"{light}"', f'"{night}"')
+    spec = png.repainted(spec, {png.rgb(light): png.rgb(night) for light, night, _ in ROLES})
     return type(chart).from_dict(json.loads(spec), validate=False)
 
 

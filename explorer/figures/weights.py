@@ -152,7 +152,7 @@ def stacked(left: Any, right: Any, kept: Any, pruned: Any, revived: Any) -> dict
         "left": np.tile(np.asarray(left), 3),
         "right": np.tile(np.asarray(right), 3),
         "count": np.concatenate(counts),
-        "state": [state for state in STATES for _ in range(n)],
+        "state": np.repeat(STATES, n),
     }
 
 

@@ -10,6 +10,7 @@ import ipywidgets as w
 from explorer.engine.exchange import Exchange, Worth
 from explorer.experiment import Pruning
 from explorer.ui.frames import Frame
+from explorer.ui.past import as_of
 from explorer.ui.threshold import fixed
 
 if TYPE_CHECKING:  # the tabs import this
@@ -43,6 +44,7 @@ PLAIN_EXAMPLE = "0.05"
 NOTHING = "–"
 OF_PRESENT = "Cut-offs are those of the weights at epoch {:.3g}."
 OF_BRINK = "Cut-offs are those of the weights just before the first prune event, epoch {:.3g}."
+THEN = "It is shown as it was; press “Back to now” to set another one."
 NO_PRUNING = "This run prunes nothing, so there is no threshold."
 
 SIGNS = {"percentile": (100, " %"), "sparsity": (100, " %"), "compression": (1, " ×")}
@@ -62,7 +64,7 @@ class Currencies:
         self._mine = threading.local()  # `quiet` in the thread that fills the fields
         self._exchange: Exchange | None = None
         self._key: Hashable = None
-        self._shown: tuple[Exchange, float] | None = None
+        self._shown: tuple[Exchange, float, bool] | None = None
         self._at = 0, 0  # whose weights and of which step the rates are
         self._looked = self._cost = 0.0
 
@@ -82,39 +84,43 @@ class Currencies:
 
     def draw(self, frame: Frame) -> None:
         """Fills the fields with what the threshold of a frame is worth."""
-        pruning = frame.trainer.lanes[0].experiment.pruning
+        pruning, past = frame.lanes[0].experiment.pruning, frame.past is not None
         if pruning is None:
-            self._fill({}, None)
+            self._fill({}, None, past=past)
             self._shown = None
             self.told.value = f"<p>{NO_PRUNING}</p>"
             return
         exchange = self._rates(frame, pruning)
         tried = frame.preview is not None
         threshold = frame.preview if frame.preview is not None else pruning.threshold
-        if (exchange, threshold) != self._shown:
-            self._fill(exchange.worth(threshold, frame.verdict if tried else None), exchange.pruning)
-            self._shown = exchange, threshold
-        source = OF_PRESENT if frame.trainer.checkpoint is None else OF_BRINK
-        self.told.value = f"<p>{source.format(self._at[1] / frame.trainer.per_epoch)}</p>"
+        if (exchange, threshold, past) != self._shown:
+            worth = exchange.worth(threshold, frame.verdict if tried else None)
+            self._fill(worth, exchange.pruning, past=past)
+            self._shown = exchange, threshold, past
+        source = OF_PRESENT if frame.brink is None else OF_BRINK
+        told = source.format(self._at[1] / frame.trainer.per_epoch)
+        self.told.value = f"<p>{as_of(frame)}{told}</p>"
 
     def _rates(self, frame: Frame, pruning: Pruning) -> Exchange:
         """The rates, taken anew where the pruning is another one, and seldom where only the weights moved."""
-        trainer, started, (_, step) = frame.trainer, time.perf_counter(), frame.trainer.source()
+        trainer, started, (_, step) = frame.trainer, time.perf_counter(), frame.trainer.source(frame.point)
         bare = pruning.model_copy(update={"threshold": 0.0})
-        key = tuple(trainer.observer.edges), id(trainer.checkpoint), bare
-        rest = max(SECONDS, self._cost / SHARE) if frame.status == "training" else 0.0
+        key = tuple(trainer.observer.edges), id(frame.brink), bare
+        training = frame.status == "training" and frame.past is None
+        rest = max(SECONDS, self._cost / SHARE) if training else 0.0
         moved = (id(trainer), step) != self._at
         if self._exchange is None or key != self._key or (moved and started - self._looked > rest):
-            self._exchange, self._key, self._at = Exchange.of(trainer), key, (id(trainer), step)
+            self._exchange = Exchange.of(trainer, point=frame.point)
+            self._key, self._at = key, (id(trainer), step)
             self._looked = time.perf_counter()
             self._cost = self._looked - started
         return self._exchange
 
-    def _fill(self, worth: dict[str, Worth], pruning: Pruning | None) -> None:
+    def _fill(self, worth: dict[str, Worth], pruning: Pruning | None, *, past: bool) -> None:
         self._mine.quiet = True
         try:
             for name, field in self.fields.items():
-                _show(field, name, worth.get(name), pruning)
+                _show(field, name, worth.get(name), pruning, past=past)
         finally:
             self._mine.quiet = False
 
@@ -154,16 +160,18 @@ def shown(name: str, worth: Worth | None) -> str:
     return f"{worth.low:.3g} – {worth.high:.3g}"
 
 
-def _show(field: w.Text, name: str, worth: Worth | None, pruning: Pruning | None) -> None:
+def _show(
+    field: w.Text, name: str, worth: Worth | None, pruning: Pruning | None, *, past: bool = False
+) -> None:
     text = shown(name, worth)
     field.value = text
-    field.disabled = worth is None or pruning is None or fixed(pruning.granularity)
+    field.disabled = past or worth is None or pruning is None or fixed(pruning.granularity)
     if pruning is None:
         return
     plain = pruning.criterion == "magnitude" and pruning.granularity == "weight"
     field.description = WEIGHT if name == "score" and plain else LABELS[name]
     unit = "percentile" if pruning.unit == "sparsity" else pruning.unit
-    words = [TIPS[name], USED if name == unit else "", EDIT]
+    words = [TIPS[name], USED if name == unit else "", THEN if past else EDIT]
     if worth is None:
         words = [TIPS[name], NOT_HERE]
     elif not worth.one:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from explorer.engine.lanes import Checkpoint
+from torch import Tensor
+
+from explorer.engine.lanes import Checkpoint, Lane
 from explorer.engine.pruner import Verdict
 from explorer.engine.state import View
 from explorer.engine.trainer import Trainer
@@ -34,6 +36,14 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What the network of each lane answered at a step, to all validation images or to the first of them."""
+
+    step: int
+    lanes: list[Tensor]  # int [n] each, on the CPU
+
+
+@dataclass(frozen=True)
 class Frame:
     """What there is to see now; made for the display and not kept."""
 
@@ -48,11 +58,35 @@ class Frame:
     preview: float | None = None  # the threshold, while one is tried out
     advice: str = ""
     past: int | None = None  # the recorded step that is looked at; None is now
+    point: Checkpoint | None = None  # what is kept of the past, or of the moment that is nearest to it
+    answers: Answers | None = None  # the newest that are known; of the past its own
 
     @property
     def step(self) -> int:
         """The step that is shown."""
         return self.trainer.step if self.past is None else self.past
+
+    @property
+    def held(self) -> int:
+        """The step whose weights are there: another one than is shown where those are not kept."""
+        return self.trainer.step if self.point is None else self.point.step
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """The lanes as they were when these weights were there."""
+        return (self.point or self.trainer).lanes
+
+    @property
+    def brink(self) -> Checkpoint | None:
+        """The moment just before the first prune event, where that was over when these weights were there."""
+        return self.trainer.checkpoint if self.point is None else self.point.earlier
+
+    @property
+    def views(self) -> list[View]:
+        """The weights of each lane; the first one's as a threshold that is tried out leaves them."""
+        if self.point is not None:
+            return [self.point.view(i) for i in range(len(self.point.lanes))]
+        return [self.view, *map(self.trainer.view, self.trainer.lanes[1:])]
 
 
 class Camera:
@@ -63,16 +97,17 @@ class Camera:
         self._on_frame = on_frame
         self._shown = self._cost = self._judged = self._judge_cost = 0.0
         self._pace: deque[tuple[float, int]] = deque(maxlen=20)
+        self._answers: Answers | None = None  # of the last time that the camera judged
 
     def clear(self) -> None:
         """Forgets the run."""
-        self.points = []
-        self._pace.clear()
+        self.forget_from(0)
 
     def forget_from(self, step: int) -> None:
         """Forgets what came at a step or after it: the run goes back there."""
         self.points = [p for p in self.points if p.step < step]
         self._pace.clear()
+        self._answers = None
 
     def widen(self, lanes: int) -> None:
         """Gives each point that many lanes: a dense run that goes on pruned was its own twin before."""
@@ -89,38 +124,46 @@ class Camera:
             self.judge(trainer)
         accuracy = self.points[-1].accuracy if self.points else []
         lane = trainer.lanes[0]
-        self._on_frame(self._frame(trainer, status, trainer.view(lane), lane.verdict, accuracy))
+        frame = self._frame(trainer, status, trainer.view(lane), lane.verdict, accuracy)
+        self._on_frame(replace(frame, answers=self._known(trainer)))
         self._shown = time.perf_counter()
         self._cost = self._shown - started
 
     def look(self, trainer: Trainer, status: str, step: int, point: Checkpoint | None) -> None:
-        """Shows the first lane as it was at a recorded step, with its weights where they are kept."""
+        """Shows the first lane as it was at a recorded step, by the weights of a point at or near to it."""
         seen = next((p for p in reversed(self.points) if p.step <= step), None)
         lane = trainer.lanes[0]
         view, verdict = trainer.view(lane), lane.verdict
         if point is not None:
-            view, verdict = point.state.view(point.lanes[0].row), point.lanes[0].verdict
+            view, verdict = point.view(), point.lanes[0].verdict
         frame = self._frame(trainer, status, view, verdict, seen.accuracy if seen else [])
         sparsity = seen.lanes[0]["sparsity"] if seen else 0.0
-        self._on_frame(replace(frame, past=step, sparsity=sparsity))
+        answers = self._recorded(trainer, step)
+        self._on_frame(replace(frame, past=step, point=point, sparsity=sparsity, answers=answers))
         self._shown = time.perf_counter()
 
     def preview(self, trainer: Trainer, status: str, experiment: Experiment) -> None:
         """Shows what another threshold would prune, and how well that answers without training."""
         assert experiment.pruning is not None
         view, verdict = trainer.preview(experiment)
-        accuracy = [found["val_accuracy"] for found in [trainer.observer.judge(view)] if found]
+        own, known = trainer.observer.no_answers(), self._known(trainer)
+        accuracy = [found["val_accuracy"] for found in [trainer.observer.judge(view, own)] if found]
+        answers = known and replace(known, lanes=[own.cpu(), *known.lanes[1:]])
         dense = self.points[-1].accuracy[1:] if self.points else []
         frame = self._frame(trainer, status, view, verdict, accuracy + dense)
-        self._on_frame(replace(frame, preview=experiment.pruning.threshold))
+        self._on_frame(replace(frame, preview=experiment.pruning.threshold, answers=answers))
 
     def judge(self, trainer: Trainer) -> None:
         """Measures the validation accuracy of all lanes now."""
         started = time.perf_counter()
         found: dict[int, dict[str, float]] = {}
+        answers: dict[int, Tensor] = {}
         for lane in trainer.lanes:
             if lane.row not in found:  # until the prune event the twin shares a row
-                found[lane.row] = trainer.observer.judge(trainer.view(lane))
+                own = trainer.observer.no_answers()
+                found[lane.row] = trainer.observer.judge(trainer.view(lane), own)
+                answers[lane.row] = own.cpu()
+        self._answers = Answers(trainer.step, [answers[lane.row] for lane in trainer.lanes])
         self.point(trainer, [found[lane.row] for lane in trainer.lanes])
         self._judge_cost = time.perf_counter() - started
 
@@ -137,6 +180,20 @@ class Camera:
             kept = {name: values[name] for name in JUDGED if name in values}
             lanes.append({**kept, **trained, "sparsity": trainer.sparsity(lane)})
         self.points.append(Point(trainer.step, trainer.step / trainer.per_epoch, lanes))
+
+    def _known(self, trainer: Trainer) -> Answers | None:
+        """The newest answers of all lanes: of the last record, or of the last time the camera judged."""
+        step = min(max(lane.answers, default=-1) for lane in trainer.lanes)
+        recorded, judged = self._recorded(trainer, step), self._answers
+        if recorded is None or judged is None:
+            return recorded or judged
+        return judged if judged.step > step else recorded
+
+    @staticmethod
+    def _recorded(trainer: Trainer, step: int) -> Answers | None:
+        kept = [lane.answers.get(step) for lane in trainer.lanes]
+        found = [each for each in kept if each is not None]
+        return Answers(step, found) if len(found) == len(kept) else None
 
     def _frame(
         self, trainer: Trainer, status: str, view: View, verdict: Verdict | None, accuracy: list[float]

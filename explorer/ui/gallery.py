@@ -8,6 +8,7 @@ import ipywidgets as w
 
 from explorer import registry
 from explorer.engine.trainer import Trainer
+from explorer.figures import theme
 from explorer.ui.export import Export
 from explorer.ui.frames import Frame
 from explorer.ui.live_chart import LiveChart
@@ -81,8 +82,10 @@ class Gallery:
         self.bar.offer((tab.name, tab.title, tab.tip) for tab in left)
 
     def _page(self) -> tuple[str, dict[str, Any] | None]:
-        """The name of the tab that is shown, and its charts with what they show now, for export."""
-        return self.selected, self.chart.page()
+        """The name of the tab that is shown, and its charts and pictures as they are now, for export."""
+        name, specs = self.selected, self.chart.specs()
+        specs |= {n: chart.to_dict(validate=False) for n, chart in self.tabs[name].pictures().items()}
+        return name, theme.page(specs) if specs else None
 
     def _tell(self, error: Exception | None) -> None:
         """Puts an error of another thread into the error box, or empties it."""

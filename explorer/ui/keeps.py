@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from explorer import registry
+from explorer.engine.observe import count_kept
 from explorer.experiment import Pruning
 from explorer.ui.frames import Frame
 
@@ -71,7 +72,7 @@ def keeps(frame: Frame) -> list[Keep]:
         if layer.name in then:
             kept = round((1 - then[layer.name]) * total)
         else:
-            kept = total if mask is None else int(mask[slot.start : slot.stop].count_nonzero())
+            kept = total if mask is None else int(count_kept(mask[slot.start : slot.stop]))
         found.append(Keep(layer.name, kept, total, slot.shape[0], layer is layers[-1]))
     return found
 

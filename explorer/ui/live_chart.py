@@ -257,12 +257,17 @@ class LiveChart(anywidget.AnyWidget):
         tables = {dataset: theme.rows(table) for dataset, table in self._now(name).items()}
         return {**self._sources[name].to_dict(validate=False), "datasets": tables}
 
-    def page(self) -> dict[str, Any] | None:
-        """Return the charts that are shown as one Vega-Lite specification; None where there are no data."""
+    def specs(self) -> dict[str, dict[str, Any]]:
+        """Return the charts that are shown as Vega-Lite specifications; none where there are no data."""
         shown = [name for name in self._sources if self._shown is None or name in self._shown]
         if not any(chart in shown for chart, _ in self._tables):
-            return None
-        return theme.page({name: self._spec(name) for name in shown})
+            return {}
+        return {name: self._spec(name) for name in shown}
+
+    def page(self) -> dict[str, Any] | None:
+        """Return the charts that are shown as one Vega-Lite specification; None where there are no data."""
+        specs = self.specs()
+        return theme.page(specs) if specs else None
 
     def save(self, name: str, path: str | Path, scale: float = 2) -> Path:
         """Write one chart with the data it shows now: .png, .svg, .pdf, .html or .json."""

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 
 from explorer.engine.lanes import Checkpoint
 from explorer.engine.trainer import Trainer
-from explorer.ui.frames import Point
+from explorer.ui.frames import Frame, Point
+
+# Every string that a person reads here.
+NOT_KEPT = "the weights of step {} are not kept; there are those of {}"
+THEN = "As of epoch {:g}. "
+NEAREST = (
+    "As of step {:,} (epoch {:g}): the weights of epoch {:g} are no longer kept, and these are nearest. "
+)
 
 MOST_BYTES = 64 * 2**20
-
-NOT_KEPT = "the weights of step {} are not kept; there are those of {}"  # a person reads this
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Album:
         with self._lock:
             return self._points.get(step)
 
+    def nearest(self, step: int) -> Checkpoint | None:
+        """The snapshot next to a step, the earlier one of two; None where there is none at all."""
+        with self._lock:
+            return min(self._points.values(), key=lambda p: (abs(p.step - step), p.step), default=None)
+
     def at(self, step: int) -> Checkpoint:
         """The snapshot of a step; raises ValueError where there is none."""
         point = self.get(step)
@@ -68,3 +78,11 @@ class Album:
         steps = sorted(self._points)
         gaps = {b: c - a for a, b, c in zip(steps, steps[1:], steps[2:], strict=False)}
         return min(gaps, key=gaps.__getitem__)
+
+
+def as_of(frame: Frame) -> str:
+    """Whose weights a frame of the past shows, for words that tell of them; empty for the present."""
+    if frame.past is None:
+        return ""
+    held, looked = (round(step / frame.trainer.per_epoch, 2) for step in (frame.held, frame.past))
+    return THEN.format(looked) if frame.held == frame.past else NEAREST.format(frame.held, held, looked)

@@ -47,6 +47,7 @@ class Session(Travel):
         self._trainer: Trainer | None = None
         self._steps: Iterator[Any] | None = None
         self._wanted: float | None = None  # the newest threshold to try out
+        self._sought: int | None = None  # the newest step to look at
         self._settled = threading.Event()
         self._settled.set()
         self._error: Exception | None = None
@@ -258,7 +259,7 @@ class Session(Travel):
         if self.past is None:
             self._camera.show(self._trainer, self.status)
         else:
-            self._camera.look(self._trainer, self.status, self.past, self.album.get(self.past))
+            self._camera.look(self._trainer, self.status, self.past, self.album.nearest(self.past))
 
     def _reset(self) -> None:
         self._trainer, self._steps, self.status = None, None, "idle"

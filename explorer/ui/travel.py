@@ -23,6 +23,7 @@ class Travel:
     points: list[Point]
     album: Album
     past: int | None  # the recorded step that is looked at; None is now
+    _sought: int | None
     _camera: Camera
     _trainer: Trainer | None
     _steps: Iterator[Any] | None
@@ -34,6 +35,7 @@ class Travel:
 
     def look(self, step: int | None) -> None:
         """Shows the run as it was at a recorded step, while it goes on unseen; None is now."""
+        self._sought = step
         self._do(lambda: self._look(step))
 
     def branch(self, step: int, experiment: Experiment | None = None) -> None:
@@ -79,6 +81,8 @@ class Travel:
         self._finish(kept.status)
 
     def _look(self, step: int | None) -> None:
+        if step != self._sought:
+            return  # a newer one is waiting
         self.past = step
         if self._trainer is not None:
             self._show()

@@ -120,18 +120,6 @@ def test_one_output_answers_yes_or_no(trained):
     assert len(rows(explorer, "digits-pruned", "cells")) == 4
 
 
-def test_a_slow_network_sees_fewer_images_while_it_trains(opened, monkeypatch):
-    monkeypatch.setattr("explorer.ui.tabs.digits.FEWEST", 30)
-    monkeypatch.setattr("explorer.ui.tabs.digits.AT_ONCE", 0)
-    explorer = opened()
-    explorer.tab = "digits"
-    settled(explorer)
-    explorer.session.preview(0.5)
-    assert "Of 30 (the first of 100; all are looked at when it rests)" in settled(explorer).told.value
-    explorer.session.refresh()
-    assert "Of 100 validation images" in settled(explorer).told.value
-
-
 # -- the pad ------------------------------------------------------------------------------------------
 
 

@@ -61,6 +61,10 @@ class Tab:
         """The data of the charts at a frame; widgets of the tab's own may be set here too."""
         return {}
 
+    def pictures(self) -> Charts:
+        """What the tab shows beside its charts, as figures for export; may be called on any thread."""
+        return {}
+
     def shown(self) -> None:
         """Called when the tab is chosen."""
 

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Hashable
 from concurrent.futures import Future
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -16,7 +17,9 @@ from explorer import figures
 from explorer.engine.state import View
 from explorer.engine.trainer import Trainer
 from explorer.ui import answers
-from explorer.ui.frames import SHARE, Frame
+from explorer.ui.asking import Asking
+from explorer.ui.frames import SHARE, Answers, Frame
+from explorer.ui.past import THEN, as_of
 from explorer.ui.session import Session
 from explorer.ui.sketch import Sketch
 from explorer.ui.tabs.base import Charts, Context, Tab, Tables
@@ -28,9 +31,10 @@ PAIRED = (
     "Of {n} validation images the pruned network loses {lost:,} that its dense twin gets right, and gains "
     "{gained:,} that the twin gets wrong; {right:,} are right and {wrong:,} wrong in both."
 )
-SOME_IMAGES = "{n:,} (the first of {all:,}; all are looked at when it rests)"
+SOME_IMAGES = "{n:,} (the first of {all:,}; the others follow)"
 ONE_SEED = "The test speaks of these images alone: another seed may lose others."
-TRYING = "Trying the threshold {:.4g}, not trained any further, beside the dense twin as it is now. "
+TRYING = "Trying the threshold {:.4g}, not trained any further, beside the dense twin of epoch {:.3g}. "
+PAD = " The pad asks other weights. {}"
 ONE = "Nothing is pruned yet: the two networks are still one. "
 ALONE = "No dense twin trains beside this network, so nothing can be compared. "
 DENSE_RUN = "This run prunes nothing, so nothing can be compared. "
@@ -48,11 +52,11 @@ IMAGE_TIP = "validation image {i:,}: {words}"
 PICKED = "Validation image {i:,}, true {truth}"
 PROBABILITY, OUTPUT = "probability", "output"
 
-SECONDS = 0.5  # between two looks at all images while it trains
-AT_ONCE = 0.2  # seconds for a look while it trains or a threshold is dragged: slow networks see fewer images
-FEWEST = 500
+SECONDS = 0.5  # between two pictures while it trains
+SLICE = 0.1  # seconds of asking in one frame, where nobody has asked these weights before
 MOST = 20  # images of each kind
 PIXELS = 56  # of each image on the page
+FIGURE = 416  # of all images of a kind, in a figure
 
 
 class Digits(Tab):
@@ -75,17 +79,22 @@ class Digits(Tab):
         self._pixels: Tensor | None = None  # what is on the pad, uint8 [28, 28]
         self._source = ""
         self._seen: Hashable = None
-        self._twin: tuple[Hashable, Tensor] | None = None  # the twin's answers at a step
-        self._looked = self._cost = 0.0
-        self._few = FEWEST  # images, where a look must be short
+        self._asking: tuple[Hashable, Asking] | None = None
+        self._looked, self._cost, self._as_of = 0.0, 0.0, ""
 
     def shown(self) -> None:
         """Looks anew at the next frame."""
         self._seen = None
 
+    def pictures(self) -> Charts:
+        """The images that flipped, a figure for each kind."""
+        sheets = {f"digits-{sheet.name}": sheet for sheet in self.images.sheets if sheet.count}
+        told = {n: replace(sheet, note=self._as_of + sheet.note) for n, sheet in sheets.items()}
+        return {name: figures.tiles([sheet], width=FIGURE) for name, sheet in told.items()}
+
     def hidden(self) -> None:
         """Lets go of the networks."""
-        self._trainer, self._views, self._twin = None, {}, None
+        self._trainer, self._views, self._asking = None, {}, None
 
     # -- on the worker --------------------------------------------------------------------------------
 
@@ -103,69 +112,81 @@ class Digits(Tab):
         heat = {f"digits-{which}": figures.confusion(which=which) for which in ("change", "dense", "pruned")}
         return {"digits-flips": figures.flips(), **heat}
 
-    def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
-        """Looks at all images where that is due."""
+    def tables(self, frame: Frame, session: Session) -> Tables:
+        """Shows what is known of these weights, and else asks them, a slice of time at each frame."""
         trainer, now = frame.trainer, time.perf_counter()
         self._know(trainer)
-        seen = (id(trainer), trainer.step, frame.preview, frame.view.mask is None)
-        wait = max(SECONDS, self._cost / SHARE)
-        moving = frame.status == "training" and frame.preview is None
-        if seen == self._seen or (moving and self._seen and now - self._looked < wait):
+        nets = ("pruned" if frame.lanes[0].experiment.pruning else "dense", "dense")
+        self._views = dict(zip(nets, frame.views, strict=False))
+        if not len(trainer.split.validation):
+            return self._blind()
+        moving = frame.status == "training" and frame.preview is None and frame.past is None
+        if moving and self._seen and now - self._looked < max(SECONDS, self._cost / SHARE):
             return {}
-        lanes = trainer.lanes
-        self._views = {"pruned" if lanes[0].experiment.pruning else "dense": frame.view}
-        if len(lanes) > 1:
-            self._views["dense"] = trainer.view(lanes[1])
-        few = moving or frame.preview is not None
-        found = self._look(frame, few) if len(trainer.split.validation) else self._blind()
-        self._answer()
+        found, more = self._found(frame, moving)
+        if more:
+            session.refresh()  # no other frame may come
+        of = found.step, len(found.lanes[0])
+        seen = (id(trainer), of, frame.preview, frame.past, frame.held, moving, _one(frame))
+        if moving or seen != self._seen:
+            self._answer()
+        if seen == self._seen:
+            return {}
+        made = self._tell_of(frame, found, moving)
         self._seen, self._looked, self._cost = seen, time.perf_counter(), time.perf_counter() - now
-        return found
+        return made
+
+    def _found(self, frame: Frame, moving: bool) -> tuple[Answers, bool]:
+        """What the networks answer, and whether there are more images to ask about."""
+        known, trainer = frame.answers, frame.trainer
+        if known is not None and (moving or frame.preview is not None or known.step == frame.step):
+            self._asking = None
+            return known, False
+        key = (id(trainer), frame.held, frame.preview, len(frame.lanes[0].history.events))
+        if self._asking is None or self._asking[0] != key:
+            self._asking = key, Asking(trainer, frame.views, frame.held)
+        asking = self._asking[1]
+        more = asking.work(SLICE)
+        return asking.found, more
 
     def _know(self, trainer: Trainer) -> None:
         if trainer is not self._trainer:
             self._trainer, self._names = trainer, answers.names_of(trainer)
-            self._seen, self._twin = None, None
+            self._seen, self._asking = None, None
             self.sketch.offers = len(trainer.split.validation) > 0
 
     def _blind(self) -> Tables:
         self.told.value = f"<p>{NO_VALIDATION}</p>"
         self.images.show()
+        self._answer()
         return {}
 
-    def _look(self, frame: Frame, few: bool) -> Tables:
-        started, trainer = time.perf_counter(), frame.trainer
-        x, truth = trainer.observer.validation
-        x, truth = (x[: self._few], truth[: self._few]) if few else (x, truth)
-        shared = len({lane.row for lane in trainer.lanes}) < len(trainer.lanes) and frame.preview is None
-        dense = self._dense(trainer, x)
-        pruned = dense if shared and dense is not None else answers.choices(trainer.network, frame.view, x)
-        told = [None if each is None else each.cpu() for each in (truth, dense, pruned)]
-        if not few:  # a number that changed with each look would make the curves jump
-            took = (time.perf_counter() - started) * (2 if shared else 1)
-            self._few = max(FEWEST, round(len(truth) * AT_ONCE / took))
-        pixels = trainer.split.validation.pixels
-        if dense is None:
-            return self._alone(frame, pixels, told[0], told[2])
-        start = TRYING.format(frame.preview) if frame.preview is not None else ONE if shared else ""
-        return self._pair(start, pixels, *told)
+    def _tell_of(self, frame: Frame, found: Answers, moving: bool) -> Tables:
+        """The words, pictures and charts of these answers."""
+        trainer = frame.trainer
+        epoch, pixels = found.step / trainer.per_epoch, trainer.split.validation.pixels
+        own = found.lanes[0].long()
+        truth = trainer.observer.validation[1][: len(own)].cpu()
+        start = THEN.format(round(epoch, 2)) if moving or found.step == frame.past else as_of(frame)
+        self._as_of = start if frame.past is not None else ""
+        if frame.preview is not None:
+            start = TRYING.format(frame.preview, epoch)
+        elif _one(frame):
+            start += ONE
+        end = PAD.format(as_of(frame)) if found.step == frame.past != frame.held else ""
+        if len(found.lanes) == 1:
+            return self._alone((start, end), pixels, truth, own)
+        return self._pair((start, end), pixels, truth, found.lanes[1].long(), own)
 
-    def _dense(self, trainer: Trainer, x: Tensor) -> Tensor | None:
-        """The twin's answers, which a threshold that is tried out leaves alone; None without a twin."""
-        view = self._views.get("dense")
-        if view is None or len(trainer.lanes) < 2:
-            return None
-        at = (id(trainer), trainer.step, len(x))
-        if self._twin is None or self._twin[0] != at:
-            self._twin = at, answers.choices(trainer.network, view, x)
-        return self._twin[1]
-
-    def _pair(self, start: str, pixels: Tensor, truth: Tensor, dense: Tensor, pruned: Tensor) -> Tables:
+    def _pair(
+        self, around: tuple[str, str], pixels: Tensor, truth: Tensor, dense: Tensor, pruned: Tensor
+    ) -> Tables:
         lost, gained = answers.flipped(truth, dense, pruned)
         wrong = int(((dense != truth) & (pruned != truth)).sum())
         counts = {"n": _of(truth, pixels), "lost": len(lost), "gained": len(gained), "wrong": wrong}
         right = len(truth) - len(lost) - len(gained) - wrong
-        self.told.value = f"<p>{escape(start + PAIRED.format(right=right, **counts))} {ONE_SEED}</p>"
+        start, end = around
+        self.told.value = f"<p>{escape(start + PAIRED.format(right=right, **counts))} {ONE_SEED}{end}</p>"
         answered = {"truth": truth, "dense": dense, "pruned": pruned}
         self.images.show(
             self._sheet("lost", lost, pixels, answered),
@@ -181,10 +202,11 @@ class Digits(Tab):
             ("digits-pruned", "cells"): figures.confusion_table(truth, pruned, names),
         }
 
-    def _alone(self, frame: Frame, pixels: Tensor, truth: Tensor, pruned: Tensor) -> Tables:
+    def _alone(self, around: tuple[str, str], pixels: Tensor, truth: Tensor, pruned: Tensor) -> Tables:
         wrong = (pruned != truth).nonzero().flatten().tolist()
-        start = ALONE if frame.trainer.lanes[0].experiment.pruning else DENSE_RUN
-        self.told.value = f"<p>{start + WRONG.format(n=_of(truth, pixels), wrong=len(wrong))}</p>"
+        start, end = around
+        start += ALONE if "pruned" in self._views else DENSE_RUN
+        self.told.value = f"<p>{start + WRONG.format(n=_of(truth, pixels), wrong=len(wrong))}{end}</p>"
         self.images.show(self._sheet("wrong", wrong, pixels, {"truth": truth, "pruned": pruned}))
         cells = figures.confusion_table(truth.numpy(), pruned.numpy(), self._names)
         return {("digits-pruned", "cells"): cells}
@@ -271,3 +293,13 @@ def _of(truth: Tensor, pixels: Tensor) -> str:
     """How many images were looked at, in words."""
     words = f"{len(truth):,}" if len(truth) == len(pixels) else SOME_IMAGES
     return words.format(n=len(truth), all=len(pixels))
+
+
+def _one(frame: Frame) -> bool:
+    """Whether the two networks are still one: nothing had been pruned when the frame's answers were given."""
+    if frame.preview is not None or len(frame.lanes) == 1:
+        return False
+    if frame.past is None:
+        return len({lane.row for lane in frame.lanes}) < len(frame.lanes)
+    events = frame.trainer.lanes[0].history.events
+    return not any(what == "prune" and step <= frame.past for step, what, *_ in events)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Hashable
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -10,14 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer import figures
 from explorer.engine import survivors
 from explorer.engine.rows import Layer
 from explorer.engine.survivors import Wiring
 from explorer.engine.trainer import Trainer
 from explorer.ui.frames import Frame
+from explorer.ui.past import as_of
 from explorer.ui.session import Session
-from explorer.ui.tabs.base import Context, Tab, Tables
+from explorer.ui.tabs.base import Charts, Context, Tab, Tables
 from explorer.ui.tiles import Sheet, Tiles
+from explorer.ui.units import COUNT, Units
 
 # Every string that a person reads here.
 TITLE, TIP = "Masks", "Which pixels are still read, what each unit looks at, and which units are dead"
@@ -28,10 +32,7 @@ UNREAD = "{none:,} of {all:,} pixels are read by no unit."
 ALL_READ = "Every pixel is read by some unit."
 UNREAD_TAPS = "{none:,} of {all:,} places are kept by no filter."
 ALL_TAPS = "Each of the {all:,} places is kept by some filter."
-NONE_DEAD = "No {unit} is dead."
-DEAD = "{dead} of {all:,} {units} are dead: {no_in} with no weight in, {no_out} with none out."
-DEAD_IN = "{dead} of {all:,} {units} are dead: no weight leads in."
-NO_READER = "What reads these units is not known, so only weights that lead in count."
+DEAD_ELSEWHERE = "Dead in other layers: {}."
 NOT_YET, NOTHING = "Nothing is pruned yet. ", "This run prunes nothing. "
 NO_PIXELS = (
     "No layer that can be pruned reads the {pixels} pixels directly, so there are no pictures of its units."
@@ -41,21 +42,13 @@ MAP, MAP_TAPS = "Kept weights of each pixel", "Filters keeping each place"
 MAP_CELL = "row {row}, column {column}: {value} of "  # its numbers are filled in on the page
 MAP_TEXT = "{title}, from 0 to {most}; {none} of {all} have none."
 MAP_NONE, MAP_HIGH = "none", "{most:,} of {all:,}"
-UNITS, FILTERS, OUTPUTS = ("hidden unit", "hidden units"), ("filter", "filters"), ("output", "outputs")
-UNITS_TITLE = "{name}: weights of {all:,} {units}"
-UNITS_SOME = "The first {shown} of {all:,} are shown."
-UNITS_TEXT = "The weights of each of the {all} {units} as a picture. {told}"
-UNIT_TIP = "{unit} {i}: {into:,} of {fan_in:,} weights in"
-UNIT_TIP_OUT = ", {out:,} of {fan_out:,} out"
-PRUNED, DEAD_LEGEND, METER = "pruned", "dead", "weights kept (full: {:,})"
 LAYER_TITLE = "{name}: {share:.1%} kept"
 LAYER_TEXT = "{name} keeps {kept:,} of {all:,} weights; units run down, inputs across."
 LAYER_TIP = "{text} Each pixel is a weight."
 LAYER_TIP_BLOCK = "{text} Each pixel is a block of weights: the more are kept, the stronger."
 
 SECONDS = 0.5  # between two pictures while it trains, unless the mask changes
-MOST_UNITS = 300  # pictures at once
-SIZES = ((2, 140), (8, 84), (24, 72), (160, 42), (MOST_UNITS, 28))  # up to so many units, pixels of each
+UNITS_PIXELS = 720  # for all pictures of units in a figure
 MAP_PIXELS = 196  # a picture of all pixels, and of another layer
 BLOCKS = (100, 160)  # of another layer's picture, at most
 HALF_WIDTH = 94  # where other layers stand two by two
@@ -82,11 +75,19 @@ class Masks(Tab):
         self._trainer: Trainer | None = None
         self._wiring: Wiring
         self._seen: Hashable = None
-        self._drawn = 0.0
+        self._drawn, self._as_of = 0.0, ""
 
     def shown(self) -> None:
         """Draws at the next frame, whatever was drawn last."""
         self._seen = None
+
+    def pictures(self) -> Charts:
+        """What is read and kept on the left, the units on the right."""
+        sheets = {"masks-maps": list(self.maps.sheets), "masks-units": list(self.units.sheets)}
+        widths = dict(zip(sheets, (MAP_PIXELS, UNITS_PIXELS), strict=True))
+        for first in sheets["masks-units"][:1]:
+            sheets["masks-units"][0] = replace(first, note=self._as_of + first.note)
+        return {name: figures.tiles(each, width=widths[name]) for name, each in sheets.items() if each}
 
     def hidden(self) -> None:
         """Lets go of the network."""
@@ -105,8 +106,11 @@ class Masks(Tab):
             frame.preview,
             frame.sparsity,
             len(trainer.lanes[0].history.events),
+            frame.past,
+            frame.past is not None and frame.held,
         )
-        if seen == self._seen and time.perf_counter() - self._drawn < SECONDS:
+        still = frame.past is not None or time.perf_counter() - self._drawn < SECONDS
+        if seen == self._seen and still:
             return {}
         if trainer is not self._trainer:
             pixels = trainer.split.train[slice(1)].inputs(True, frame.view.row.dtype)
@@ -117,131 +121,49 @@ class Masks(Tab):
 
     def draw(self, frame: Frame) -> None:
         """Sets all pictures and words."""
-        layers = frame.trainer.network.layout.layers
-        first = self._wiring.first
-        look = First(frame, self._wiring, first, self.order.value == "kept") if first else None
-        rest = [layer for layer in layers if layer is not first]
-        width = MAP_PIXELS if len(rest) <= 2 and not self._wiring.filters else HALF_WIDTH
-        maps = [look.map()] if look else []
+        wiring, layers = self._wiring, frame.trainer.network.layout.layers
+        by_kept = self.order.value == "kept"
+        units = {layer: Units(frame, wiring, layer, by_kept=by_kept) for layer in layers}
+        first = units.get(wiring.first) if wiring.first else None
+        pictured = [each for each in units.values() if each is first or (each.filters and not each.first)]
+        rest = [each.layer for each in units.values() if each not in pictured]
+        width = MAP_PIXELS if len(rest) <= 2 else HALF_WIDTH
+        maps = [pixel_map(first)] if first else []
+        self._as_of = as_of(frame)
         self.maps.show(*maps, *(other(frame, layer, width) for layer in rest))
-        self.units.show(*([look.pictures()] if look else []))
-        self.order.layout.display = None if look and look.count > 1 else "none"
-        self.told.value = f"<p>{escape(_told(frame, look))}</p>"
+        self.units.show(*(each.pictures() for each in pictured))
+        self.order.layout.display = None if any(each.count > 1 for each in pictured) else "none"
+        self.told.value = f"<p>{escape(_told(frame, first, list(units.values())))}</p>"
 
     def _on_order(self, change: Any) -> None:  # noqa: ARG002
         self._seen = None
         self.context.session.refresh()
 
 
-class First:
-    """The layer that reads the image, counted once a frame."""
+def pixel_map(units: Units) -> Sheet:
+    """How many units of the layer that reads the image keep each pixel's weight."""
+    counts = _per_input(units)
+    title = MAP_TAPS if units.filters else MAP
+    none, most = int((counts == 0).sum()), int(counts.max())
+    rows, columns = counts.shape
+    return Sheet(
+        name="map",
+        kind="counts",
+        rows=rows,
+        columns=columns,
+        codes=counts.astype("<u2").tobytes(),
+        width=MAP_PIXELS,
+        height=round(MAP_PIXELS * rows / columns),
+        title=title,
+        text=MAP_TEXT.format(title=title, most=most, none=none, all=counts.size),
+        cell=f"{MAP_CELL}{units.count}",
+        legend={"none": MAP_NONE, "low": "1", "high": MAP_HIGH.format(most=most, all=units.count)},
+    )
 
-    def __init__(self, frame: Frame, wiring: Wiring, layer: Layer, by_kept: bool) -> None:
-        self.layer, self.wiring, view = layer, wiring, frame.view
-        self.alive = survivors.kept(view, layer.weight)
-        self.count, self.fan_in = len(self.alive), layer.weight.shape[1:].numel()
-        self.weights = view.row[layer.weight.start : layer.weight.stop].view(self.count, -1)
-        readers = wiring.readers(layer, frame.trainer.network.layout.layers)
-        out = survivors.out_of(self.count, [survivors.carried(view, slot) for slot in readers])
-        self.fan_out = sum(slot.shape.numel() for slot in readers) // self.count
-        into = survivors.into(self.alive)
-        self.into, self.out = into.tolist(), None if out is None else out.tolist()
-        self.dead = survivors.dead(into, out).tolist()
-        self.last = wiring.wires[layer.name].last
-        order = (
-            torch.sort(into, descending=True, stable=True).indices if by_kept else torch.arange(self.count)
-        )
-        self.order = order[:MOST_UNITS].to(into.device)
 
-    @property
-    def named(self) -> dict[str, Any]:
-        """How many units it has and what they are called, for sentences."""
-        one, many = OUTPUTS if self.last else FILTERS if self.wiring.filters else UNITS
-        return {"all": self.count, "unit": one, "units": one if self.count == 1 else many}
-
-    def per_input(self) -> np.ndarray:
-        """The counts of the map, int [rows, columns]."""
-        return survivors.per_input(self.alive, self.wiring.window).cpu().numpy()
-
-    def map(self) -> Sheet:
-        """How many units keep each pixel's weight."""
-        counts = self.per_input()
-        title = MAP_TAPS if self.wiring.filters else MAP
-        none, most = int((counts == 0).sum()), int(counts.max())
-        rows, columns = counts.shape
-        return Sheet(
-            name="map",
-            kind="counts",
-            rows=rows,
-            columns=columns,
-            codes=counts.astype("<u2").tobytes(),
-            width=MAP_PIXELS,
-            height=round(MAP_PIXELS * rows / columns),
-            title=title,
-            text=MAP_TEXT.format(title=title, most=most, none=none, all=counts.size),
-            cell=f"{MAP_CELL}{self.count}",
-            legend={"none": MAP_NONE, "low": "1", "high": MAP_HIGH.format(most=most, all=self.count)},
-        )
-
-    def pictures(self) -> Sheet:
-        """Each unit's weights, what is pruned of them, and whether the unit is dead."""
-        rows, columns = self.wiring.window
-        size = next(pixels for most, pixels in SIZES if len(self.order) <= most)
-        alive = self.alive.view(self.count, -1)
-        scale = survivors.reach(self.weights, alive)
-        codes = survivors.shades(self.weights[self.order], alive[self.order], scale)
-        order, most = self.order.tolist(), max(1, *self.into)
-        return Sheet(
-            name="units",
-            kind="weights",
-            rows=rows,
-            columns=columns,
-            codes=codes.cpu().numpy().tobytes(),
-            width=size,
-            height=round(size * rows / columns),
-            title=UNITS_TITLE.format(name=self.layer.name, **self.named),
-            note=UNITS_SOME.format(shown=len(order), all=self.count) if len(order) < self.count else "",
-            text=UNITS_TEXT.format(told=self.told_dead(), **self.named),
-            tips=[self._tip(i) for i in order],
-            meters=[self.into[i] / most for i in order],
-            dead=[self.dead[i] for i in order],
-            legend={
-                "none": PRUNED,
-                "low": f"−{scale:.2g}",
-                "high": f"+{scale:.2g}",
-                "dead": DEAD_LEGEND,
-                "meter": METER.format(most),
-            },
-        )
-
-    def _tip(self, i: int) -> str:
-        tip = UNIT_TIP.format(unit=self.named["unit"], i=i, into=self.into[i], fan_in=self.fan_in)
-        if self.out is not None:
-            tip += UNIT_TIP_OUT.format(out=self.out[i], fan_out=self.fan_out)
-        return tip
-
-    def told(self) -> str:
-        """How much of it is kept, which pixels are lost and which units are dead, in words."""
-        counts = self.per_input()
-        none, all_ = int((counts == 0).sum()), counts.size
-        words = (UNREAD_TAPS, ALL_TAPS) if self.wiring.filters else (UNREAD, ALL_READ)
-        share = {"kept": sum(self.into), "all": self.alive.numel()}
-        return " ".join(
-            (
-                KEPT.format(name=self.layer.name, share=share["kept"] / share["all"], **share),
-                words[none == 0].format(none=none, all=all_),
-                self.told_dead(),
-            )
-        )
-
-    def told_dead(self) -> str:
-        """How many units are dead, in words."""
-        found = {"dead": sum(self.dead), **self.named}
-        if not found["dead"]:
-            return NONE_DEAD.format(**found)
-        if self.out is None:
-            return DEAD_IN.format(**found) + ("" if self.last else f" {NO_READER}")
-        return DEAD.format(no_in=self.into.count(0), no_out=self.out.count(0), **found)
+def _per_input(units: Units) -> np.ndarray:
+    """The counts of the map, int [rows, columns]."""
+    return survivors.per_input(units.alive, units.wiring.window).cpu().numpy()
 
 
 def other(frame: Frame, layer: Layer, width: int) -> Sheet:
@@ -272,14 +194,28 @@ def _bytes(shares: Tensor) -> bytes:
     return data
 
 
-def _told(frame: Frame, look: First | None) -> str:
-    layers = frame.trainer.network.layout.layers
-    if not layers:
+def _told(frame: Frame, first: Units | None, units: list[Units]) -> str:
+    if not units:
         return NO_LAYERS
-    start = ""
+    start = as_of(frame)
     if frame.view.mask is None:
-        start = NOT_YET if frame.trainer.lanes[0].experiment.pruning else NOTHING
-    if look is None:
+        start += NOT_YET if frame.lanes[0].experiment.pruning else NOTHING
+    if first is None:
         pixels = frame.trainer.split.train.pixels.shape[1:].numel()
         return start + NO_PIXELS.format(pixels=pixels)
-    return start + look.told()
+    dead = [COUNT.format(**each.named) for each in units if each is not first and any(each.dead)]
+    elsewhere = [DEAD_ELSEWHERE.format(", ".join(dead))] if dead else []
+    return start + " ".join([*_of_first(first), *elsewhere])
+
+
+def _of_first(units: Units) -> list[str]:
+    """How much of the layer is kept, which pixels are lost and which units are dead, in words."""
+    counts = _per_input(units)
+    none, all_ = int((counts == 0).sum()), counts.size
+    words = (UNREAD_TAPS, ALL_TAPS) if units.filters else (UNREAD, ALL_READ)
+    share = {"kept": sum(units.into), "all": units.alive.numel()}
+    return [
+        KEPT.format(name=units.layer.name, share=share["kept"] / share["all"], **share),
+        words[none == 0].format(none=none, all=all_),
+        units.told_dead(),
+    ]
