@@ -11,18 +11,21 @@ OTHERWISE = (
 )
 
 
-def _lenet(model: str, pruning: Pruning, epochs: int = 30, lr: float = 0.05) -> Experiment:
+def _lenet(
+    model: str, pruning: Pruning, epochs: int = 30, lr: float = 0.05, weight_decay: float = 5e-4
+) -> Experiment:
     """The papers' networks: momentum, weight decay, and a learning rate that falls to 0 with the last step.
 
-    The recipe was chosen on validation images, for LeNet-300-100 at Han's shares and 3 seeds: of five, the
-    one whose pruned network made the fewest mistakes.
+    Han's row was chosen on validation images, 3 or 5 seeds each: of ten recipes (learning rate 0.05 or 0.1,
+    constant or cosine, weight decay 1e-4 to 2e-3, 30 or 40 epochs, the pruning's end) the one whose pruned
+    network made the fewest mistakes there.
     """
     return Experiment(
         model=model,
         lr=lr,
         lr_decay="cosine",
         momentum=0.9,
-        weight_decay=5e-4,
+        weight_decay=weight_decay,
         batch_size=128,
         epochs=epochs,
         pruning=pruning,
@@ -60,10 +63,16 @@ def _shares(threshold: float, *shares: float, end_epoch: float = 12) -> Pruning:
 
 PAPERS = {
     "han-2015-lenet-300-100": Preset(
-        lambda: _lenet("lenet-300-100", _shares(0.9182, 0.08, 0.09, 0.26, end_epoch=15), lr=0.1),
+        lambda: _lenet(
+            "lenet-300-100",
+            _shares(0.9182, 0.08, 0.09, 0.26, end_epoch=20),
+            lr=0.1,
+            weight_decay=1e-3,
+        ),
         "LeNet-300-100, 92 % pruned",
         "Each layer comes to keep the paper's share, 8, 9 and 26 %, while the network learns. The paper "
-        "reports an error of 1.59 % after pruning, 1.64 % before.",
+        "reports an error of 1.59 % after pruning, 1.64 % before; over 5 seeds this recipe ends at 1.45 %, its "
+        "dense twin at 1.39 %.",
         HAN,
     ),
     "han-2015-lenet-5": Preset(
