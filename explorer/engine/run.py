@@ -32,6 +32,8 @@ class Run:
     keep: Tensor | None = field(repr=False)  # bool [P]; None where nothing is pruned
     dense: "Run | None" = field(default=None, repr=False)
     buffers: dict[str, Tensor] = field(default_factory=dict, repr=False)  # what the module keeps beside them
+    answers: Tensor | None = field(default=None, repr=False)  # at the last record, [n]
+    truth: Tensor | None = field(default=None, repr=False)  # of each validation image, [n]
 
     @cached_property
     def history(self) -> "pl.DataFrame":

@@ -79,6 +79,8 @@ def _lane_run(trainer: Trainer, lane: Lane, status: str) -> Run:
         row=view.row.clone().cpu(),
         buffers={name: buffer.clone().cpu() for name, buffer in view.buffers.items()},
         keep=None if view.mask is None else (view.mask > 0).cpu(),
+        answers=lane.answers[max(lane.answers)] if lane.answers else None,
+        truth=trainer.split.validation.labels.to(torch.int16).cpu(),
     )
 
 

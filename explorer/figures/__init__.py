@@ -4,6 +4,7 @@ Without tables a builder returns a chart on named, empty datasets, for ``explore
 tables, or by ``..._of(run)``, one that carries its data. This package knows records, not torch.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -17,6 +18,8 @@ from explorer.figures.digits import (
     flip_note,
     flip_table,
     flips,
+    flips_of,
+    has_flips,
     mcnemar,
 )
 from explorer.figures.embedding import provenance, recipe, recipes
@@ -25,7 +28,7 @@ from explorer.figures.loss import loss, loss_of
 from explorer.figures.shift import shift_band, shift_label, shift_of
 from explorer.figures.sparsity import sparsity, sparsity_of
 from explorer.figures.theme import combine, dark, inline, save
-from explorer.figures.through_depth import depth, depth_of, depth_tables, spread, spread_tables
+from explorer.figures.through_depth import depth, depth_of, depth_tables, has_depth, spread, spread_tables
 from explorer.figures.tiles import tiles
 from explorer.figures.timeline import event_table
 from explorer.figures.tradeoff import retrained_at, tradeoff, tradeoff_of
@@ -51,6 +54,7 @@ __all__ = [
     "flip_note",
     "flip_table",
     "flips",
+    "flips_of",
     "gradients",
     "gradients_of",
     "inline",
@@ -83,8 +87,25 @@ __all__ = [
 ]
 
 
-def overview(run: Any) -> alt.ConcatChart:
-    """Draw all of a run: accuracy, loss and gradient norms, the shift, and each layer's histogram."""
-    curves = {"accuracy": accuracy_of(run), "loss": loss_of(run)}
-    rest = {"shift": shift_band_of(run), "sparsity": sparsity_of(run), "gradients": gradients_of(run)}
-    return combine({**curves, **rest, **layers_of(run)})
+def overview(
+    run: Any, wide: Mapping[str, alt.TopLevelMixin] | None = None
+) -> alt.ConcatChart | alt.VConcatChart:
+    """Draw all of a run; what it has nothing to show for is left out.
+
+    Accuracy and loss, the shift and sparsity, gradient norms with what clipping did, the norm of each layer's
+    gradient, the digits that pruning lost and gained, and each layer's histogram.
+
+    Args:
+        run: A run.
+        wide: More charts by name, a row each below the others, such as ``{"tradeoff": tradeoff_of(study)}``.
+    """
+    charts: dict[str, alt.TopLevelMixin] = {"accuracy": accuracy_of(run), "loss": loss_of(run)}
+    if run.experiment.pruning is not None:
+        charts |= {"shift": shift_band_of(run)} if run.dense is not None else {}
+        charts["sparsity"] = sparsity_of(run)
+    charts["gradients"] = gradients_of(run)
+    charts |= {"clip-share": clip_share_of(run)} if run.experiment.clipping is not None else {}
+    charts |= {"gradient-depth": depth_of(run)} if has_depth(run) else {}
+    charts |= {"digits": flips_of(run)} if has_flips(run) else {}
+    charts |= layers_of(run)
+    return combine({**charts, **(wide or {})}, wide=wide or ())

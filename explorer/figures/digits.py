@@ -16,12 +16,16 @@ import altair as alt
 import numpy as np
 
 from explorer.figures import theme
+from explorer.figures.embedding import signed
 
 FLIPS_TITLE, FLIPS_X, FLIPS_Y = "Answers that flipped", "images", "digit"
 SIDES = ("lost", "gained")
 SIDE_WORDS = {"lost": "lost: dense right, pruned wrong", "gained": "gained: dense wrong, pruned right"}
 DIGIT = "{} (n = {:,})"
 TEST = "{lost:,} lost, {gained:,} gained; McNemar's test: p {p}"
+OF_IMAGES = "{}; n = {:,} images"
+NO_ANSWERS = "a run has flipped answers where it has a dense twin and validation images"
+BINARY, YES_OR_NO = "binary-digit", ("no", "yes")
 CONFUSION_TITLES = {
     "dense": "Dense: answers to each digit",
     "pruned": "Pruned: answers to each digit",
@@ -138,6 +142,30 @@ def flip_table(truth: Any, dense: Any, pruned: Any, names: Sequence[str]) -> dic
         "side": [SIDES[0]] * count + [SIDES[1]] * count,
         "count": np.concatenate([-lost, gained]).astype(float),
     }
+
+
+@signed
+def flips_of(run: Any) -> alt.LayerChart:
+    """Draw for each digit what a run's pruning lost and gained in its validation images, at the last record.
+
+    Raises:
+        ValueError: Where the run or its dense twin has no answers.
+    """
+    if not has_flips(run):
+        raise ValueError(NO_ANSWERS)
+    truth, dense, pruned = (np.asarray(each) for each in (run.truth, run.dense.answers, run.answers))
+    count = int(max(each.max() for each in (truth, dense, pruned))) + 1
+    names = YES_OR_NO if run.experiment.model == BINARY else [str(i) for i in range(max(count, 10))]
+    lost, gained = (dense == truth) & (pruned != truth), (dense != truth) & (pruned == truth)
+    note = flip_note(int(lost.sum()), int(gained.sum()))["text"][0]
+    table = flip_table(truth, dense, pruned, names)
+    return flips(table, {"text": [OF_IMAGES.format(note, len(truth))]})
+
+
+def has_flips(run: Any) -> bool:
+    """Return whether a run and its dense twin have answers that can be compared."""
+    found = [getattr(run, "truth", None), getattr(run, "answers", None), getattr(run.dense, "answers", None)]
+    return all(each is not None and len(each) for each in found)
 
 
 def flip_note(lost: int, gained: int) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ for dark pages; a dark figure is the light one with its colours swapped.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -105,24 +105,32 @@ def inline(chart: alt.TopLevelMixin, tables: Mapping[str, Any]) -> Any:
     return chart
 
 
-def combine(charts: Mapping[str, alt.TopLevelMixin], columns: int = 2) -> alt.ConcatChart:
-    """Lay charts out as one figure."""
+def combine(
+    charts: Mapping[str, alt.TopLevelMixin], columns: int = 2, wide: Container[str] = ()
+) -> alt.ConcatChart | alt.VConcatChart:
+    """Lay charts out as one figure; those that are wide stand below the others, a row each."""
     specs = {name: chart.to_dict(validate=False) for name, chart in charts.items()}
-    return alt.ConcatChart.from_dict(page(specs, columns), validate=False)
+    made = page(specs, columns, wide)
+    return (alt.VConcatChart if "vconcat" in made else alt.ConcatChart).from_dict(made, validate=False)
 
 
-def page(specs: Mapping[str, dict[str, Any]], columns: int = 2) -> dict[str, Any]:
+def page(specs: Mapping[str, dict[str, Any]], columns: int = 2, wide: Container[str] = ()) -> dict[str, Any]:
     """Lay specifications out as one; a dataset's name gets the chart's as a prefix, or they would collide."""
-    parts, datasets = [], {}
+    parts, rows_below, datasets = [], [], {}
     for name, spec in specs.items():
-        parts.append(_renamed({key: spec[key] for key in spec if key not in TOP_LEVEL}, name))
+        part = _renamed({key: spec[key] for key in spec if key not in TOP_LEVEL}, name)
+        (rows_below if name in wide else parts).append(part)
         datasets |= {f"{name}-{dataset}": table for dataset, table in spec.get("datasets", {}).items()}
     channels = ("color", "shape", "strokeDash", "strokeWidth", "strokeOpacity")
     independent = dict.fromkeys(channels, "independent")
     layout = {"columns": columns, "spacing": 28, "resolve": {"scale": independent, "legend": independent}}
     made = embedding.of_specs(specs.values())
     signed = {"usermeta": embedding.usermeta(made)} if made else {}
-    return {**signed, "config": config(), "datasets": datasets, "concat": parts, **layout}
+    grid = {"concat": parts, **layout}
+    if rows_below:
+        layout.pop("columns")
+        grid = {"vconcat": [*([grid] if parts else []), *rows_below], **layout}
+    return {**signed, "config": config(), "datasets": datasets, **grid}
 
 
 def _renamed(node: Any, prefix: str) -> Any:

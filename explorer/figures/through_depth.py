@@ -179,6 +179,14 @@ def _percent(part: int, total: int) -> str:
 @signed
 def depth_of(run: Any) -> alt.LayerChart:
     """Draw the norm of each layer's gradient at the first and the last record of a run."""
-    rows = run.history.filter((pl.col("metric") == "grad_norm") & pl.col("layer").is_not_null())
-    found = list(rows.select("epoch", "layer", "value").iter_rows())
+    found = list(_layered(run).select("epoch", "layer", "value").iter_rows())
     return depth(list(dict.fromkeys(layer for _, layer, _ in found)), **depth_tables(found))
+
+
+def has_depth(run: Any) -> bool:
+    """Return whether a run has recorded the gradients of several layers."""
+    return _layered(run)["layer"].n_unique() > 1
+
+
+def _layered(run: Any) -> pl.DataFrame:
+    return run.history.filter((pl.col("metric") == "grad_norm") & pl.col("layer").is_not_null())

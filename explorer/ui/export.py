@@ -2,7 +2,7 @@
 
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Export(anywidget.AnyWidget):
         session: returns the session, which changes with the device.
         page: the name of the tab that is shown, and its charts as one Vega-Lite specification.
         tell: puts an error into the error box, or None to empty it.
+        beside: charts that an overview has beside those of the run's record.
     """
 
     _esm = (HERE / "export.js").read_text(encoding="utf-8")
@@ -58,9 +59,13 @@ class Export(anywidget.AnyWidget):
     words = traitlets.Dict(WORDS).tag(sync=True)
 
     def __init__(
-        self, session: Callable[[], Session], page: Page, tell: Callable[[Exception | None], None]
+        self,
+        session: Callable[[], Session],
+        page: Page,
+        tell: Callable[[Exception | None], None],
+        beside: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        self._session, self._page, self._tell = session, page, tell
+        self._session, self._page, self._tell, self._beside = session, page, tell, beside
         super().__init__(menu=[[what, title, list(kinds.items())] for what, title, kinds in MENU])
         self.add_class("explorer-exporting")
         self.on_msg(self._hear)
@@ -73,7 +78,7 @@ class Export(anywidget.AnyWidget):
         start = f"{run.experiment.hash}-"
         match what:
             case "shown" | "overview":
-                name, spec = self._page() if what == "shown" else (what, _overview(run))
+                name, spec = self._page() if what == "shown" else (what, self._overview(run))
                 if spec is None:
                     raise ValueError(NOTHING_SHOWN)
                 signed = {**spec, "usermeta": theme.embedding.usermeta([run.provenance])}
@@ -83,6 +88,10 @@ class Export(anywidget.AnyWidget):
         inside = f"{kind}.csv" if what == "data" else f"{what}.{kind}"
         files.WRITERS[inside](run, folder / f"{start}{inside}")
         return folder / f"{start}{inside}"
+
+    def _overview(self, run: Run) -> dict[str, Any]:
+        spec: dict[str, Any] = figures.overview(run, self._beside()).to_dict(validate=False)
+        return spec
 
     def _hear(self, _widget: Any, content: Any, _buffers: Any) -> None:
         match content:
@@ -99,11 +108,6 @@ class Export(anywidget.AnyWidget):
         else:
             self._tell(None)
             self.send({"type": "file", "name": name, "path": path.as_posix()}, buffers=[content])
-
-
-def _overview(run: Run) -> dict[str, Any]:
-    spec: dict[str, Any] = figures.overview(run).to_dict(validate=False)
-    return spec
 
 
 def _packed(path: Path) -> tuple[str, bytes]:

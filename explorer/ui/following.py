@@ -57,6 +57,12 @@ class Follower:
             self._begin(trainer, experiment, wanted)
         return self._slice(SLICE if training else IDLE_SLICE) and not training
 
+    def knows(self, trainer: Trainer) -> bool:
+        """Whether the curve is there, and of the weights that a threshold would cut now."""
+        experiment = trainer.lanes[0].experiment
+        now = weakref.ref(trainer), recipe(experiment), trainer.source()[1]
+        return bool(self.points) and self._of == now
+
     def at(self, frame: Frame) -> tuple[float, float] | None:
         """Sparsity and accuracy at the present threshold, as tried out or by the curve."""
         pruning = frame.trainer.lanes[0].experiment.pruning

@@ -40,7 +40,7 @@ class Gallery:
         self._lock = threading.RLock()  # the page chooses, the worker draws
         self._parts = {name: self._parts_of(tab) for name, tab in self.tabs.items()}
         above, below = ([parts[i] for parts in self._parts.values()] for i in (0, 1))
-        self.export = Export(lambda: context.session, self._page, self._tell)
+        self.export = Export(lambda: context.session, self._page, self._tell, self._beside)
         self.box = w.VBox([self.bar, *head, *above, self.chart, *below, *foot]).add_class("explorer-results")
         self._reveal_parts()
         self.bar.observe(self._on_chosen, "selected")
@@ -86,6 +86,13 @@ class Gallery:
         name, specs = self.selected, self.chart.specs()
         specs |= {n: chart.to_dict(validate=False) for n, chart in self.tabs[name].pictures().items()}
         return name, theme.page(specs) if specs else None
+
+    def _beside(self) -> Charts:
+        """The charts that an overview of the run has beside those of its record."""
+        found = self._context.session.call(
+            lambda trainer: [name for tab in self.tabs.values() for name in tab.overview(trainer)]
+        )
+        return {name: self.chart.chart(name) for name in found.result()}
 
     def _tell(self, error: Exception | None) -> None:
         """Puts an error of another thread into the error box, or empties it."""

@@ -65,6 +65,10 @@ class Tab:
         """What the tab shows beside its charts, as figures for export; may be called on any thread."""
         return {}
 
+    def overview(self, trainer: Trainer) -> tuple[str, ...]:  # noqa: ARG002
+        """The charts that an overview of the run has beside those of its record, where they are of it."""
+        return ()
+
     def shown(self) -> None:
         """Called when the tab is chosen."""
 

@@ -93,6 +93,10 @@ class Tradeoff(Tab):
         }
         return {("tradeoff", name): table for name, table in tables.items()}
 
+    def overview(self, trainer: Trainer) -> tuple[str, ...]:
+        """The trade-off where it is of these weights."""
+        return ("tradeoff",) if self._follower.knows(trainer) else ()
+
     def hidden(self) -> None:
         """Leaves the curve where it is; nothing is worked out while nobody looks."""
         self._follower.rest()

@@ -1,0 +1,34 @@
+"""The overview that Export writes has the trade-off where its curve is of these very weights."""
+
+import json
+
+from hands import PATIENCE
+
+
+def settled(explorer):
+    explorer.session.call(id).result(PATIENCE)
+    assert explorer._error.value == ""
+
+
+def written(explorer, folder):
+    path = explorer._gallery.export.write("overview", "json", folder)
+    return json.loads(path.read_text(encoding="utf-8"))["datasets"]
+
+
+def test_the_trade_off_is_there_once_it_has_been_looked_at_and_while_it_holds(opened, tmp_path):
+    explorer = opened()
+    explorer.session.start()
+    explorer.wait(PATIENCE)
+    explorer.tab = "tradeoff"
+    follower = explorer._gallery.tabs["tradeoff"]._follower
+    while not explorer.session.call(follower.knows).result(PATIENCE):
+        settled(explorer)
+    settled(explorer)
+    explorer.tab = "live"
+    assert len(written(explorer, tmp_path)["tradeoff-curve"]) > 10
+    explorer.experiment = explorer.experiment.replace({"pruning.criterion": "random"})
+    explorer.session.start()
+    explorer.wait(PATIENCE)
+    now = written(explorer, tmp_path)
+    assert "digits-flips" in now
+    assert "tradeoff-curve" not in now
