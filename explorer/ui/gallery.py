@@ -40,7 +40,8 @@ class Gallery:
         self._parts = {name: self._parts_of(tab) for name, tab in self.tabs.items()}
         above, below = ([parts[i] for parts in self._parts.values()] for i in (0, 1))
         self.export = Export(lambda: context.session, self._page, self._tell)
-        self.box = w.VBox([self.bar, *head, *above, self.chart, *below, *foot]).add_class("explorer-results")
+        panel = w.VBox([*above, self.chart, *below]).add_class("explorer-tabpanel")
+        self.box = w.VBox([self.bar, *head, panel, *foot]).add_class("explorer-results")
         self._reveal_parts()
         self.bar.observe(self._on_chosen, "selected")
 
