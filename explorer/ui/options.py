@@ -18,6 +18,32 @@ PLACES = {  # where an Experiment keeps the options of an axis
     "schedule": "pruning.options",
     "rule": "clipping.options",
 }
+
+# Every string that a person reads here. What is not among these is an option of a method of the user's own.
+LABELS = {
+    "depth": "Hidden layers",
+    "width": "Units a layer",
+    "digit": "Digit",
+    "spare_last": "Spare last layer",
+    "norm": "Norm of a unit",
+    "n": "n kept",
+    "m": "of m weights",
+    "shares": "Layer shares",
+    "rounds": "Rounds",
+    "tolerance": "Tolerance",
+    "rewind_epoch": "Rewind epoch",
+    "every": "Every (steps)",
+    "margin": "Margin (× τ)",
+    "drop": "Dropped share",
+    "clipping": "Factor λ",
+    "eps": "Least norm ε",
+    "percentile": "Percentile",
+    "k": "Kept share k",
+    "error_feedback": "Error feedback",
+    "tau": "Threshold τ",
+    "rate": "Rate (× mean)",
+}
+CHOICES = {"norm": (("L1", 1), ("L2", 2))}
 TIP = "{name}, an option of {method}\n{help}\n{formula}"
 
 
@@ -37,12 +63,22 @@ def bag(experiment: Experiment, axis: str) -> dict[str, Any]:
     return dict(getattr(node, leaf, None) or {})
 
 
+def label(option: str, method: Method | None = None) -> str:
+    """What an option is called on the page; one of the user's own methods goes by its own name."""
+    plain = option.replace("_", " ").capitalize()
+    ours = method is None or method.function.__module__.startswith("explorer.")
+    return LABELS.get(option, plain) if ours else plain
+
+
 def control(axis: str, method: Method, option: Option) -> Control:
     """The control of one option."""
     name, path, field = option.name, f"{PLACES[axis]}.{option.name}", fields.field(option)
-    label = name.replace("_", " ").capitalize()
-    tip = TIP.format(name=label, method=method.name, help=method.help, formula=method.formula)
-    dress(field.widget, name, label, tip.strip())
+    if name in CHOICES and isinstance(field.widget, w.Dropdown):
+        field.widget.options = [
+            (words, value) for words, value in CHOICES[name] if value in field.widget.options
+        ]
+    tip = TIP.format(name=name, method=method.name, help=method.help, formula=method.formula)
+    dress(field.widget, name, label(name, method), tip.strip())
     default = None if option.required else option.default
 
     def read(experiment: Experiment) -> Any:
