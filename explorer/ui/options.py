@@ -5,10 +5,11 @@ from typing import Any
 
 import ipywidgets as w
 
+from explorer import registry
 from explorer.experiment import Experiment
 from explorer.registry import Method, Option, get
 from explorer.ui import fields
-from explorer.ui.controls import Control, dress
+from explorer.ui.controls import Control, dress, mark
 
 PLACES = {  # where an Experiment keeps the options of an axis
     "model": "model_options",
@@ -56,6 +57,13 @@ def chosen(experiment: Experiment, axis: str) -> list[Method]:
     return [get(axis, getattr(experiment.pruning, axis))] if experiment.pruning else []
 
 
+def names() -> list[str]:
+    """The names of all options of all methods."""
+    return list(
+        dict.fromkeys(name for axis in PLACES for method in registry.methods(axis) for name in method.options)
+    )
+
+
 def bag(experiment: Experiment, axis: str) -> dict[str, Any]:
     """The options that are set, in the place where an axis has its own."""
     *parents, leaf = PLACES[axis].split(".")
@@ -95,6 +103,13 @@ class Options:
         self.controls: dict[str, list[Control]] = {axis: [] for axis in PLACES}
         self._made: dict[str, Sequence[Any]] = dict.fromkeys(PLACES, ())
         self._on_made = on_made
+        self._hidden: set[str] = set()
+
+    def reveal(self, name: str, on: bool) -> None:
+        """Shows or hides an option by name, now and whenever a method has it."""
+        (self._hidden.discard if on else self._hidden.add)(name)
+        for made in self.controls.values():
+            self._mark(made)
 
     def show(self, experiment: Experiment) -> None:
         """Shows the options of the Experiment's methods at their values."""
@@ -110,9 +125,14 @@ class Options:
         old = self.controls[axis]
         pairs = {name: (method, option) for method in methods for name, option in method.options.items()}
         self.controls[axis] = [control(axis, method, option) for method, option in pairs.values()]
+        self._mark(self.controls[axis])
         self.boxes[axis].children = [each.widget for each in self.controls[axis]]
         for each in self.controls[axis]:
             self._on_made(each)
         for each in old:
             for part in (each.widget.layout, each.widget.style, each.widget):
                 part.close()
+
+    def _mark(self, made: Sequence[Control]) -> None:
+        for each in made:
+            mark(each.widget, "explorer-hidden", each.name in self._hidden)
