@@ -25,7 +25,7 @@ DESCRIPTION = (
 )
 NO_VALIDATION = "no validation images are held out"
 SAMPLE = "n = {:,} validation images, 1 seed"
-HEIGHT = 200
+HEIGHT = 180
 
 # The axis begins in steps of five below the lowest point, so that the depth of a fall is always seen. The
 # untrained network's 10 % is left out of the points, as it would squash the curves.

@@ -1,4 +1,4 @@
-"""Explorer: the widget. Controls on the left; on the right tabs of live charts over the status line."""
+"""Explorer: the widget. Controls on the left; on the right the status line over tabs of live charts."""
 
 import threading
 import warnings
@@ -60,7 +60,7 @@ class Explorer(w.VBox):
             settle=self._go_to_threshold,
             restore=self._bring_back,
         )
-        self._gallery = Gallery(self._context, head=[self._error], foot=[self._foot()])
+        self._gallery = Gallery(self._context, head=[self._head(), self._error])
         self._chart = self._gallery.chart
         self._chart.on_release(self._threshold.hear, (self._threshold.share, self._threshold.score))
         super().__init__([layout.style(), self._body()])
@@ -143,18 +143,19 @@ class Explorer(w.VBox):
             **self._button,
             "export": self._gallery.export,
             "preset": self._preset,
-            "history": self._scrub.box,
+            "history": self._past,
             "progress": self._progress,
             "status": self._status,
         }
         side = w.VBox([row, self._preset, self._hint, self._groups.box]).add_class("explorer-controls")
         return w.HBox([side, self._gallery.box]).add_class("explorer-body")
 
-    def _foot(self) -> w.Widget:
+    def _head(self) -> w.Widget:
         self._progress = w.FloatProgress(min=0, max=1).add_class("explorer-progress")
         self._status = w.HTML().add_class("explorer-status")
         self._scrub = Scrub(lambda: self.session, self._guarded)
-        return w.VBox([self._progress, self._scrub.box, self._status]).add_class("explorer-foot")
+        self._past = w.Box([self._scrub.box]).add_class("explorer-past")  # keeps its place
+        return w.VBox([self._status, self._progress, self._past]).add_class("explorer-head")
 
     def _reveal(self, names: Iterable[str], on: bool) -> None:
         known = [*self._groups.names, *self._alone, *self._gallery.tabs, *options.names()]

@@ -7,7 +7,7 @@ from explorer.ui import controls, options
 from explorer.ui.dashboard import Explorer
 
 ALONE = {"train", "pause", "stop", "reset", "export", "preset", "history", "progress", "status"}
-CLASSES = {"export": "exporting", "history": "scrub"}
+CLASSES = {"export": "exporting", "history": "past"}
 
 
 def hidden(explorer, name):
