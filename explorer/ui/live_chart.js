@@ -121,7 +121,8 @@ class Pane {
   }
 
   async paint() {
-    if (this.own) this.embedded?.view.width(this.room());
+    // Vega's signal holds what is left for the plot; forced, as it would take a room of that very width for no news
+    if (this.own) this.embedded?.view.signal("width", this.room(), { force: true });
     // without resize() Vega keeps the margins it measured while the data were empty, and crops legends and titles
     await this.embedded?.view.resize().runAsync();
   }
