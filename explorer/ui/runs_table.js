@@ -69,7 +69,9 @@ function render({ model, el }) {
     const heads = model.get("head").slice(2); // after rank and run
     line.append(first, stacked(name, pins.map(nameOf)));
     const told = make("div", "explorer-run-settings");
-    told.append(...settings.map((text, i) => make("span", "", `${heads[i][0]} ${text}`)));
+    const words = make("div");
+    words.append(...settings.map((text, i) => make("span", "", `${heads[i][0]} ${text}`)));
+    told.append(words);
     name.append(told);
     for (const text of settings) line.append(make("td", "explorer-setting", text));
     for (const [text, small] of numbers) {

@@ -13,7 +13,8 @@ def pin(**changes):
     e.wait(60)
     return runs.pin().name
 """
-OVER = "() => { const s = document.querySelector('.explorer-runs-scroll'); return s.scrollWidth - s.clientWidth }"
+OVER = """() => { const at = document.querySelector('.explorer-runs-scroll');
+  return at.scrollWidth - at.clientWidth }"""
 SHOWN = "(at) => [...document.querySelectorAll(at)].filter((el) => el.offsetParent).map((el) => el.innerText)"
 SETTINGS = ".explorer-run-settings span"
 COLUMNS = ".explorer-pinned thead .explorer-setting"

@@ -1,4 +1,4 @@
-"""A chart whose scale is worked out from its width keeps its shape when the theme changes and changes back."""
+"""A chart whose scale is worked out from its width keeps its shape when the theme changes and goes back."""
 
 import pytest
 
