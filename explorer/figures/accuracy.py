@@ -25,7 +25,7 @@ DESCRIPTION = (
 )
 NO_VALIDATION = "no validation images are held out"
 SAMPLE = "n = {:,} validation images, 1 seed"
-HEIGHT = 200
+HEIGHT = 180
 
 # The axis begins in steps of five below the lowest point, so that the depth of a fall is always seen. The
 # untrained network's 10 % is left out of the points, as it would squash the curves.
@@ -45,6 +45,7 @@ def accuracy(
     subtitle: str = "",
     epochs: float | None = None,
     pins: Mapping[str, int] | None = None,
+    names: int = pinned.LABEL_LIMIT,
 ) -> alt.LayerChart:
     """Draw accuracy over epochs; without tables the chart is live and waits for its datasets.
 
@@ -55,12 +56,13 @@ def accuracy(
         subtitle: What was measured: n and the number of seeds.
         epochs: Length of the run, which keeps the horizontal axis still.
         pins: Pinned runs whose curves are drawn as well: name to the number of its colour.
+        names: Pixels of a pinned run's name in the legend, at most.
     """
     floor = FLOOR_OF_ALL if pins else FLOOR
     lines, words = [_lines(epochs, floor), _dots()], [timeline.event_labels(epochs), _shift(floor)]
     chart = alt.layer(*timeline.event_marks(), *lines, *words)
     if pins:
-        chart = pinned.behind(chart, pins)
+        chart = pinned.behind(chart, pins, names)
     title = alt.Title(TITLE, subtitle=subtitle) if subtitle else alt.Title(TITLE)
     chart = chart.properties(
         title=title, width=theme.WIDTH, height=HEIGHT, description=DESCRIPTION, config=theme.config()

@@ -16,8 +16,8 @@ from explorer.figures import theme, timeline
 from explorer.figures.embedding import signed
 
 TITLE, Y_TITLE = "Clipped steps", "% of steps"
-NOTE = "{:.0f} % of {:,} steps; each bar is {:,} steps"
-RECORDED = "{:.0f} % of {:,} steps; each bar is the time between two records"
+NOTE = "{:.0f} % of {:,} steps; a bar is {:,}"
+RECORDED = "{:.0f} % of {:,} steps; a bar from record to record"
 NO_CLIPPING = "no clipping"
 TEXT = "Bar chart of the share of training steps in which the clip rule changed the gradient, over epochs."
 HEIGHT = 150

@@ -18,11 +18,11 @@ import numpy as np
 from explorer.figures import theme
 from explorer.figures.embedding import signed
 
-FLIPS_TITLE, FLIPS_X, FLIPS_Y = "Answers that flipped", "images", "digit"
+FLIPS_TITLE, FLIPS_X, FLIPS_Y = "Answers that flipped", "images; p: McNemar's exact test", "digit"
 SIDES = ("lost", "gained")
-SIDE_WORDS = {"lost": "lost: dense right, pruned wrong", "gained": "gained: dense wrong, pruned right"}
+SIDE_WORDS = {"lost": "lost: only dense is right", "gained": "gained: only pruned is"}
 DIGIT = "{} (n = {:,})"
-TEST = "{lost:,} lost, {gained:,} gained; McNemar's test: p {p}"
+TEST = "{lost:,} lost, {gained:,} gained; p {p}"
 OF_IMAGES = "{}; n = {:,} images"
 NO_ANSWERS = "a run has flipped answers where it has a dense twin and validation images"
 BINARY, YES_OR_NO = "binary-digit", ("no", "yes")
@@ -32,7 +32,7 @@ CONFUSION_TITLES = {
     "change": "Change: pruned − dense",
     "alone": "Answers to each digit",
 }
-CONFUSION_NOTE = {"change": "more mistakes orange, fewer blue; right answers grey"}
+CONFUSION_NOTE = {"change": "mistakes: more orange, fewer blue"}
 CONFUSION_PLAIN = "mistakes orange, right answers grey"
 TRUTH, ANSWER = "true", "answer"
 FLIPS_TEXT = (

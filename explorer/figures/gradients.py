@@ -15,9 +15,10 @@ import polars as pl
 from explorer.figures import theme, timeline
 from explorer.figures.embedding import signed
 
-TITLE = "Gradient norm before and after clipping"
+TITLE = "Gradient norm and clipping"
 Y_TITLES = {False: "L2 norm", True: "L2 norm (log scale)"}
 STATES = ("clipped", "not clipped", "after clipping")
+SHORT = "after"  # in the legend of a narrow chart
 CLIP_LABEL, NOTE, NO_CLIPPING = "clip {}", "{:.0f} % of steps clipped", "no clipping"
 RECORDED = "; each mark is a mean over a quarter epoch"
 DESCRIPTION = (
@@ -75,7 +76,9 @@ def _dots(log: bool, epochs: float | None) -> alt.Chart:
         axis=alt.Axis(tickCount=5, format=timeline.NUMBER, minExtent=timeline.AXIS_EXTENT),
     )
     colour = alt.Color(
-        "state:N", scale=alt.Scale(domain=STATES, range=[theme.CLIPPED, theme.UNCLIPPED, theme.DENSE])
+        "state:N",
+        scale=alt.Scale(domain=STATES, range=[theme.CLIPPED, theme.UNCLIPPED, theme.DENSE]),
+        legend=alt.Legend(labelExpr=f"datum.label == '{STATES[2]}' ? '{SHORT}' : datum.label"),
     )
     shape = alt.Shape("state:N", scale=alt.Scale(domain=STATES, range=["triangle-up", "circle", "diamond"]))
     tooltip = [

@@ -20,7 +20,7 @@ DESCRIPTION = (
     "Line chart of loss over epochs, on validation images and on the training batches, for the pruned "
     "network and its dense twin; vertical rules mark prune events, triangles mark moved sliders."
 )
-HEIGHT = 200
+HEIGHT = 180
 LOSSES = {"epoch": pl.Float64, "loss": pl.Float64, "net": pl.String, "part": pl.String}
 
 

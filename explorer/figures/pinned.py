@@ -12,17 +12,17 @@ from explorer.figures import theme
 
 COLOURS = (theme.REMOVED, theme.REVIVED, theme.CLIPPED, theme.OCHRE)  # each twice, the second time dashed
 SOLID, DASHED = [1, 0], [6, 3]
-COLUMNS, LABEL_LIMIT = 2, 122
+LABEL_LIMIT = 170  # pixels: a name in a chart of a laptop's width; longer ones stand two in a row
 NAME_TITLE = "pinned run"
 
 
-def behind(chart: alt.LayerChart, pins: Mapping[str, int]) -> alt.LayerChart:
+def behind(chart: alt.LayerChart, pins: Mapping[str, int], limit: int = LABEL_LIMIT) -> alt.LayerChart:
     """Put the curves of pinned runs, name to the number of its colour, behind a chart of accuracies."""
-    both = alt.layer(_curves(list(pins), list(pins.values())), chart)
+    both = alt.layer(_curves(list(pins), list(pins.values()), limit), chart)
     return both.resolve_scale(color="independent", strokeDash="independent")
 
 
-def _curves(names: Sequence[str], slots: Sequence[int]) -> alt.Chart:
+def _curves(names: Sequence[str], slots: Sequence[int], limit: int) -> alt.Chart:
     """Return the curves of runs of these names, in the colours of these slots."""
     colours = [COLOURS[slot % len(COLOURS)] for slot in slots]
     dashes = [DASHED if slot >= len(COLOURS) else SOLID for slot in slots]
@@ -30,8 +30,8 @@ def _curves(names: Sequence[str], slots: Sequence[int]) -> alt.Chart:
         symbolType="stroke",
         symbolStrokeWidth=2,
         symbolSize=300,
-        columns=COLUMNS,
-        labelLimit=LABEL_LIMIT,
+        columns=1 if limit <= LABEL_LIMIT else 2,
+        labelLimit=limit,
         orient="top",
     )
     colour = alt.Color("name:N", scale=alt.Scale(domain=list(names), range=colours), legend=stroke)

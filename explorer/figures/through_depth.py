@@ -20,14 +20,14 @@ import polars as pl
 from explorer.figures import theme
 from explorer.figures.embedding import signed
 
-DEPTH_TITLE, SPREAD_TITLE = "Gradient norm of each layer", "Sizes of each layer's gradient entries"
-DEPTH_X, SPREAD_X = "L2 norm of the weights' gradient (log scale)", "|∂L/∂w| (log scale)"
+DEPTH_TITLE, SPREAD_TITLE = "Gradient norm of each layer", "Sizes of gradient entries"
+DEPTH_X, SPREAD_X = "L2 norm of the weights' gradient (log scale)", "|∂L/∂w| before clipping (log scale)"
 RECORDS = ("first record", "last record")
-DEPTH_NOTE = "epochs {:.2f} and {:.2f}; {}"
-FIRST_NOTE = "epoch {:.2f}; {}"
-RATIO, GONE = "{} has 1/{} of {}'s norm", "{} has none"
+DEPTH_NOTE = "epochs {:g}, {:g}: {}"
+FIRST_NOTE = "epoch {:g}: {}"
+RATIO, GONE = "{} = {} / {}", "{} has none"
 NO_RECORD = "measured at the first record after a step"
-SPREAD_NOTE = "n = {:,} weights at epoch {:.2f}, masked, before clipping"
+SPREAD_NOTE = "n = {:,} weights, masked, epoch {:g}"
 ZEROS, ALL_ZERO = "{} % are 0", "all are 0"
 DEPTH_TEXT = (
     "Line chart of the L2 norm of each layer's gradient, layers from the input at the top to the output at "
@@ -141,8 +141,9 @@ def _depth_note(first: float, last: float, norms: Mapping[str, float]) -> str:
     low, high = min(positive, key=positive.__getitem__), max(positive, key=positive.__getitem__)
     without = [layer for layer, norm in norms.items() if norm == 0]
     times = float(f"{positive[high] / positive[low]:.2g}")
-    ratio = RATIO.format(low, f"{times:,.0f}" if times >= 10 else f"{times:g}", high)
+    ratio = RATIO.format(low, high, f"{times:,.0f}" if times >= 10 else f"{times:g}")
     words = GONE.format(", ".join(without)) if without else ratio
+    first, last = round(first, 2), round(last, 2)
     return FIRST_NOTE.format(last, words) if first == last else DEPTH_NOTE.format(first, last, words)
 
 
@@ -162,7 +163,7 @@ def spread_tables(entries: Mapping[str, tuple[np.ndarray, int]], epoch: float) -
     return {
         "bins": {name: [row[i] for row in bins] for i, name in enumerate(names)},
         "zeros": {name: [row[i] for row in zeros] for i, name in enumerate(("place", "text"))},
-        "note": {"text": [SPREAD_NOTE.format(n, epoch)]},
+        "note": {"text": [SPREAD_NOTE.format(n, round(epoch, 2))]},
     }
 
 

@@ -30,6 +30,7 @@ DESCRIPTION = (
     "own count axis; dashed rules mark the threshold."
 )
 DECADES = [0, 1, 10, 100, 1000, 10_000, 100_000, 1_000_000]
+LABEL_ROOM = 92  # pixels
 HEIGHT, KEPT_FLOOR, PRUNED_TOP = 200, 118, 124  # pixels: the upper half ends, the lower half begins
 
 
@@ -127,12 +128,17 @@ def _rules() -> alt.Chart:
     return rule.encode(alt.X("value:Q"), tooltip=alt.Tooltip("value:Q", title="threshold", format=".4~g"))
 
 
-def _rule_labels() -> alt.Chart:
-    """Beside the rule in the lower half, which is empty beyond the threshold."""
-    labels = alt.Chart(theme.named("cutoffs")).mark_text(
-        **theme.text(align="left", dx=5, dy=-5, baseline="bottom")
+def _rule_labels() -> alt.LayerChart:
+    """Beside the rule in the lower half, which is empty beyond the threshold; before it at the very end."""
+    end = f"scale('x', datum.value) > width - {LABEL_ROOM}"
+    side = {"align": alt.ExprRef(f"{end} ? 'right' : 'left'"), "dx": alt.ExprRef(f"{end} ? -5 : 5")}
+    return theme.label(
+        alt.Chart(theme.named("cutoffs")),
+        theme.text(**side, dy=-5, baseline="bottom"),
+        x=alt.X("value:Q"),
+        y=alt.value("height"),
+        text="label:N",
     )
-    return labels.encode(alt.X("value:Q"), y=alt.value("height"), text="label:N")
 
 
 def _note() -> alt.Chart:

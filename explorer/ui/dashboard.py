@@ -1,8 +1,9 @@
-"""Explorer: the widget. Controls on the left; on the right tabs of live charts over the status line."""
+"""Explorer: the widget. Controls on the left; on the right the status line over tabs of live charts."""
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
@@ -11,7 +12,7 @@ import ipywidgets as w
 from explorer import presets, registry
 from explorer.engine.run import Run
 from explorer.experiment import Experiment
-from explorer.ui import controls, fields, layout, status
+from explorer.ui import controls, fields, layout, options, status
 from explorer.ui.frames import Frame
 from explorer.ui.gallery import Gallery
 from explorer.ui.options import PLACES, Options
@@ -33,7 +34,7 @@ class Explorer(w.VBox):
         experiment: where the controls stand at first: an Experiment or a preset's name.
         device: "auto", "cpu" or "cuda".
         twin: train the dense twin beside each pruned run.
-        hide: names of controls and tabs to leave out; `show(name)` brings one back.
+        hide: names of controls, buttons and tabs to leave out; `show(name)` brings one back.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Explorer(w.VBox):
             settle=self._go_to_threshold,
             restore=self._bring_back,
         )
-        self._gallery = Gallery(self._context, head=[self._error], foot=[self._foot()])
+        self._gallery = Gallery(self._context, head=[self._head(), self._error])
         self._chart = self._gallery.chart
         self._chart.on_release(self._threshold.hear, (self._threshold.share, self._threshold.score))
         super().__init__([layout.style(), self._body()])
@@ -105,7 +106,7 @@ class Explorer(w.VBox):
         self.session.stop()
 
     def hide(self, *names: str) -> None:
-        """Takes controls and tabs off the page by name, such as "loss", "device" or "gradients"."""
+        """Takes controls and tabs off the page by name, such as "loss", "export", "eps" or "gradients"."""
         self._reveal(names, on=False)
 
     def show(self, *names: str) -> None:
@@ -138,24 +139,35 @@ class Explorer(w.VBox):
         self._button = layout.buttons(self._pressed)
         self._hint = w.HTML().add_class("explorer-hint")
         row = w.HBox([*self._button.values(), self._gallery.export]).add_class("explorer-buttons")
+        self._alone = {
+            **self._button,
+            "export": self._gallery.export,
+            "preset": self._preset,
+            "history": self._past,
+            "progress": self._progress,
+            "status": self._status,
+        }
         side = w.VBox([row, self._preset, self._hint, self._groups.box]).add_class("explorer-controls")
         return w.HBox([side, self._gallery.box]).add_class("explorer-body")
 
-    def _foot(self) -> w.Widget:
+    def _head(self) -> w.Widget:
         self._progress = w.FloatProgress(min=0, max=1).add_class("explorer-progress")
         self._status = w.HTML().add_class("explorer-status")
         self._scrub = Scrub(lambda: self.session, self._guarded)
-        return w.VBox([self._progress, self._scrub.box, self._status]).add_class("explorer-foot")
+        self._past = w.Box([self._scrub.box]).add_class("explorer-past")  # keeps its place
+        return w.VBox([self._status, self._progress, self._past]).add_class("explorer-head")
 
     def _reveal(self, names: Iterable[str], on: bool) -> None:
-        known = [*self._groups.names, "preset", *self._gallery.tabs]
+        known = [*self._groups.names, *self._alone, *self._gallery.tabs, *options.names()]
         for name in names:
             if name not in known:
                 raise ValueError(registry.unknown("control", name, known))
-            if name == "preset":
-                controls.mark(self._preset, "explorer-hidden", not on)
+            if name in self._alone:
+                controls.mark(self._alone[name], "explorer-hidden", not on)
             elif name in self._gallery.tabs:
                 self._gallery.reveal(name, on)
+            elif name in options.names():
+                self._options.reveal(name, on)
             else:
                 self._groups.reveal(name, on)
 
@@ -286,8 +298,14 @@ class Explorer(w.VBox):
         self._preset.value = ""
         self.session.revive(kept)
 
-    def _quietly(self) -> "_Quiet":
-        return _Quiet(self._mine)
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """While it lasts, what this thread does to the controls is not heard."""
+        self._mine.quiet = True
+        try:
+            yield
+        finally:
+            self._mine.quiet = False
 
     def _show(self, experiment: Experiment) -> None:
         """Moves every control to the Experiment, without hearing itself."""
@@ -317,19 +335,6 @@ class Explorer(w.VBox):
             self.session.experiment = self._good
             self._show(self._good)
             self.session.prepare()
-
-
-class _Quiet:
-    """While it lasts, what this thread does to the controls is not heard."""
-
-    def __init__(self, mine: threading.local) -> None:
-        self._mine = mine
-
-    def __enter__(self) -> None:
-        self._mine.quiet = True
-
-    def __exit__(self, *_: object) -> None:
-        self._mine.quiet = False
 
 
 def _start(experiment: Experiment | str | None) -> Experiment:

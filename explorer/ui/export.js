@@ -8,8 +8,6 @@ const element = (tag, className, text = "") => {
   return made;
 };
 
-let views = 0; // for ids, which are unique on the page
-
 function render({ model, el }) {
   const words = model.get("words");
   const root = element("div", "explorer-exports");
@@ -20,7 +18,7 @@ function render({ model, el }) {
 
   button.type = "button";
   button.title = words.tip;
-  panel.id = `explorer-export-${(views += 1)}`;
+  panel.id = `explorer-export-${Math.random().toString(36).slice(2)}`; // each explorer has its own copy of this text
   panel.setAttribute("role", "group");
   panel.setAttribute("aria-label", words.button);
   button.setAttribute("aria-controls", panel.id);

@@ -21,14 +21,13 @@ TWICE = "tab {!r} has a chart {!r}, and so has another tab: chart names are uniq
 
 
 class Gallery:
-    """Tabs, their panels and the one chart widget that they share, between what all of them have."""
+    """Tabs, their panels and the one chart widget that they share, below what all of them have."""
 
     def __init__(
         self,
         context: Context,
         kinds: Iterable[type[Tab]] | None = None,
         head: Iterable[w.Widget] = (),
-        foot: Iterable[w.Widget] = (),
     ) -> None:
         self._context = context
         self.tabs = {tab.name: tab for tab in (kind(context) for kind in kinds or TABS)}
@@ -41,7 +40,8 @@ class Gallery:
         self._parts = {name: self._parts_of(tab) for name, tab in self.tabs.items()}
         above, below = ([parts[i] for parts in self._parts.values()] for i in (0, 1))
         self.export = Export(lambda: context.session, self._page, self._tell, self._beside)
-        self.box = w.VBox([self.bar, *head, *above, self.chart, *below, *foot]).add_class("explorer-results")
+        panel = w.VBox([*above, self.chart, *below]).add_class("explorer-tabpanel")
+        self.box = w.VBox([*head, self.bar, panel]).add_class("explorer-results")
         self._reveal_parts()
         self.bar.observe(self._on_chosen, "selected")
 

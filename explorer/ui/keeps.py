@@ -7,6 +7,7 @@ from html import escape
 from explorer import registry
 from explorer.engine.observe import count_kept
 from explorer.experiment import Pruning
+from explorer.ui import options
 from explorer.ui.frames import Frame
 
 # Every string that a person reads here.
@@ -18,7 +19,7 @@ NONE = "{name} keeps none of its {all:,} weights: nothing gets through."
 TRY = "Try {}."
 SPREAD, LESS = "allocation {}", "a lower threshold"
 COUNTED = " with unit “sparsity”"
-SPARE = "“Spare last” under Granularity"
+SPARE = f"“{options.LABELS['spare_last']}” under Granularity"
 MORE = "So it is with {} more: {}."
 OR, AND = " or ", ", "
 

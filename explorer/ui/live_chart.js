@@ -25,13 +25,17 @@ function decode({ columns, length }, buffers) {
 
 /* ---- theme ---- */
 
-function readTheme(roles) {
+const [ROOMY, LARGER] = [1400, 1.2]; // as in dashboard.css: on a wide page, a projector's say, type is larger
+const TYPE = /^(fontSize|labelFontSize|titleFontSize|subtitleFontSize|labelLimit|minExtent)$/;
+
+function readTheme(roles, explorer) {
   const style = getComputedStyle(document.body);
   const light = document.body.dataset.jpThemeLight;
   const dark = light === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : light === "false";
   const variable = (name) => (name && style.getPropertyValue(name).trim()) || null;
   return {
     dark,
+    scale: explorer?.clientWidth >= ROOMY ? LARGER : 1,
     font: variable("--jp-ui-font-family") ?? "system-ui, sans-serif",
     colours: roles.map(([day, night, name]) => [day, variable(name) ?? (dark ? night : day)]),
   };
@@ -40,8 +44,13 @@ function readTheme(roles) {
 function themed(spec, theme) {
   let text = JSON.stringify(spec);
   for (const [from, to] of theme.colours) text = text.replaceAll(JSON.stringify(from), JSON.stringify(to));
-  return JSON.parse(text);
+  return JSON.parse(text, (key, value) => {
+    if (theme.scale === 1 || !TYPE.test(key)) return value;
+    return typeof value === "number" ? value * theme.scale : larger(value, theme.scale);
+  });
 }
+
+const larger = (value, scale) => (typeof value?.value === "number" ? { ...value, value: value.value * scale } : value);
 
 /* ---- one chart in one view ---- */
 
@@ -121,7 +130,8 @@ class Pane {
   }
 
   async paint() {
-    if (this.own) this.embedded?.view.width(this.room());
+    // Vega's signal holds what is left for the plot; forced, as it would take a room of that very width for no news
+    if (this.own) this.embedded?.view.signal("width", this.room(), { force: true });
     // without resize() Vega keeps the margins it measured while the data were empty, and crops legends and titles
     await this.embedded?.view.resize().runAsync();
   }
@@ -143,10 +153,12 @@ function show({ model, el, latest, tagged }) {
   const dirty = new Set(); // keys of `latest` that are to be patched in
   const narrow = new Map(); // figure -> its new width
   let [stale, working, gone] = [true, false, false];
+  let scale = 1; // of type, as last drawn
   let news = false; // a message came, perhaps with nothing but a tag
 
   const widths = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) narrow.set(target, Math.round(contentRect.width));
+    if (readTheme([], el.closest(".explorer")).scale !== scale) stale = true;
     wake();
   });
   const themes = new MutationObserver(() => rebuild());
@@ -166,7 +178,8 @@ function show({ model, el, latest, tagged }) {
   async function build() {
     stale = false;
     names.look(); // the controls may have come after this
-    const theme = readTheme(model.get("_roles"));
+    const theme = readTheme(model.get("_roles"), el.closest(".explorer"));
+    scale = theme.scale;
     const charts = model.get("_charts");
     for (const [name, { pane }] of panes) if (!charts.some((chart) => chart.name === name)) drop(name, pane);
     const back = arrange(charts);

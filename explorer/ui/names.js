@@ -1,4 +1,5 @@
-/* What ipywidgets leaves unsaid to a screen reader: the names and values of sliders, which groups are folded. */
+/* What ipywidgets leaves unsaid to a screen reader: the names and values of sliders, which groups are folded, and
+   which tab the panel belongs to. */
 
 function nameControls(explorer) {
   for (const handle of explorer.querySelectorAll(".noUi-handle")) {
@@ -12,6 +13,18 @@ function nameControls(explorer) {
   for (const head of explorer.querySelectorAll(".explorer-group-head")) {
     head.setAttribute("aria-expanded", head.classList.contains("mod-active"));
   }
+  namePanel(explorer.querySelector(".explorer-tabpanel"), [...explorer.querySelectorAll("[role=tab]")]);
+}
+
+/* All tabs share one panel, as their charts are one widget. */
+function namePanel(panel, tabs) {
+  const selected = tabs.find((tab) => tab.ariaSelected === "true");
+  if (!panel || !selected) return;
+  panel.id ||= `${selected.id}-panel`;
+  panel.tabIndex = 0; // a tab of nothing but charts has no other stop for the keyboard
+  panel.setAttribute("role", "tabpanel");
+  panel.setAttribute("aria-labelledby", selected.id);
+  for (const tab of tabs) tab.setAttribute("aria-controls", panel.id);
 }
 
 /* Names what is there and what comes; returns what ends it. */
@@ -25,7 +38,7 @@ function watchControls(el) {
     if (explorer === watched) return;
     watched = explorer; // all of it: a tab may have sliders as well
     const what = { subtree: true, childList: true, characterData: true, attributes: true };
-    changes.observe(explorer, { ...what, attributeFilter: ["class"] });
+    changes.observe(explorer, { ...what, attributeFilter: ["class", "aria-selected"] });
   };
   const soon = () => {
     if (!due) requestAnimationFrame(name);

@@ -9,6 +9,7 @@ from typing import Any
 from explorer import registry
 from explorer.engine.branch import differences, fields
 from explorer.experiment import Experiment
+from explorer.ui import options
 from explorer.ui.controls import LABELS
 from explorer.ui.past import Kept
 
@@ -180,7 +181,8 @@ def headline(experiment: Experiment) -> str:
 
 def label(name: str) -> str:
     """What a setting is called on the page, by its dotted name."""
-    return LABELS.get(name.rsplit(".", 1)[-1], leaf(name).capitalize())
+    place, _, last = name.rpartition(".")
+    return options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
 
 
 def leaf(name: str) -> str:

@@ -66,7 +66,13 @@ function render({ model, el }) {
     first.title = rankTip;
     const name = make("th");
     name.scope = "row";
+    const heads = model.get("head").slice(2); // after rank and run
     line.append(first, stacked(name, pins.map(nameOf)));
+    const told = make("div", "explorer-run-settings");
+    const words = make("div");
+    words.append(...settings.map((text, i) => make("span", "", `${heads[i][0]} ${text}`)));
+    told.append(words);
+    name.append(told);
     for (const text of settings) line.append(make("td", "explorer-setting", text));
     for (const [text, small] of numbers) {
       const cell = make("td", "explorer-number", text);
@@ -82,8 +88,9 @@ function render({ model, el }) {
     const typing = root.contains(document.activeElement) && document.activeElement.matches("input");
     if (typing && document.activeElement.value !== document.activeElement.defaultValue) return later();
     const heads = make("tr");
-    for (const [text, tip] of model.get("head")) {
-      const head = make("th", "", text);
+    const settings = model.get("rows")[0]?.settings.length ?? 0;
+    for (const [i, [text, tip]] of model.get("head").entries()) {
+      const head = make("th", i > 1 && i < 2 + settings ? "explorer-setting" : "", text);
       head.scope = "col";
       head.title = tip;
       heads.append(head);
@@ -98,6 +105,13 @@ function render({ model, el }) {
     scroll.hidden = !model.get("rows").length;
     note.textContent = model.get("note");
     note.hidden = !note.textContent;
+    fold();
+  }
+
+  /* Where columns are too many for the page, each run's settings stand below its name. */
+  function fold() {
+    root.classList.remove("explorer-folded");
+    root.classList.toggle("explorer-folded", scroll.scrollWidth > scroll.clientWidth);
   }
 
   /* A name that is being typed is not taken away. */
@@ -106,8 +120,13 @@ function render({ model, el }) {
   }
 
   model.on("change:rows change:head change:note", build);
+  const widths = new ResizeObserver(fold);
+  widths.observe(el);
   build();
-  return () => model.off("change:rows change:head change:note", build);
+  return () => {
+    widths.disconnect();
+    model.off("change:rows change:head change:note", build);
+  };
 }
 
 export default { render };

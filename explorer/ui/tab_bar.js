@@ -8,6 +8,7 @@ function render({ model, el }) {
   bar.setAttribute("role", "tablist");
   bar.setAttribute("aria-label", model.get("label"));
   el.appendChild(bar);
+  const mine = `explorer-tab-${Math.random().toString(36).slice(2)}`; // an id is unique on the page, whatever else is there
 
   const buttons = () => [...bar.children];
   const choose = (name) => {
@@ -20,6 +21,7 @@ function render({ model, el }) {
       ...model.get("tabs").map(({ name, title, tip }) => {
         const tab = document.createElement("button");
         tab.type = "button";
+        tab.id = `${mine}-${name}`;
         tab.className = `explorer-tab explorer-tab-${name}`;
         tab.dataset.tab = name;
         tab.textContent = title;

@@ -247,7 +247,7 @@ def test_gradients_tell_clipped_steps_and_their_share():
     # 50 steps at 0.6, 150 at 0.1; the record at step 0 covers none
     assert data["note"] == [{"text": "22 % of steps clipped; each mark is a mean over a quarter epoch"}]
     text = words(chart)
-    for part in ("clip 1.0", "22 % of steps clipped", "L2 norm", "Gradient norm before and after clipping"):
+    for part in ("clip 1.0", "22 % of steps clipped", "L2 norm", "Gradient norm and clipping"):
         assert part in text
 
 
@@ -277,7 +277,7 @@ def test_overview_holds_everything_and_validates():
     text = words(chart)
     for part in (
         "Validation accuracy",
-        "Gradient norm before and after clipping",
+        "Gradient norm and clipping",
         "Loss",
         "Accuracy shift: pruned − dense",
         "Sparsity",

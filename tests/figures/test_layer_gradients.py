@@ -49,12 +49,12 @@ def test_depth_of_a_run_compares_first_and_last(run):
         ("fc1", 1.0, "last record"),
         ("fc2", 0.001, "last record"),
     ]
-    assert rows(chart, "note") == [{"text": "epochs 1.00 and 2.00; fc2 has 1/1,000 of fc1's norm"}]
+    assert rows(chart, "note") == [{"text": "epochs 1, 2: fc2 = fc1 / 1,000"}]
 
 
 def test_a_layer_without_any_gradient_is_named():
     tables = figures.depth_tables([(0.5, "fc1", 0.0), (0.5, "fc2", 1.0)])
-    assert tables["note"] == {"text": ["epoch 0.50; fc1 has none"]}
+    assert tables["note"] == {"text": ["epoch 0.5: fc1 has none"]}
     assert figures.depth_tables([])["norms"]["layer"] == []
 
 
@@ -79,7 +79,7 @@ def test_shares_by_bar_and_a_last_one_that_is_not_full():
     assert tables["shares"]["share"] == [100, 0, 100]
     assert tables["shares"]["steps"] == [2, 2, 1]
     assert tables["shares"]["until"][-1] == 1.25
-    assert tables["note"]["text"] == ["60 % of 5 steps; each bar is 2 steps"]
+    assert tables["note"]["text"] == ["60 % of 5 steps; a bar is 2"]
 
 
 def test_spread_stands_on_each_layers_own_line():
@@ -90,7 +90,7 @@ def test_spread_stands_on_each_layers_own_line():
     assert tables["bins"]["base"] == [0, 0]
     assert tables["bins"]["top"] == [-0.85, -0.425]
     assert tables["zeros"]["text"] == ["25.0 % are 0", "all are 0"]
-    assert tables["note"]["text"] == ["n = 27 weights at epoch 1.50, masked, before clipping"]
+    assert tables["note"]["text"] == ["n = 27 weights, masked, epoch 1.5"]
 
 
 @pytest.mark.parametrize("layers", [2, 30])

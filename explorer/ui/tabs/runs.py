@@ -20,6 +20,7 @@ from explorer.ui.tabs.live import accuracies, pinned_curves
 PIN, PIN_TIP = "Pin this run", "Keep this run as it is now, to compare the next ones with it"
 SUBTITLE = "the present run and the pinned ones"
 
+NAMES = 220  # pixels of a name in the legend
 PATIENCE = 60  # seconds for the worker to get there; it takes a step, or the making of a first frame
 
 
@@ -54,7 +55,8 @@ class Runs(Tab):
     def charts(self, trainer: Trainer) -> Charts:
         """One chart of all."""
         names = self.context.pins.names
-        return {"runs": figures.accuracy(subtitle=SUBTITLE, epochs=self._epochs(trainer), pins=names)}
+        epochs = self._epochs(trainer)
+        return {"runs": figures.accuracy(subtitle=SUBTITLE, epochs=epochs, pins=names, names=NAMES)}
 
     def tables(self, frame: Frame, session: Session) -> Tables:
         """The curves so far."""
