@@ -142,7 +142,7 @@ def test_the_gradients_tab_ends_there(done):
 
 
 def test_training_goes_on_while_the_past_is_looked_at(opened):
-    explorer = opened(epochs=30)
+    explorer = opened(epochs=100_000)
     explorer.session.start()
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 20:
         pass

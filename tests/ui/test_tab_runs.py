@@ -134,7 +134,7 @@ def test_a_restored_run_takes_another_threshold_from_before_its_event(two):
 
 
 def test_a_run_is_pinned_while_it_goes_on(opened):
-    explorer = opened(epochs=40)
+    explorer = opened(epochs=100_000)
     explorer.session.start()
     explorer.session.call(id).result(PATIENCE)
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 4:
