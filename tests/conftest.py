@@ -1,5 +1,8 @@
 """Shared by all tests: one thread for torch, and a data set small enough to train on in a blink."""
 
+from collections import OrderedDict
+from functools import partial
+
 import pytest
 
 
@@ -52,3 +55,25 @@ def tiny(scratch_registry):
         return ex.Experiment(**(small | fields))
 
     return make
+
+
+@pytest.fixture
+def normed(tiny, scratch_registry):
+    """Experiments of a network as `small-cnn` is, batch normalisation included, on images of 7 × 7 pixels."""
+    from torch import nn
+
+    @scratch_registry.register("model", "normed")
+    def normed():
+        """Two convolutions with batch normalisation and one linear layer, of few pixels.
+
+        Reference: none
+        """
+        parts = [
+            ("shrink", nn.AvgPool2d(4)),
+            *(("conv1", nn.Conv2d(1, 8, 3, bias=False)), ("bn1", nn.BatchNorm2d(8)), ("relu1", nn.ReLU())),
+            *(("conv2", nn.Conv2d(8, 16, 3, bias=False)), ("bn2", nn.BatchNorm2d(16)), ("relu2", nn.ReLU())),
+            *(("flatten", nn.Flatten()), ("fc", nn.Linear(144, 10))),
+        ]
+        return nn.Sequential(OrderedDict(parts))
+
+    return partial(tiny, model="normed")
