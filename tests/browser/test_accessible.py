@@ -4,7 +4,7 @@ import json
 from importlib.resources import files
 
 import pytest
-from at_the_page import choose, press, unfold, until_state
+from at_the_page import choose, press, train, unfold
 
 pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
@@ -31,13 +31,13 @@ def checked(opened):
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_nothing_serious_on_any_tab(checked, theme):
-    press(checked, "train")
-    until_state(checked, "done")
+    train(checked)
     unfold(checked, "data-and-model")
     checked.theme(theme)
     found = {}
     try:
         press(checked, "export")
+        checked.locator(".explorer-export-menu").wait_for()
         found["menu"] = checked.grave()
         for tab in checked.value("list(e._gallery.tabs)"):
             choose(checked, tab)
