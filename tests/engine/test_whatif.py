@@ -68,11 +68,12 @@ def test_each_point_is_what_trying_it_out_says(tiny, pruning, begin):
     assert torch.equal(trainer.state.theta, before)
 
 
-@pytest.mark.parametrize("model", ["lenet-5", "small-cnn", "deep-sigmoid", "binary-digit"])
+@pytest.mark.usefixtures("normed")
+@pytest.mark.parametrize("model", ["lenet-5", "normed", "deep-sigmoid", "binary-digit"])
 def test_other_networks(tiny, model):
     exp = tiny(model=model, batch_size=128, pruning={"threshold": 0.5, "begin_epoch": 1})
-    trainer = trained(exp, 3)
-    for point in whatif.curve(trainer, exp, few(trainer, 4)):
+    trainer = trained(exp, 1)
+    for point in whatif.curve(trainer, exp, few(trainer, 3)):
         sparsity, judged = tried_out(trainer, exp, point.threshold)
         assert (point.sparsity, point.accuracy) == (sparsity, judged["val_accuracy"])
 

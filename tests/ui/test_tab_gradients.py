@@ -52,6 +52,7 @@ def test_without_clipping_it_is_said_and_no_bar_drawn(gradients):
     assert of("clip-share")["note"] == of("gradients")["note"] == [{"text": "no clipping"}]
 
 
+@pytest.mark.slow
 def test_depth_shows_what_was_recorded_first_and_last(gradients):
     explorer, of = gradients(model="deep-sigmoid")
     history = explorer.run.history.drop_nulls("layer")

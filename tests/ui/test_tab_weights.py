@@ -45,7 +45,7 @@ def type_in(explorer, tab, name, text):
     return run
 
 
-@pytest.mark.parametrize("unit", ["sparsity", "score"])
+@pytest.mark.parametrize("unit", ["sparsity", pytest.param("score", marks=pytest.mark.slow)])
 def test_what_is_read_can_be_typed_in_and_cuts_the_same(weights, unit):
     explorer, tab = weights()
     if unit == "score":
@@ -119,6 +119,7 @@ def test_without_pruning_there_is_no_threshold(opened):
     assert "prunes nothing" in tab.currencies.told.value
 
 
+@pytest.mark.slow
 def test_the_unit_in_use_is_marked(weights):
     _, tab = weights(unit="std", threshold=1.0)
     used = [n for n, f in tab.currencies.fields.items() if "explorer-as-used" in f._dom_classes]
@@ -127,6 +128,7 @@ def test_the_unit_in_use_is_marked(weights):
     assert " – " in tab.currencies.fields["score"].value
 
 
+@pytest.mark.slow
 def test_log_counts_make_the_charts_anew(weights):
     explorer, tab = weights()
     tab.counts.value = "log"
