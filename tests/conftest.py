@@ -8,12 +8,21 @@ import pytest
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Whole files to a process, and all stories of the page to one: they share a server and a kernel."""
+    """Whole files to a process, and all stories of the page to one: they share a server and a kernel.
+
+    The stories and the notebooks come first, as nothing takes longer; then the files with the most tests.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class Files(LoadFileScheduling):
         def _split_scope(self, nodeid):
             return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+        def _assign_work_unit(self, node):
+            long = (unit for unit in self.workqueue if unit == "browser" or unit.startswith("notebooks/"))
+            if first := next(long, None):
+                self.workqueue.move_to_end(first, last=False)
+            super()._assign_work_unit(node)
 
     return Files(config, log)
 
