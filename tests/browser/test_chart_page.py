@@ -93,6 +93,7 @@ def test_each_update_is_painted_as_it_comes(shown):
     expect(figure).to_have_attribute("aria-label", re.compile("validation accuracy"))
 
 
+@pytest.mark.slow
 def test_second_view_shows_the_present_data(shown):
     shown.show("charts", at=-2)
     shown.locator(CANVAS).nth(5).wait_for()
@@ -196,6 +197,7 @@ def heard(notebook, n):
     return notebook.value("heard")
 
 
+@pytest.mark.slow
 def test_drag_with_the_mouse_reports_grab_and_release(controlled):
     knob = controlled.locator(".explorer-threshold .noUi-handle")
     knob.hover()  # waits until the page has stopped moving
@@ -219,7 +221,8 @@ def test_keys_report_grab_and_release(controlled):
     assert heard(controlled, 2) == [["grab", 0.5], ["release", 0.51]]
 
 
-@pytest.mark.parametrize("end", ["Enter", pytest.param("blur", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("end", ["Enter", "blur"])
+@pytest.mark.slow
 def test_typing_a_number_reports_grab_and_release(controlled, end):
     readout = controlled.locator(".explorer-threshold .widget-readout")
     readout.click()

@@ -29,6 +29,7 @@ def test_the_notebooks_own_explorer_trains(notebook):
     expect(notebook.locator("[data-mime-type='application/vnd.jupyter.stderr']")).to_have_count(0)
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_every_control_is_there_and_has_a_name(opened):
     notebook = opened()
     unfold(notebook, "data-and-model")
@@ -82,6 +83,7 @@ def test_the_clip_norm_moves_in_mid_run(opened):
     assert notebook.value("e.experiment.clipping.max_norm") == pytest.approx(0.891)
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_pause_resume_and_stop(opened):
     notebook = opened(epochs=1000)
     press(notebook, "train")

@@ -29,6 +29,7 @@ def test_a_figure_is_written_beside_the_notebook_and_downloaded(opened, lab, tmp
     assert ex.figures.recipe(saved) == wanted
 
 
+@pytest.mark.slow
 def test_the_menu_by_keys(opened):
     notebook = opened()
     button = notebook.locator(".explorer-export")

@@ -99,6 +99,7 @@ def test_a_group_folds_by_key_and_stays_so_after_a_reload(opened):
 BUSY = "import time, pathlib\nwhile not pathlib.Path('enough').exists(): time.sleep(0.01)"
 
 
+@pytest.mark.slow
 def test_folding_needs_no_kernel(opened, lab):
     notebook = opened()
     notebook.page.evaluate(f"(code) => {{ {KERNEL}.requestExecute({{code}}) }}", BUSY)

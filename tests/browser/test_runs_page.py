@@ -44,6 +44,7 @@ def test_runs_are_pinned_named_compared_and_brought_back(done):
     done.locator(ROWS).nth(1).wait_for(state="detached")
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_the_past_is_looked_at_by_keys_and_trained_on_from(done):
     handle = done.locator(HANDLE)
     done.until("(at) => Number(document.querySelector(at).ariaValueNow) === 4", HANDLE)  # the last record

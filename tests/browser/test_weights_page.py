@@ -42,6 +42,7 @@ def test_a_number_between_the_sliders_steps_stays(weights):
     assert weights.value("e.experiment.pruning.threshold") == 0.91234
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_the_alarm_comes_while_the_threshold_is_dragged_and_goes(weights):
     expect(weights.locator(".explorer-alarm")).to_have_count(0)
     x, y = grab(weights)

@@ -51,7 +51,13 @@ def tried_out(trainer, exp, threshold):
     return trainer.observer.sparsity(view), trainer.observer.judge(view)
 
 
-@pytest.mark.parametrize("begin", [0.5, 1], ids=["after the event", "before the event"])
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(0.5, id="after the event"),
+        pytest.param(1, id="before the event", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("pruning", WAYS.values(), ids=WAYS)
 def test_each_point_is_what_trying_it_out_says(tiny, pruning, begin):
     begin = min(begin, pruning.get("end_epoch", 1) / 2) if "end_epoch" in pruning else begin

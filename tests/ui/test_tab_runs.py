@@ -135,6 +135,7 @@ def test_a_restored_run_takes_another_threshold_from_before_its_event(two):
     assert run.history.equals(fresh.history)
 
 
+@pytest.mark.slow
 def test_a_run_is_pinned_while_it_goes_on(opened):
     explorer = opened(epochs=100_000)
     explorer.session.start()
@@ -149,6 +150,7 @@ def test_a_run_is_pinned_while_it_goes_on(opened):
     assert pin.kept.points[-1].step <= pin.kept.point.step
 
 
+@pytest.mark.slow
 def test_what_cannot_be_pinned_is_told(opened):
     explorer = opened()
     pressed(explorer, "pin")

@@ -6,7 +6,13 @@ from laws import PATIENCE, blocked, hold, plain, pruned, same, trained, unpruned
 # -- other changes ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("moment", ["before the event", "after the event", "after the end"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "after the event",
+        *(pytest.param(m, marks=pytest.mark.slow) for m in ("before the event", "after the end")),
+    ],
+)
 def test_another_criterion_supersedes(session, tiny, moment):
     experiment = tiny(epochs=4)
     live = session(experiment)

@@ -50,7 +50,7 @@ def test_a_threshold_before_the_event_is_simply_used(session, tiny):
     assert not run.summary["steered"]
 
 
-@pytest.mark.parametrize("moment", ["after the event", "after the end"])
+@pytest.mark.parametrize("moment", ["after the event", pytest.param("after the end", marks=pytest.mark.slow)])
 def test_a_threshold_after_the_event_goes_back_to_it(session, tiny, moment):
     experiment = tiny(epochs=4)
     live = session(experiment)
@@ -80,6 +80,7 @@ def test_the_training_before_the_event_is_not_done_again(session, tiny):
     assert after[1] > before[1]
 
 
+@pytest.mark.slow
 def test_going_back_twice_equals_going_there_at_once(session, tiny):
     live = session(tiny(epochs=4))
     live.start()
