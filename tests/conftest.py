@@ -1,16 +1,28 @@
 """Shared by all tests: one thread for torch, and a data set small enough to train on in a blink."""
 
+from collections import OrderedDict
+from functools import partial
+
 import pytest
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Whole files to a process, and all stories of the page to one: they share a server and a kernel."""
+    """Whole files to a process, and all stories of the page to one: they share a server and a kernel.
+
+    The stories and the notebooks come first, as nothing takes longer; then the files with the most tests.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class Files(LoadFileScheduling):
         def _split_scope(self, nodeid):
             return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+        def _assign_work_unit(self, node):
+            long = (unit for unit in self.workqueue if unit == "browser" or unit.startswith("notebooks/"))
+            if first := next(long, None):
+                self.workqueue.move_to_end(first, last=False)
+            super()._assign_work_unit(node)
 
     return Files(config, log)
 
@@ -52,3 +64,25 @@ def tiny(scratch_registry):
         return ex.Experiment(**(small | fields))
 
     return make
+
+
+@pytest.fixture
+def normed(tiny, scratch_registry):
+    """Experiments of a network as `small-cnn` is, batch normalisation included, on images of 7 × 7 pixels."""
+    from torch import nn
+
+    @scratch_registry.register("model", "normed")
+    def normed():
+        """Two convolutions with batch normalisation and one linear layer, of few pixels.
+
+        Reference: none
+        """
+        parts = [
+            ("shrink", nn.AvgPool2d(4)),
+            *(("conv1", nn.Conv2d(1, 8, 3, bias=False)), ("bn1", nn.BatchNorm2d(8)), ("relu1", nn.ReLU())),
+            *(("conv2", nn.Conv2d(8, 16, 3, bias=False)), ("bn2", nn.BatchNorm2d(16)), ("relu2", nn.ReLU())),
+            *(("flatten", nn.Flatten()), ("fc", nn.Linear(144, 10))),
+        ]
+        return nn.Sequential(OrderedDict(parts))
+
+    return partial(tiny, model="normed")

@@ -49,6 +49,7 @@ def test_three_steps_give_the_explorers_weights(make, work):
     assert_same(trained(make(work())), expected)
 
 
+@pytest.mark.slow  # JAX alone takes seconds to load and to compile
 @pytest.mark.parametrize("outputs_first", [True, False])
 @pytest.mark.parametrize(("lanes", "mapped"), [(1, False), (3, False), (3, True)])
 def test_three_steps_of_jax_give_the_explorers_weights(lanes, mapped, outputs_first, work):

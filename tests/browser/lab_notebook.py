@@ -5,7 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE = 60_000  # milliseconds; a wait that takes this long has failed
+from lab_server import PATIENCE
+
 KERNEL = "window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.session?.kernel"
 EXECUTE = """async (code) => {
   const kernel = KERNEL;
@@ -46,7 +47,7 @@ SPARE_CELLS = 2
 AT_REST = """async () => {
   const frames = () => [...document.querySelectorAll(".explorer-charts")].map((r) => r.dataset.frames).join();
   const before = frames();
-  for (let i = 0; i < 5; i += 1) await new Promise(requestAnimationFrame);
+  for (let i = 0; i < 10; i += 1) await new Promise(requestAnimationFrame);
   const fits = (f) => Math.abs(f.clientWidth - (f.querySelector("canvas")?.clientWidth ?? 0)) <= 1;
   return frames() === before && [...document.querySelectorAll(".explorer-chart:not([hidden])")].every(fits);
 }"""
@@ -94,6 +95,14 @@ class Notebook:
         """Wait until no canvas looks as it did."""
         self.until(f"(old) => ({PIXELS})().every((now, i) => now !== old[i])", before)
 
+    def until_views_agree(self, charts):
+        """Wait until the first view's canvases, so many, look like the second's."""
+        self.until(
+            f"""(n) => {{ const now = ({PIXELS})();
+              return now.length === 2 * n && now.every((each, i) => each === now[i % n]) }}""",
+            charts,
+        )
+
     def until_pixels_are(self, wanted):
         """Wait until all canvases look like this."""
         self.until(f"(wanted) => JSON.stringify(({PIXELS})()) === JSON.stringify(wanted)", wanted)
@@ -127,6 +136,13 @@ class Notebook:
     def until(self, expression, arg=None):
         """Wait until a JavaScript expression, a function of ``arg``, is true."""
         self.page.wait_for_function(expression, arg=arg)
+
+    def until_reads(self, expression, wanted):
+        """Wait until a JavaScript function returns this value; asked once a frame, no sleep."""
+        read = f"async () => {{ await new Promise(requestAnimationFrame); return ({expression})() }}"
+        deadline = time.monotonic() + PATIENCE / 1000
+        while (found := self.page.evaluate(read)) != wanted:
+            assert time.monotonic() < deadline, f"{expression} stayed {found}, not {wanted}"
 
     def until_kernel(self, expression):
         """Wait until a Python expression in the kernel is true; each question is a round trip, no sleep."""

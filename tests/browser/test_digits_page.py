@@ -1,7 +1,9 @@
 """The Digits tab in a real JupyterLab: charts, flipped images, and a digit drawn with the mouse."""
 
+import re
+
 import pytest
-from at_the_page import press, until_state
+from at_the_page import expect, train
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -21,27 +23,20 @@ def draw_a_one(notebook):
 
 def test_flips_are_shown_and_a_digit_can_be_drawn(opened):
     notebook = opened()
-    press(notebook, "train")
-    until_state(notebook, "done")
+    train(notebook)
     notebook.locator(".explorer-tab-digits").click()
     notebook.locator(".explorer-chart-digits-pruned:visible canvas").wait_for()
     notebook.locator(".explorer-sheet-lost .explorer-tile figcaption").first.wait_for()
     shown = notebook.value("[s.count for s in e._gallery.tabs['digits'].images.sheets]")
-    counts = [
-        notebook.locator(f".explorer-sheet-{name} .explorer-tile").count() for name in ("lost", "gained")
-    ]
-    assert counts == shown
-    notebook.locator(PAD).scroll_into_view_if_needed()
+    for name, count in zip(("lost", "gained"), shown, strict=True):
+        expect(notebook.locator(f".explorer-sheet-{name} .explorer-tile")).to_have_count(count)
+    notebook.until_at_rest()
+    notebook.locator(PAD).hover()  # scrolls there, and waits until the page has stopped moving
     draw_a_one(notebook)
     notebook.until(f"() => document.querySelectorAll('{BARS}').length === 20")
     told = notebook.locator(".explorer-sketch-told")
-    notebook.until(
-        "() => document.querySelector('.explorer-sketch-told').textContent.includes('dense answers 1')"
-    )
+    expect(told).to_contain_text("dense answers 1")
     notebook.locator(".explorer-sketch-random").click()  # as one may without a mouse that draws
-    notebook.until(
-        "() => document.querySelector('.explorer-sketch-told').textContent.startsWith('Validation')"
-    )
-    assert "pruned answers" in told.inner_text()
+    expect(told).to_have_text(re.compile("^Validation.*pruned answers"))
     notebook.locator(".explorer-sketch-clear").click()
     notebook.until(f"() => document.querySelectorAll('{BARS}').length === 0")

@@ -1,7 +1,7 @@
 """Export in a real JupyterLab: the menu by mouse and keys, a file beside the notebook, and its download."""
 
 import pytest
-from at_the_page import press, until_state
+from at_the_page import expect, press, train
 
 import explorer as ex
 
@@ -12,15 +12,14 @@ MENU = ".explorer-export-menu"
 
 def test_a_figure_is_written_beside_the_notebook_and_downloaded(opened, lab, tmp_path):
     notebook = opened()
-    press(notebook, "train")
-    until_state(notebook, "done")
+    train(notebook)
     press(notebook, "export")
     notebook.locator(".explorer-export-shown-svg").click()
     link = notebook.locator(".explorer-export-link")
     link.wait_for()
     wanted = ex.Experiment.from_json(notebook.value("e.experiment.to_json()"))
     written = lab.root / "explorer-exports" / f"{wanted.hash}-live.svg"
-    assert notebook.locator(".explorer-export-path").inner_text() == f"explorer-exports/{written.name}"
+    expect(notebook.locator(".explorer-export-path")).to_have_text(f"explorer-exports/{written.name}")
     with notebook.page.expect_download() as download:
         link.click()
     saved = tmp_path / download.value.suggested_filename
@@ -30,20 +29,22 @@ def test_a_figure_is_written_beside_the_notebook_and_downloaded(opened, lab, tmp
     assert ex.figures.recipe(saved) == wanted
 
 
+@pytest.mark.slow
 def test_the_menu_by_keys(opened):
     notebook = opened()
     button = notebook.locator(".explorer-export")
     button.focus()
     notebook.page.keyboard.press("Enter")
     notebook.locator(MENU).wait_for()
-    assert button.get_attribute("aria-expanded") == "true"
+    expect(button).to_have_attribute("aria-expanded", "true")
     notebook.page.keyboard.press("Tab")
-    assert notebook.page.evaluate("() => document.activeElement.textContent") == "PNG"
+    notebook.until_reads("() => document.activeElement.textContent", "PNG")
     notebook.page.keyboard.press("Escape")
     notebook.locator(MENU).wait_for(state="hidden")
-    assert notebook.page.evaluate("() => document.activeElement.className").startswith("explorer-export ")
+    expect(button).to_be_focused()
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_an_error_is_told_in_the_error_box(opened):
     notebook = opened()
     notebook.run(

@@ -1,7 +1,9 @@
 """The Gradients tab in a real JupyterLab: all four charts are painted, and again as a run goes on."""
 
+import re
+
 import pytest
-from at_the_page import choose, press, until_state
+from at_the_page import choose, expect, train
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -13,11 +15,11 @@ CHARTS = ["gradients", "clip-share", "gradient-depth", "gradient-spread"]
 def test_all_charts_are_painted_with_a_runs_gradients(opened):
     notebook = opened()
     choose(notebook, "gradients")
-    assert notebook.page.evaluate(NAMES) == CHARTS
+    notebook.until_reads(NAMES, CHARTS)
     empty = notebook.pixels()
-    press(notebook, "train")
-    until_state(notebook, "done")
+    train(notebook)
     notebook.until_pixels_change(empty)
-    assert all(notebook.locator(f".explorer-chart-{name}").get_attribute("aria-label") for name in CHARTS)
+    for name in CHARTS:
+        expect(notebook.locator(f".explorer-chart-{name}")).to_have_attribute("aria-label", re.compile(r"\w"))
     share = notebook.value("len(e._chart.chart('clip-share').to_dict()['datasets']['shares'])")
     assert share == 4

@@ -6,7 +6,7 @@ That JupyterLab starts at all is part of it: an extension without a proper modul
 import tomllib
 
 import pytest
-from at_the_page import STATE, press, until_state
+from at_the_page import STATE, expect, press, until_state
 from lab_notebook import KERNEL, Notebook
 from lab_server import REPO, open_page
 
@@ -36,15 +36,18 @@ def runs(notebook):
     return notebook.page.evaluate(f"() => {CURRENT}.context.path")
 
 
+@pytest.mark.slow
 def test_the_tile_opens_a_notebook_with_a_running_explorer(launcher, lab):
     tile = launcher.locator(TILE)
-    assert tile.inner_text().split() == ["Pruning", "explorer"]
+    expect(tile).to_have_text("Pruning explorer", use_inner_text=True)
     picture = tile.locator("img")  # and not a letter
     assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
-    assert tile.bounding_box()["y"] < 500  # seen without scrolling
+    top = f"() => document.querySelector(`{TILE}`).getBoundingClientRect().top"
+    launcher.until(f"() => ({top})() < 500")  # seen without scrolling
     tile.click()
     path = runs(launcher)
     assert (lab.root / path).exists()
+    launcher.locator(".explorer-epochs .noUi-handle").press("End")  # not done before it is stopped
     press(launcher, "train")
     until_state(launcher, "training")
     press(launcher, "stop")

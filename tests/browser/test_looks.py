@@ -1,32 +1,32 @@
 """How the explorer looks: a second view, a reloaded page, both themes, folded groups, names for all."""
 
 import pytest
-from at_the_page import CANVAS, press, until_state
+from at_the_page import CANVAS, expect, press, train, until_state
 from lab_notebook import KERNEL
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
+@pytest.mark.slow
 def test_a_second_view_and_a_reloaded_page_show_the_present_state(opened):
     notebook = opened()
-    press(notebook, "train")
-    until_state(notebook, "done")
+    train(notebook)
     tag = notebook.value("e._tag")
     notebook.until("(tag) => document.querySelector('.explorer-charts').dataset.tag === String(tag)", tag)
+    notebook.until_at_rest()
     state, pixels = notebook.locator(".explorer-status").inner_text(), notebook.pixels()
     notebook.show("e", at=-2)
     notebook.locator(CANVAS).nth(7).wait_for()
     notebook.until("(n) => document.querySelectorAll('.explorer-charts[data-tag]').length === 2", tag)
-    views = notebook.pixels()
-    assert views[:4] == views[4:]
-    assert notebook.locator(".explorer-status").all_inner_texts() == [state, state]
+    notebook.until_views_agree(4)
+    expect(notebook.locator(".explorer-status")).to_have_text([state, state], use_inner_text=True)
     notebook.show("", at=-2)
 
     notebook.save()
     notebook.reload()
     notebook.locator(CANVAS).nth(3).wait_for()
     notebook.until_pixels_are(pixels)
-    assert notebook.locator(".explorer-status").inner_text() == state
+    expect(notebook.locator(".explorer-status")).to_have_text(state, use_inner_text=True)
     press(notebook, "reset")  # and it is no picture: the controls still act
     until_state(notebook, "ready")
 
@@ -77,10 +77,11 @@ NAMES = """() => [...document.querySelectorAll('.explorer-controls .noUi-handle'
   .filter((el) => el.offsetParent).map((el) => [el.ariaLabel, el.ariaValueText])"""
 
 
+@pytest.mark.slow
 def test_a_group_folds_by_key_and_stays_so_after_a_reload(opened):
     notebook = opened()
     slider = notebook.locator(".explorer-lr")
-    assert slider.is_visible()
+    expect(slider).to_be_visible()
     notebook.locator(HEAD).focus()
     notebook.page.keyboard.press("Space")
     slider.wait_for(state="hidden")
@@ -89,25 +90,33 @@ def test_a_group_folds_by_key_and_stays_so_after_a_reload(opened):
     notebook.save()
     notebook.reload()
     notebook.locator(CANVAS).first.wait_for()
-    assert not slider.is_visible()
+    notebook.locator(f"{HEAD}[aria-expanded=false]").wait_for()
+    expect(slider).to_be_hidden()
     notebook.locator(HEAD).click()
     slider.wait_for()
 
 
-def test_folding_needs_no_kernel(opened):
+BUSY = "import time, pathlib\nwhile not pathlib.Path('enough').exists(): time.sleep(0.01)"
+
+
+@pytest.mark.slow
+def test_folding_needs_no_kernel(opened, lab):
     notebook = opened()
-    notebook.page.evaluate(f"() => {{ {KERNEL}.requestExecute({{code: 'import time; time.sleep(3)'}}) }}")
-    notebook.until(f"() => {KERNEL}.status === 'busy'")
-    notebook.locator(HEAD).click()
-    notebook.locator(".explorer-lr").wait_for(state="hidden")
-    assert notebook.page.evaluate(f"() => {KERNEL}.status") == "busy"
+    notebook.page.evaluate(f"(code) => {{ {KERNEL}.requestExecute({{code}}) }}", BUSY)
+    try:
+        notebook.until(f"() => {KERNEL}.status === 'busy'")
+        notebook.locator(HEAD).click()
+        notebook.locator(".explorer-lr").wait_for(state="hidden")
+        assert notebook.page.evaluate(f"() => {KERNEL}.status") == "busy"
+    finally:
+        (lab.root / "enough").touch()
 
 
 def test_sliders_have_names_and_say_their_values(opened):
     notebook = opened()
-    names, values = zip(*notebook.page.evaluate(NAMES), strict=True)
-    assert names == ("Threshold", "Clip norm", "Learning rate", "Epochs")
-    assert (values[0], values[1], values[3]) == ("90.0%", "1.00", "1")
+    notebook.until_reads(
+        NAMES, [["Threshold", "90.0%"], ["Clip norm", "1.00"], ["Learning rate", "0.398"], ["Epochs", "1"]]
+    )
     notebook.locator(".explorer-lr .noUi-handle").focus()
     notebook.page.keyboard.press("ArrowLeft")
     notebook.until_kernel("e.experiment.lr < 0.38")
@@ -117,6 +126,7 @@ def test_sliders_have_names_and_say_their_values(opened):
     notebook.until(f"() => ({NAMES})().some(([name]) => name === 'Rounds')")
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_what_is_hidden_is_gone_and_comes_back(opened):
     notebook = opened()
     notebook.run("e.hide('lr', 'gradients')")
@@ -127,17 +137,18 @@ def test_what_is_hidden_is_gone_and_comes_back(opened):
     notebook.locator(".explorer-tab-gradients").wait_for()
 
 
+HEIGHT = """() => document.querySelector('.explorer-status').getBoundingClientRect().bottom
+  - document.querySelector('.explorer-tabs').getBoundingClientRect().top"""
+
+
 def test_the_live_tab_fits_a_laptop(opened):
     notebook = opened()
     notebook.page.set_viewport_size({"width": 1010, "height": 720})  # what the file browser leaves of 1280
     try:
         notebook.until_at_rest()
-        top = notebook.locator(".explorer-tabs").bounding_box()["y"]
-        foot = notebook.locator(".explorer-status").bounding_box()
-        assert foot["y"] + foot["height"] - top < 600
-        overflow = (
-            "() => { const e = document.querySelector('.explorer'); return e.scrollWidth - e.clientWidth }"
+        notebook.until(f"() => ({HEIGHT})() < 600")
+        notebook.until(
+            "() => { const e = document.querySelector('.explorer'); return e.scrollWidth <= e.clientWidth }"
         )
-        assert notebook.page.evaluate(overflow) <= 0
     finally:
         notebook.page.set_viewport_size({"width": 1400, "height": 1000})

@@ -1,7 +1,9 @@
 """The Masks tab in a real JupyterLab: pictures are painted, in either theme, and can be read aloud."""
 
+import re
+
 import pytest
-from at_the_page import press, until_state
+from at_the_page import expect, train
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -16,25 +18,23 @@ def test_masks_are_painted_crossed_out_and_read_aloud(opened):
     notebook = opened()
     notebook.run("e.experiment = e.experiment.replace({'pruning.threshold': 0.99})")
     notebook.locator(".explorer-tab-masks").click()
-    press(notebook, "train")
-    until_state(notebook, "done")
+    train(notebook)
     notebook.until("() => document.querySelectorAll('.explorer-masks-units .explorer-dead').length > 1")
-    assert notebook.locator(TILES).count() == 128
-    assert all(notebook.page.evaluate(INK))
+    notebook.until_reads(INK, [True] * 128)
     dead = notebook.value("sum(e._gallery.tabs['masks'].units.sheets[0].dead)")
-    assert notebook.locator(".explorer-masks-units .explorer-tile.explorer-dead").count() == dead
-    assert f"{dead} of 128 hidden units are dead" in notebook.locator(".explorer-masks-told").inner_text()
-    named = notebook.locator(".explorer-masks [role=img]").evaluate_all(
-        "(all) => all.map((e) => e.ariaLabel)"
-    )
-    assert len(named) == 3
-    assert all(len(text) > 30 for text in named)
+    expect(notebook.locator(".explorer-masks-units .explorer-tile.explorer-dead")).to_have_count(dead)
+    expect(notebook.locator(".explorer-masks-told")).to_contain_text(f"{dead} of 128 hidden units are dead")
+    named = notebook.locator(".explorer-masks [role=img]")
+    expect(named).to_have_count(3)
+    for each in named.all():
+        expect(each).to_have_attribute("aria-label", re.compile(".{30}"))
     notebook.locator(".explorer-sheet-map canvas").hover(position={"x": 1, "y": 1})
-    assert (
-        notebook.locator(".explorer-sheet-map canvas").get_attribute("title") == "row 1, column 1: 0 of 128"
+    expect(notebook.locator(".explorer-sheet-map canvas")).to_have_attribute(
+        "title", "row 1, column 1: 0 of 128"
     )
 
 
+@pytest.mark.slow
 def test_pictures_follow_the_theme(opened):
     notebook = opened()
     notebook.locator(".explorer-tab-masks").click()

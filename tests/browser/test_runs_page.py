@@ -1,11 +1,12 @@
 """Runs, their past and their settings as text, in a real JupyterLab."""
 
 import pytest
-from at_the_page import choose, press, step_of, until_state
+from at_the_page import choose, expect, press, step_of, train, until_state
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
 ROWS = ".explorer-pinned tbody tr"
+HEADS = "() => [...document.querySelectorAll('.explorer-pinned th[scope=col]')].map((th) => th.innerText)"
 NAMES = "() => [...document.querySelectorAll('.explorer-run-name')].map((input) => input.value)"
 HANDLE = ".explorer-scrub .noUi-handle"
 TEXT = ".explorer-share-text"
@@ -14,9 +15,7 @@ TEXT = ".explorer-share-text"
 @pytest.fixture
 def done(opened):
     notebook = opened()
-    press(notebook, "train")
-    until_state(notebook, "training")
-    until_state(notebook, "done")
+    train(notebook)
     return notebook
 
 
@@ -25,21 +24,17 @@ def test_runs_are_pinned_named_compared_and_brought_back(done):
     press(done, "pin")
     done.locator(ROWS).wait_for()
     done.run("e.experiment = brisk.replace({'pruning.threshold': 0.99})")
-    press(done, "train")
-    until_state(done, "training")
-    until_state(done, "done")
+    train(done)
     press(done, "pin")
     done.locator(ROWS).nth(1).wait_for()
-    heads = done.locator(".explorer-pinned table th[scope=col]").all_inner_texts()
-    assert heads[:2] == ["Rank", "Run"]
-    assert "Threshold" in heads
-    assert "Method" not in heads  # what is the same is not shown
-    assert done.locator(".explorer-pinned tbody th[scope=row]").count() == 2
+    heads = ["Rank", "Run", "Threshold", "Accuracy", "Shift (points)", "Sparsity", "Clipped", "n"]
+    done.until_reads(HEADS, heads)  # what is the same in both is not shown
+    expect(done.locator(".explorer-pinned tbody th[scope=row]")).to_have_count(2)
     name = done.locator(".explorer-run-name").first
     name.fill("mine")
     name.press("Enter")
     done.until(f"() => ({NAMES})().includes('mine')")
-    assert "mine" in done.value("[pin.name for pin in e._context.pins.pins]")
+    done.until_kernel("'mine' in [pin.name for pin in e._context.pins.pins]")
     done.until_at_rest()
     first = done.value("e._context.pins.pins[0].name")
     done.locator(f"button[aria-label='Restore {first}']").click()
@@ -49,6 +44,7 @@ def test_runs_are_pinned_named_compared_and_brought_back(done):
     done.locator(ROWS).nth(1).wait_for(state="detached")
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_the_past_is_looked_at_by_keys_and_trained_on_from(done):
     handle = done.locator(HANDLE)
     done.until("(at) => Number(document.querySelector(at).ariaValueNow) === 4", HANDLE)  # the last record
@@ -56,7 +52,7 @@ def test_the_past_is_looked_at_by_keys_and_trained_on_from(done):
     done.page.keyboard.press("ArrowLeft")
     until_state(done, "looking at epoch 0.75")
     done.until("(at) => document.querySelector(at).ariaValueText === 'epoch 0.75'", HANDLE)
-    assert handle.get_attribute("aria-label") == "History"
+    expect(handle).to_have_attribute("aria-label", "History")
     done.page.keyboard.press("ArrowLeft")
     until_state(done, "looking at epoch 0.5")
     done.locator(".explorer-scrub-now").click()
@@ -72,10 +68,11 @@ def test_the_past_is_looked_at_by_keys_and_trained_on_from(done):
     assert step_of(done) == total
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_settings_are_copied_and_pasted_as_text(done):
     choose(done, "runs")
     text = done.locator(TEXT)
-    assert text.input_value() == done.value("e.experiment.code()")
+    expect(text).to_have_value(done.value("e.experiment.code()"))
     done.locator(".explorer-share-json").click()
     done.until("(at) => document.querySelector(at).value.startsWith('{')", TEXT)
     done.locator(".explorer-share-copy").click()

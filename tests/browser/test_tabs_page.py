@@ -1,7 +1,9 @@
 """Tabs in a real JupyterLab: mouse, keys, and charts that are drawn only while they are seen."""
 
+import re
+
 import pytest
-from at_the_page import STATE
+from at_the_page import STATE, expect
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -23,22 +25,23 @@ def selected(notebook, name):
 
 def test_live_is_first_and_alone(shown):
     selected(shown, "live")
-    assert shown.page.evaluate(VISIBLE) == LIVE
+    shown.until_reads(VISIBLE, LIVE)
     assert shown.page.evaluate(DRAWN) == 4  # what nobody has asked for is not even made
     tabs = shown.locator(".explorer-tabs[role=tablist] [role=tab]")
-    assert tabs.count() == len(shown.value("list(e._gallery.tabs)"))
-    assert all(tab.get_attribute("title") for tab in tabs.all())
+    expect(tabs).to_have_count(len(shown.value("list(e._gallery.tabs)")))
+    for tab in tabs.all():
+        expect(tab).to_have_attribute("title", re.compile(r"\w"))
 
 
 def test_a_click_shows_another_tab_with_the_present_data(shown):
     shown.locator(".explorer-tab-weights").click()
     shown.locator(".explorer-chart-weights-fc2 canvas").wait_for()
     shown.until_at_rest()
-    assert shown.page.evaluate(VISIBLE) == ["weights-fc1", "weights-fc2"]
+    shown.until_reads(VISIBLE, ["weights-fc1", "weights-fc2"])
     shown.locator(".explorer-train").click()
     shown.locator(f"{STATE}:text-is('done')").wait_for()
     shown.locator(".explorer-tab-live").click()
-    shown.until(f"() => JSON.stringify(({VISIBLE})()) === JSON.stringify({LIVE})")
+    shown.until_reads(VISIBLE, LIVE)
     tag = shown.value("e._tag")
     shown.until("(tag) => Number(document.querySelector('.explorer-charts').dataset.tag) >= tag", tag)
     shown.until_at_rest()
@@ -60,11 +63,12 @@ def test_arrow_keys_move_along_the_tabs(shown):
     ):
         shown.page.keyboard.press(key)
         selected(shown, name)
-        assert shown.page.evaluate("() => document.activeElement.dataset.tab") == name
+        shown.until_reads("() => document.activeElement.dataset.tab", name)
         shown.until_kernel(f"e.tab == {name!r}")
-    assert shown.locator(".explorer-tabs [tabindex='0']").count() == 1
+    expect(shown.locator(".explorer-tabs [tabindex='0']")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_a_tab_shown_after_the_page_changed_its_width_fits(shown):
     shown.locator(".explorer-tab-weights").click()
     shown.locator(".explorer-chart-weights-fc1:visible canvas").wait_for()
@@ -74,11 +78,12 @@ def test_a_tab_shown_after_the_page_changed_its_width_fits(shown):
         shown.locator(".explorer-tab-live").click()
         shown.locator(".explorer-chart-accuracy:visible canvas").wait_for()
         shown.until_at_rest()  # which asks that each canvas fills its figure
-        assert shown.locator(".explorer-chart-accuracy canvas").bounding_box()["width"] > 100
+        shown.until("() => document.querySelector('.explorer-chart-accuracy canvas').clientWidth > 100")
     finally:
         shown.page.set_viewport_size({"width": 1400, "height": 1000})
 
 
+@pytest.mark.slow
 def test_the_kernel_can_choose_too(shown):
     shown.run("e.tab = 'gradients'")
     selected(shown, "gradients")

@@ -23,7 +23,11 @@ def trained(exp):
     return trainer, run_of(trainer, "done")
 
 
-@pytest.mark.parametrize("chosen", COMBINATIONS, ids=lambda c: "-".join(c.values()))
+@pytest.mark.parametrize(
+    "chosen",  # each third by default: the slow suite has the others
+    [pytest.param(c, marks=pytest.mark.slow if i % 3 else ()) for i, c in enumerate(COMBINATIONS)],
+    ids=lambda c: "-".join(c.values()),
+)
 def test_a_combination_trains_and_prunes_what_was_asked_for(small, chosen):
     exp = experiment(small, **chosen)
     trainer, run = trained(exp)

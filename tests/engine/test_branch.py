@@ -21,6 +21,7 @@ RUNS = {
     "residuals": {"clipping": {"rule": "top-k", "options": {"error_feedback": True}}},
     "dense": {"pruning": None},
 }
+LATER = {"adam", "rewind", "movement", "residuals", "dense", "every step"}  # for the slow suite
 
 
 def snapshots(trainer):
@@ -42,7 +43,9 @@ def lanes_of(exp):
     return [exp, exp.dense()] if exp.pruning else [exp]
 
 
-@pytest.mark.parametrize("fields", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize(
+    "fields", [pytest.param(f, id=n, marks=pytest.mark.slow if n in LATER else ()) for n, f in RUNS.items()]
+)
 def test_a_branch_without_changes_is_the_run_that_went_on(tiny, fields):
     exp = tiny(**fields)
     whole = Trainer(lanes_of(exp), "cpu")

@@ -221,16 +221,15 @@ def test_run_of_leaves_the_trainer_free_to_go_on(tiny):
 TOGETHER = {
     "chain": {"momentum": 0.9, "weight_decay": 1e-3, "l1": 1e-5},
     "adam": {"optimizer": "adam", "lr": 1e-3, "lr_decay": "cosine"},
-    "batch norm": {"model": "small-cnn"},
+    "batch norm": {"model": "normed"},
     "value clipping": {"clipping": {"rule": ("value", "norm"), "max_norm": 0.05}},
     "error feedback": {"clipping": {"rule": "top-k", "options": {"k": 0.1, "error_feedback": True}}},
     "splicing": {"pruning": {"schedule": "splicing", "threshold": 0.6, "options": {"every": 4}}},
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n == "batch norm" else ()) for n in TOGETHER]
-)
+@pytest.mark.usefixtures("normed")
+@pytest.mark.parametrize("name", TOGETHER)
 def test_rows_together_equal_rows_alone(tiny, name):
     """The way of a GPU, all rows in one product, on a CPU in float64; seeds differ, and so do batches."""
     fields = TOGETHER[name]

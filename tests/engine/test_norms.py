@@ -13,10 +13,6 @@ from explorer.engine.trainer import Trainer
 STATISTICS = ("bn1.running_mean", "bn1.running_var", "bn2.running_mean", "bn2.running_var")
 
 
-def cnn(tiny, **fields):
-    return tiny(model="small-cnn", **fields)
-
-
 def finish(trainer):
     for _ in trainer.run():
         pass
@@ -24,7 +20,7 @@ def finish(trainer):
 
 
 def test_training_is_torchs_own_buffers_included(tiny):
-    exp = cnn(tiny, pruning=None, momentum=0.9, clipping=None)
+    exp = tiny(model="small-cnn", pruning=None, momentum=0.9, clipping=None)
     trainer = finish(Trainer([exp], "cpu", torch.float64))
     module = models.initialised(exp, data.generator(exp.seed, 0)).double().train()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
@@ -69,8 +65,8 @@ def test_calibrated_statistics_are_those_of_the_whole_set(chunk, monkeypatch):
     assert (module[1].momentum, module[1].training) == (0.7, False)
 
 
-def test_after_pruning_the_statistics_are_those_of_the_pruned_weights(tiny):
-    exp = cnn(tiny, pruning={"threshold": 0.6, "begin_epoch": 0.5})
+def test_after_pruning_the_statistics_are_those_of_the_pruned_weights(normed):
+    exp = normed(pruning={"threshold": 0.6, "begin_epoch": 0.5})
     trainer = Trainer([exp, exp.dense()], "cpu", torch.float64)
     steps = trainer.run()
     while not trainer.lanes[0].history.events:
@@ -85,8 +81,8 @@ def test_after_pruning_the_statistics_are_those_of_the_pruned_weights(tiny):
     assert recorded == [trainer.observer.judge(pruned)["val_accuracy"]]
 
 
-def test_before_the_first_step_the_set_itself_is_the_batch_and_nothing_is_kept(tiny):
-    exp = cnn(tiny, pruning={"criterion": "gradient", "threshold": 0.5, "begin_epoch": 0})
+def test_before_the_first_step_the_set_itself_is_the_batch_and_nothing_is_kept(normed):
+    exp = normed(pruning={"criterion": "gradient", "threshold": 0.5, "begin_epoch": 0})
     trainer = Trainer([exp], "cpu", torch.float64)
     view = trainer.state.view(0)
     scene = trainer.pruner._scene(view, exp, 0)
@@ -98,8 +94,8 @@ def test_before_the_first_step_the_set_itself_is_the_batch_and_nothing_is_kept(t
     assert set(trainer.state.buffers["bn1.running_var"].flatten().tolist()) == {1.0}
 
 
-def test_a_preview_says_what_the_event_will_record(tiny):
-    exp = cnn(tiny, pruning={"threshold": 0.7, "begin_epoch": 0.5})
+def test_a_preview_says_what_the_event_will_record(normed):
+    exp = normed(pruning={"threshold": 0.7, "begin_epoch": 0.5})
     trainer = Trainer([exp], "cpu", torch.float64)
     steps = trainer.run()
     while trainer.step < 8:
@@ -109,8 +105,8 @@ def test_a_preview_says_what_the_event_will_record(tiny):
     assert trainer.observer.judge(trainer.view(trainer.lanes[0])) == pytest.approx(promised, rel=1e-12)
 
 
-def test_going_back_takes_the_statistics_along(tiny):
-    exp = cnn(tiny, pruning={"threshold": 0.7, "begin_epoch": 0.5})
+def test_going_back_takes_the_statistics_along(normed):
+    exp = normed(pruning={"threshold": 0.7, "begin_epoch": 0.5})
     trainer = finish(Trainer([exp, exp.dense()], "cpu", torch.float64))
     trainer.restore(exp.replace({"pruning.threshold": 0.3}))
     fresh = exp.replace({"pruning.threshold": 0.3})
@@ -122,8 +118,8 @@ def test_going_back_takes_the_statistics_along(tiny):
 
 
 @pytest.mark.parametrize("fields", [{"lr": 1e30, "clipping": None}, {"lr": 1e6, "clipping": None}])
-def test_a_network_with_statistics_that_diverges_keeps_good_ones(tiny, fields):
-    run = ex.train(cnn(tiny, pruning=None, loss="mse", **fields), progress=False)
+def test_a_network_with_statistics_that_diverges_keeps_good_ones(normed, fields):
+    run = ex.train(normed(pruning=None, loss="mse", **fields), progress=False)
     assert run.status == "diverged"
     model = run.model()
     assert all(p.isfinite().all() for p in model.parameters())
@@ -133,22 +129,22 @@ def test_a_network_with_statistics_that_diverges_keeps_good_ones(tiny, fields):
     "criterion", ["gradient", "class-gradient", "fisher", "synflow", "grasp", "activity"]
 )
 @pytest.mark.parametrize("begin", [0, 0.5])
-def test_criteria_score_a_network_with_statistics(tiny, criterion, begin, monkeypatch):
+def test_criteria_score_a_network_with_statistics(normed, criterion, begin, monkeypatch):
     from explorer.engine import pruner
 
     monkeypatch.setattr(pruner, "SCORING_IMAGES", 60)
     granularity = "filter" if criterion == "activity" else "weight"
     pruning = {"criterion": criterion, "begin_epoch": begin, "threshold": 0.5, "granularity": granularity}
-    run = ex.train(cnn(tiny, pruning=pruning), progress=False, twin=False)
+    run = ex.train(normed(pruning=pruning), progress=False, twin=False)
     assert run.status == "done"
     if granularity == "weight":
         assert run.summary["sparsity"] == pytest.approx(0.5, abs=1e-4)
 
 
-def test_class_gradients_add_up_with_statistics_before_the_first_step(tiny):
+def test_class_gradients_add_up_with_statistics_before_the_first_step(normed):
     from explorer.engine import quantities
 
-    exp = cnn(tiny, pruning=None)
+    exp = normed(pruning=None)
     trainer = Trainer([exp], "cpu", torch.float64)
     scene = trainer.pruner._scene(trainer.state.view(0), exp, 0)
     whole, parts = quantities.grad(scene), quantities.class_grads(scene)

@@ -10,7 +10,7 @@ FIELDS = {
     "own seeds": [{}, {"seed": 1}, {"seed": 1, "pruning": None}],
     "decay and momentum": [{"momentum": 0.9, "lr_decay": "cosine", "weight_decay": 1e-3}],
     "adam": [{"optimizer": "adam", "lr": 1e-3}],
-    "batch norm": [{"model": "small-cnn"}, {"model": "small-cnn", "seed": 1}],
+    "batch norm": [{"model": "normed"}, {"model": "normed", "seed": 1}],
     "sparse": [{"clipping": {"rule": "top-k", "options": {"k": 0.1, "error_feedback": True}}}],
     "iterative": [{"pruning": {"schedule": "iterative", "begin_epoch": 0.2}}],
 }
@@ -27,6 +27,7 @@ def trained(stack, *, programs):
     return trainer
 
 
+@pytest.mark.usefixtures("normed")
 @pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS)
 def test_a_program_trains_as_single_steps_do(tiny, fields):
     stack = [tiny(epochs=2, **each) for each in fields]

@@ -21,6 +21,11 @@ MORE = {
 RULES = ALONE | MORE
 SPARSE = [name for name, fields in RULES.items() if {"top-k", "threshold"} & {*ex.Clipping(**fields).rules}]
 each = pytest.mark.parametrize("clipping", RULES.values(), ids=RULES)
+FIRST = {"norm", "chain", "top-k with feedback"}  # one of each kind: bounded, in a row, with a memory
+each_kind = pytest.mark.parametrize(
+    "clipping",
+    [pytest.param(c, id=n, marks=() if n in FIRST else pytest.mark.slow) for n, c in RULES.items()],
+)
 
 
 def finish(trainer):
@@ -60,7 +65,7 @@ def test_training_works_and_pruned_weights_stay_zero(tiny, clipping):
     assert 0 <= run.summary["clip_rate"] <= 1
 
 
-@each
+@each_kind
 def test_a_stack_equals_the_loop_over_its_lanes(tiny, clipping):
     prunings = [{"threshold": 0.5, "begin_epoch": 0.25}, {"threshold": 0.9, "begin_epoch": 0.75}, None]
     stack = [tiny(pruning=p, clipping=clipping, momentum=0.9) for p in prunings]
@@ -72,7 +77,7 @@ def test_a_stack_equals_the_loop_over_its_lanes(tiny, clipping):
             assert ours == pytest.approx(alone, abs=1e-9)
 
 
-@each
+@each_kind
 def test_going_back_to_a_checkpoint_equals_a_fresh_run(tiny, clipping):
     exp = tiny(clipping=clipping, pruning={"threshold": 0.9, "begin_epoch": 0.3}, momentum=0.9)
     other = exp.replace({"pruning.threshold": 0.25})

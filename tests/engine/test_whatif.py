@@ -51,7 +51,13 @@ def tried_out(trainer, exp, threshold):
     return trainer.observer.sparsity(view), trainer.observer.judge(view)
 
 
-@pytest.mark.parametrize("begin", [0.5, 1], ids=["after the event", "before the event"])
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(0.5, id="after the event"),
+        pytest.param(1, id="before the event", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("pruning", WAYS.values(), ids=WAYS)
 def test_each_point_is_what_trying_it_out_says(tiny, pruning, begin):
     begin = min(begin, pruning.get("end_epoch", 1) / 2) if "end_epoch" in pruning else begin
@@ -68,11 +74,12 @@ def test_each_point_is_what_trying_it_out_says(tiny, pruning, begin):
     assert torch.equal(trainer.state.theta, before)
 
 
-@pytest.mark.parametrize("model", ["lenet-5", "small-cnn", "deep-sigmoid", "binary-digit"])
+@pytest.mark.usefixtures("normed")
+@pytest.mark.parametrize("model", ["lenet-5", "normed", "deep-sigmoid", "binary-digit"])
 def test_other_networks(tiny, model):
     exp = tiny(model=model, batch_size=128, pruning={"threshold": 0.5, "begin_epoch": 1})
-    trainer = trained(exp, 3)
-    for point in whatif.curve(trainer, exp, few(trainer, 4)):
+    trainer = trained(exp, 1)
+    for point in whatif.curve(trainer, exp, few(trainer, 3)):
         sparsity, judged = tried_out(trainer, exp, point.threshold)
         assert (point.sparsity, point.accuracy) == (sparsity, judged["val_accuracy"])
 

@@ -293,6 +293,7 @@ def test_dark_swaps_every_colour():
     assert all(f'"{light}"' not in text for light, _, _ in theme.ROLES)
 
 
+@pytest.mark.slow  # tests/test_imports.py reads the same off the files
 def test_figures_know_no_torch():
     code = "import sys, explorer.figures; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)

@@ -51,6 +51,11 @@ def test_the_experiment_comes_back(path):
     assert ex.figures.provenance(path) == [record.provenance]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [".svg", *(pytest.param(s, marks=pytest.mark.slow) for s in theme.SUFFIXES if s != ".svg")],
+    indirect=True,
+)
 def test_a_combined_figure_has_each_recipe_once(path):
     other = Record(EXPERIMENT.replace(seed=1))
     parts = {"a": drawing_of(Record()), "b": drawing_of(Record()), "c": drawing_of(other)}

@@ -114,6 +114,7 @@ def test_processes_give_the_same_runs_as_a_stack():
     assert {run.summary["threads"] for run in elsewhere.runs} == {1}
 
 
+@pytest.mark.slow
 def test_what_fails_in_a_process_is_told():
     from explorer.study import worker
 
@@ -133,11 +134,11 @@ def alive():
     return sum(storages.values())
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=pytest.mark.slow), "adam"])
 def test_the_memory_of_a_stack_is_predicted(tiny, optimizer):
     """The tensors that are alive as it ends: matrices, data set and what is judged; see memory.py for RSS."""
     data.load("mnist", CPU)
-    exps = with_twins(variants(tiny, 40, optimizer=optimizer, model="lenet-300-100", batch_size=100))
+    exps = with_twins(variants(tiny, 12, optimizer=optimizer, model="lenet-300-100", batch_size=100))
     before = alive()
     trainer = Trainer(exps, "cpu")
     trainer.rewindable = False

@@ -1,10 +1,10 @@
 """Explorers without a page: no Vega, few images, and charts that are made once for all tests."""
 
 import pytest
+from hands import PATIENCE
 
 from explorer.ui import live_chart
 
-PATIENCE = 60  # seconds; whatever takes this long has failed
 CHARTS = {}
 
 

@@ -1,6 +1,6 @@
 """What hands do at an explorer, and what eyes see of it."""
 
-PATIENCE = 60  # seconds; whatever takes this long has failed
+PATIENCE = 120  # seconds; whatever takes this long has failed, on the busiest machine too
 # Another value for each control, and what the Experiment's field is then
 MOVES = {
     "dataset": ("mnist", {"dataset": "mnist"}),

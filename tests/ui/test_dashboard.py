@@ -197,14 +197,17 @@ def test_an_explorer_of_something_else_is_refused(wrong):
         Explorer(wrong)
 
 
-def test_closing_ends_the_threads_and_takes_the_widgets_away(tiny):
-    threads, widgets = threading.active_count(), set(_instances)
+def test_closing_ends_the_threads_and_takes_the_widgets_away(tiny, monkeypatch):
+    monkeypatch.setattr("explorer.ui.threshold.RELEASE_SECONDS", 1e6)
+    threads, widgets = set(threading.enumerate()), set(_instances)
     explorer = Explorer(tiny(epochs=100_000), device="cpu")
     explorer._button["train"].click()
     explorer._threshold.share.value = 0.5  # leaves a timer running
     timer = explorer._threshold.timer
     explorer.close()
-    timer.join(PATIENCE)
-    assert threading.active_count() == threads
+    for thread in set(threading.enumerate()) - threads:  # they end in their own time
+        thread.join(PATIENCE)
+    assert not timer.is_alive()
+    assert set(threading.enumerate()) <= threads
     assert explorer.comm is None
     assert set(_instances) == widgets

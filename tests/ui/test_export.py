@@ -47,7 +47,9 @@ def test_every_entry_writes_a_file_named_by_the_experiments_hash(run_one, tmp_pa
     assert made["data", "events"].name == f"{run_one.experiment.hash}-events.csv"
 
 
-@pytest.mark.parametrize("kind", export.FIGURES)
+@pytest.mark.parametrize(
+    "kind", [k if k in ("png", "json") else pytest.param(k, marks=pytest.mark.slow) for k in export.FIGURES]
+)
 def test_the_tabs_figure_is_what_is_shown_with_its_recipe(run_one, tmp_path, kind):
     path = run_one._gallery.export.write("shown", kind, tmp_path)
     assert ex.figures.recipe(path) == run_one.experiment
@@ -80,6 +82,7 @@ def test_an_untrained_network_can_be_exported_but_has_no_record(opened, tmp_path
     assert "has no histograms" in told(explorer)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_before_it_was_pruned_has_all_figures(opened, tmp_path):
     explorer = opened(epochs=100_000)
     explorer._button["train"].click()

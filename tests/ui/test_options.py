@@ -92,36 +92,38 @@ def test_a_number_may_be_left_out():
 # -- in the explorer ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("axis", "method", "name", "value", "place"),
-    [
-        ("schedule", "iterative", "rounds", 7, "pruning.options"),
-        ("schedule", "iterative", "tolerance", "0.02", "pruning.options"),
-        ("schedule", "every-step", "every", "10", "pruning.options"),
-        ("granularity", "neuron", "norm", 1, "pruning.options"),
-        ("granularity", "input", "spare_last", True, "pruning.options"),
-        ("allocation", "shares", "shares", "0.2, 0.8", "pruning.options"),
-        ("rule", "top-k", "k", 0.01, "clipping.options"),
-        ("rule", "agc", "clipping", 0.1, "clipping.options"),
-        ("model", "deep-sigmoid", "depth", 3, "model_options"),
-    ],
-)
-def test_an_option_is_a_control_below_its_method(opened, axis, method, name, value, place):  # noqa: PLR0917
+METHODS_WITH_OPTIONS = [  # axis, method, its option, what is put there, and where that goes
+    ("schedule", "iterative", "rounds", 7, "pruning.options"),
+    ("schedule", "iterative", "tolerance", "0.02", "pruning.options"),
+    ("schedule", "every-step", "every", "10", "pruning.options"),
+    ("granularity", "neuron", "norm", 1, "pruning.options"),
+    ("granularity", "input", "spare_last", True, "pruning.options"),
+    ("allocation", "shares", "shares", "0.2, 0.8", "pruning.options"),
+    ("rule", "top-k", "k", 0.01, "clipping.options"),
+    ("rule", "agc", "clipping", 0.1, "clipping.options"),
+    ("model", "deep-sigmoid", "depth", 3, "model_options"),
+]
+
+
+def test_an_option_is_a_control_below_its_method(opened):
     explorer = opened()
-    move(explorer, axis, method)
-    assert told(explorer) == ""
-    [widget] = by_class(explorer, name.replace("_", "-"))
-    assert widget in explorer._options.boxes[axis].children
-    assert widget.description
-    assert method in widget.tooltip
-    put(explorer, name, value)
-    assert told(explorer) == ""
-    node = explorer.experiment
-    for part in place.split("."):
-        node = getattr(node, part)
-    wanted = {"0.02": 0.02, "10": 10, "0.2, 0.8": (0.2, 0.8)}.get(value, value)
-    assert node[name] == pytest.approx(wanted)
-    assert options(explorer)[name].widget.value == pytest.approx(value)
+    before = explorer.experiment
+    for axis, method, name, value, place in METHODS_WITH_OPTIONS:
+        move(explorer, axis, method)
+        assert told(explorer) == "", name
+        [widget] = by_class(explorer, name.replace("_", "-"))
+        assert widget in explorer._options.boxes[axis].children
+        assert widget.description
+        assert method in widget.tooltip
+        put(explorer, name, value)
+        assert told(explorer) == "", name
+        node = explorer.experiment
+        for part in place.split("."):
+            node = getattr(node, part)
+        wanted = {"0.02": 0.02, "10": 10, "0.2, 0.8": (0.2, 0.8)}.get(value, value)
+        assert node[name] == pytest.approx(wanted), name
+        assert options(explorer)[name].widget.value == pytest.approx(value), name
+        explorer.experiment = before
 
 
 def test_another_method_drops_what_it_does_not_know_and_keeps_the_rest(opened):

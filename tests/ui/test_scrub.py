@@ -65,6 +65,7 @@ def test_the_slider_has_a_place_for_each_record_and_stands_at_the_last(done):
     assert by_class(done, "scrub-said")[0].value == "now"
 
 
+@pytest.mark.slow
 def test_prune_events_between_records_have_a_place_too(opened):
     explorer = opened(pruning={"begin_epoch": 0.3})
     explorer.session.start()
@@ -99,7 +100,7 @@ def test_going_back_shows_accuracy_and_curves_as_they_were(done):
     assert "looking" not in status(done)
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_weights_tab_shows_the_recorded_histograms(done, kept):
     done.tab = "weights"
     settled(done)
@@ -122,6 +123,7 @@ def test_the_weights_tab_shows_the_recorded_histograms(done, kept):
     assert len(datasets(done, "weights-fc1")["cutoffs"]) == 2
 
 
+@pytest.mark.slow
 def test_scores_are_there_from_their_event_on(opened):
     explorer = opened(epochs=1, pruning={"criterion": "taylor"})
     explorer.tab = "weights"
@@ -135,6 +137,7 @@ def test_scores_are_there_from_their_event_on(opened):
     assert datasets(explorer, "scores-fc1")["bins"] == now
 
 
+@pytest.mark.slow
 def test_the_gradients_tab_ends_there(done):
     done.tab = "gradients"
     drag(done, 2)
@@ -142,7 +145,7 @@ def test_the_gradients_tab_ends_there(done):
 
 
 def test_training_goes_on_while_the_past_is_looked_at(opened):
-    explorer = opened(epochs=30)
+    explorer = opened(epochs=100_000)
     explorer.session.start()
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 20:
         pass

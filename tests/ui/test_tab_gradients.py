@@ -1,7 +1,5 @@
 """The Gradients tab: before and after clipping, how often, and layer by layer."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -54,6 +52,7 @@ def test_without_clipping_it_is_said_and_no_bar_drawn(gradients):
     assert of("clip-share")["note"] == of("gradients")["note"] == [{"text": "no clipping"}]
 
 
+@pytest.mark.slow
 def test_depth_shows_what_was_recorded_first_and_last(gradients):
     explorer, of = gradients(model="deep-sigmoid")
     history = explorer.run.history.drop_nulls("layer")
@@ -95,19 +94,3 @@ def test_layers_are_worked_out_at_records_alone(gradients):
     explorer.session.start()
     explorer.wait(PATIENCE)
     assert tab._layered is not before
-
-
-def test_a_frame_costs_little(gradients):
-    explorer, _ = gradients()
-    tab, frames = explorer._gallery.tabs["gradients"], []
-
-    def cost(_):
-        tables = tab.tables
-        tab.tables = lambda frame, session: frames.append(frame) or tables(frame, session)
-        explorer.session._show()
-        started = time.perf_counter()
-        for _ in range(20):
-            tables(frames[0], explorer.session)
-        return (time.perf_counter() - started) / 20
-
-    assert explorer.session.call(cost).result(PATIENCE) < 0.05  # 5 ms on a quiet machine

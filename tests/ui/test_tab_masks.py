@@ -75,7 +75,10 @@ def test_units_may_stand_by_how_many_weights_they_keep(trained):
     assert len(meters) == 128
 
 
-@pytest.mark.parametrize("model", NAMES)
+@pytest.mark.parametrize(
+    "model",
+    [n if n in ("lenet-5", "deep-sigmoid") else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],
+)
 def test_every_model_has_its_masks(opened, model):
     explorer = opened(model=model)
     explorer.tab = "masks"

@@ -95,6 +95,7 @@ def test_pinned_runs_are_curves_of_this_chart_and_of_the_live_one(two):
     assert sorted(own) == sorted(row["accuracy"] for row in drawn if row["name"].endswith("0.02"))
 
 
+@pytest.mark.slow
 def test_without_pins_the_live_chart_is_as_it_was(two):
     for pin in list(two._context.pins.pins):
         act(two, "remove", pin.ident)
@@ -125,6 +126,7 @@ def test_a_restored_run_is_shown_with_its_controls(two):
     assert sorted(own) == sorted(drawn)
 
 
+@pytest.mark.slow
 def test_a_restored_run_takes_another_threshold_from_before_its_event(two):
     act(two, "restore", two._context.pins.pins[0].ident)
     two.session.set({"pruning.threshold": 0.5})
@@ -133,8 +135,9 @@ def test_a_restored_run_takes_another_threshold_from_before_its_event(two):
     assert run.history.equals(fresh.history)
 
 
+@pytest.mark.slow
 def test_a_run_is_pinned_while_it_goes_on(opened):
-    explorer = opened(epochs=40)
+    explorer = opened(epochs=100_000)
     explorer.session.start()
     explorer.session.call(id).result(PATIENCE)
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 4:
@@ -147,6 +150,7 @@ def test_a_run_is_pinned_while_it_goes_on(opened):
     assert pin.kept.points[-1].step <= pin.kept.point.step
 
 
+@pytest.mark.slow
 def test_what_cannot_be_pinned_is_told(opened):
     explorer = opened()
     pressed(explorer, "pin")
@@ -221,6 +225,7 @@ def test_equal_seeds_are_no_surer_than_their_images():
     assert ranks(("a", 0.98), ("a", 0.98), ("b", 0.979), ("b", 0.979)) == {"a": (1, 2), "b": (1, 2)}
 
 
+@pytest.mark.slow
 def test_without_validation_images_nothing_is_ranked(opened):
     explorer = opened(validation=0)
     trained(explorer)
@@ -322,6 +327,7 @@ def test_the_text_follows_the_controls_and_moves_them(opened):
     assert explorer.experiment == wanted
 
 
+@pytest.mark.slow
 def test_after_a_run_the_text_follows_too(opened):
     explorer = opened()
     trained(explorer)

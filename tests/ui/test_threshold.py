@@ -57,6 +57,7 @@ def test_letting_go_after_a_run_retrains_from_the_event(opened):
     assert (run.status, run.summary["sparsity"]) == ("done", pytest.approx(0.5, abs=1e-5))
 
 
+@pytest.mark.slow
 def test_taking_hold_of_a_threshold_without_moving_it_changes_nothing(opened):
     explorer = opened(pruning={"threshold": 0.123456})
     before = explorer.experiment

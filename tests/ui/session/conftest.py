@@ -5,6 +5,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from laws import left
 
 from explorer.ui import session as sessions
 from explorer.ui.session import Session
@@ -34,4 +35,4 @@ def session():
     yield make
     for each in made:
         each.close()
-    assert [t.name for t in set(threading.enumerate()) - before if t.name == "explorer-session"] == []
+    assert left(before) == []

@@ -1,12 +1,12 @@
 """How session tests wait, and what they hold a session to."""
 
+import threading
 import time
 
 import torch
+from hands import PATIENCE
 
 import explorer as ex
-
-PATIENCE = 60  # seconds; whatever takes this long has failed
 
 
 def plain(experiment):
@@ -31,18 +31,46 @@ def until(session, reached):
         assert time.perf_counter() < deadline, "never reached"
 
 
-def hold(session, reached):
-    """Pauses at the step at which a condition on the trainer is seen to be met."""
+def hold(session, go, reached):
+    """Lets it go, and pauses before the first step at which a condition on the trainer is met.
 
-    def seen(trainer):
-        met = reached(trainer)
-        if met:
+    The worker itself looks, before each step: however busy the machine is, no step comes in between.
+    """
+    advance, held = session._advance, threading.Event()
+
+    def look():
+        if reached(session._trainer):
+            session._advance = advance
             session.pause()  # comes before the next step
-        return met
+            held.set()
+        else:
+            advance()
 
-    until(session, seen)
+    session._advance = look
+    go()
+    assert held.wait(PATIENCE), "never reached"
     session.call(id).result(PATIENCE)
-    assert session.status == "paused", "the run ended before anyone looked"
+    assert session.status == "paused"
+
+
+def blocked(session):
+    """Keeps the worker busy; returns a function that frees it and says whether it was held until then."""
+    gate = threading.Event()
+    held = session.call(lambda _: gate.wait(PATIENCE))
+
+    def free():
+        gate.set()
+        return held.result(PATIENCE)
+
+    return free
+
+
+def left(before):
+    """The sessions' threads that have come since and do not end, though they are given time."""
+    new = [t for t in set(threading.enumerate()) - set(before) if t.name == "explorer-session"]
+    for thread in new:
+        thread.join(PATIENCE)
+    return [t for t in new if t.is_alive()]
 
 
 def trained(steps):

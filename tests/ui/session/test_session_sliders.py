@@ -1,10 +1,8 @@
 """What sliders do to a session, and what is tried out with the threshold."""
 
-import threading
-
 import pytest
 import torch
-from laws import PATIENCE, hold, plain, pruned, same, trained, unpruned, until
+from laws import PATIENCE, blocked, hold, plain, pruned, same, trained, until
 
 # -- sliders ---------------------------------------------------------------------------------------------
 
@@ -14,9 +12,9 @@ from laws import PATIENCE, hold, plain, pruned, same, trained, unpruned, until
 )
 def test_rates_act_from_the_next_step_and_are_events(session, tiny, name, event, to):
     live = session(tiny(epochs=3))
-    live.start()
-    live.pause()
-    here = live.call(lambda trainer: trainer.step).result()
+    hold(live, live.start, trained(40))
+    here = live.call(lambda trainer: trainer.step).result(PATIENCE)
+    assert here == 40
     live.set({name: to})
     live.resume()
     run = live.wait(PATIENCE)
@@ -31,13 +29,12 @@ def test_rates_act_from_the_next_step_and_are_events(session, tiny, name, event,
 
 def test_a_smaller_clip_norm_in_mid_run_bounds_the_steps_that_follow(session, tiny):
     live = session(tiny(epochs=3, clipping={"max_norm": 1e6}))
-    live.start()
-    live.pause()
-    here = live.call(lambda trainer: trainer.step).result()
+    hold(live, live.start, trained(40))
+    here = live.call(lambda trainer: trainer.step).result(PATIENCE)
     live.set({"clipping.max_norm": 0.01})
     live.resume()
     live.wait(PATIENCE)
-    log = live.call(lambda trainer: trainer.flush()).result()
+    log = live.call(lambda trainer: trainer.flush()).result(PATIENCE)
     bound = [step[3][0] for step in log]
     assert bound == [0.0] * here + [1.0] * (len(log) - here)
     assert max(step[2][0] for step in log[here:]) <= 0.01 * (1 + 1e-5)
@@ -45,8 +42,7 @@ def test_a_smaller_clip_norm_in_mid_run_bounds_the_steps_that_follow(session, ti
 
 def test_a_threshold_before_the_event_is_simply_used(session, tiny):
     live = session(tiny(epochs=3))
-    live.start()
-    hold(live, unpruned)
+    hold(live, live.start, trained(40))
     live.set({"pruning.threshold": 0.6})
     live.resume()
     run = live.wait(PATIENCE)
@@ -54,14 +50,17 @@ def test_a_threshold_before_the_event_is_simply_used(session, tiny):
     assert not run.summary["steered"]
 
 
-@pytest.mark.parametrize("moment", ["after the event", "after the end"])
+@pytest.mark.parametrize("moment", ["after the event", pytest.param("after the end", marks=pytest.mark.slow)])
 def test_a_threshold_after_the_event_goes_back_to_it(session, tiny, moment):
     experiment = tiny(epochs=4)
     live = session(experiment)
-    live.start()
-    hold(live, pruned) if moment == "after the event" else live.wait(PATIENCE)
+    if moment == "after the event":
+        hold(live, live.start, pruned)
+    else:
+        live.start()
+        live.wait(PATIENCE)
     seen = []
-    live.call(lambda trainer: seen.append(trainer.checkpoint.step)).result()
+    live.call(lambda trainer: seen.append(trainer.checkpoint.step)).result(PATIENCE)
     live.set({"pruning.threshold": 0.5})
     run = live.wait(PATIENCE)
     same(run, plain(experiment.replace({"pruning.threshold": 0.5})))
@@ -73,14 +72,15 @@ def test_the_training_before_the_event_is_not_done_again(session, tiny):
     live = session(tiny(epochs=4))
     live.start()
     live.wait(PATIENCE)
-    before = live.call(lambda trainer: (id(trainer), trainer.seconds)).result()
+    before = live.call(lambda trainer: (id(trainer), trainer.seconds)).result(PATIENCE)
     live.set({"pruning.threshold": 0.5})
     live.wait(PATIENCE)
-    after = live.call(lambda trainer: (id(trainer), trainer.seconds)).result()
+    after = live.call(lambda trainer: (id(trainer), trainer.seconds)).result(PATIENCE)
     assert after[0] == before[0]  # the same trainer went on
     assert after[1] > before[1]
 
 
+@pytest.mark.slow
 def test_going_back_twice_equals_going_there_at_once(session, tiny):
     live = session(tiny(epochs=4))
     live.start()
@@ -99,9 +99,7 @@ def test_a_threshold_while_pruning_at_every_step_is_a_move(session, tiny):
         "options": {"every": 8},
     }
     live = session(tiny(epochs=3, pruning=pruning))
-    live.start()
-    live.pause()
-    live.call(lambda trainer: trainer.step).result()
+    hold(live, live.start, trained(40))
     live.set({"pruning.threshold": 0.02})
     live.resume()
     run = live.wait(PATIENCE)
@@ -115,13 +113,12 @@ def test_a_threshold_while_pruning_at_every_step_is_a_move(session, tiny):
 
 
 def test_of_many_previews_only_the_newest_is_tried_out(session, tiny):
-    frames, gate = [], threading.Event()
+    frames = []
     live = session(tiny(), on_frame=frames.append)
-    live.prepare()
-    live.call(lambda _: gate.wait(PATIENCE))  # the worker is busy while the slider moves
+    free = blocked(live)  # the worker is busy while the slider moves
     for threshold in (0.1, 0.2, 0.3, 0.4, 0.5):
         live.preview(threshold)
-    gate.set()
+    assert free()
     live.wait(PATIENCE)
     tried = [frame for frame in frames if frame.preview is not None]
     assert [frame.preview for frame in tried] == [0.5]
@@ -146,6 +143,6 @@ def test_after_the_event_a_preview_is_of_the_weights_before_it(session, tiny):
     live.preview(0.5)
     live.wait(PATIENCE)
     kept = frames[-1].view
-    source = live.call(lambda trainer: trainer.checkpoint.state.theta[0].clone()).result()
+    source = live.call(lambda trainer: trainer.checkpoint.state.theta[0].clone()).result(PATIENCE)
     assert torch.equal(kept.row, source * kept.mask)
     assert (frames[-1].preview, frames[-1].status) == (0.5, "done")

@@ -1,11 +1,10 @@
 """The laws of a Session: it trains in the background, and leaves what a plain run leaves."""
 
 import threading
-import time
 
 import pytest
 import torch
-from laws import PATIENCE, hold, plain, same, trained, until
+from laws import PATIENCE, blocked, hold, left, plain, same, trained, until
 
 import explorer as ex
 from explorer.engine.trainer import Trainer
@@ -26,9 +25,12 @@ def test_a_session_is_a_run_in_the_background(session, tiny):
 
 def test_the_callers_thread_is_free_while_it_trains(session, tiny):
     live = session(tiny(epochs=100_000))
-    started = time.perf_counter()
-    live.start()
-    assert time.perf_counter() - started < 0.1
+    free = blocked(live)
+    for order in (live.prepare, live.reset, live.start, live.pause, live.resume, live.refresh):
+        order()
+    live.set({"lr": 0.2})
+    live.preview(0.5)
+    assert free(), "nobody waited for the worker"
     until(live, trained(20))
     assert live.status == "training"
     with pytest.raises(TimeoutError, match=r"training after 0.02 s; session.stop\(\) ends it"):
@@ -63,15 +65,14 @@ def test_a_stopped_run_holds_what_there_is(session, tiny):
 
 def test_pause_and_resume_change_nothing(session, tiny):
     experiment = tiny(epochs=3)
-    live = session(experiment)
-    live.start()
+    live, go = session(experiment), None
     for steps in (3, 97, 150):  # before and after the prune event at 94
-        hold(live, trained(steps))
-        here = live.call(lambda trainer: trainer.step).result()
+        hold(live, go or live.start, trained(steps))
+        go = live.resume
         with pytest.raises(TimeoutError, match="paused"):
             live.wait(0.02)
-        assert live.call(lambda trainer: trainer.step).result() == here
-        live.resume()
+        assert live.call(lambda trainer: trainer.step).result(PATIENCE) == steps
+    live.resume()
     same(live.wait(PATIENCE), plain(experiment))
 
 
@@ -113,18 +114,19 @@ def test_close_ends_the_thread_also_in_mid_run(session, tiny):
     until(live, trained(5))
     [worker] = [t for t in set(threading.enumerate()) - before if t.name == "explorer-session"]
     live.close()
+    worker.join(PATIENCE)
     assert not worker.is_alive()
     live.close()  # twice is fine
 
 
 def test_many_sessions_leave_no_threads(tiny):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for _ in range(8):
         live = Session(tiny(epochs=100_000), "cpu")
         live.start()
         live.preview(0.4)
         live.close()
-    assert threading.active_count() == before
+    assert left(before) == []
 
 
 def test_a_look_at_a_closed_session_does_not_wake_it(session, tiny):
@@ -132,6 +134,6 @@ def test_a_look_at_a_closed_session_does_not_wake_it(session, tiny):
     live.prepare()
     live.call(id).result(PATIENCE)
     live.close()
-    before = threading.active_count()
+    before = set(threading.enumerate())
     live.refresh()
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
