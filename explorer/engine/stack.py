@@ -275,8 +275,7 @@ class Stack:
         validation = self.observer.validation
         answers = self.observer.no_answers(len(seen))
         judged = self._judged(seen, validation, answers) if len(validation[1]) else []
-        layers = self.observer.layers(seen, mask, self.gradient)
-        histograms = self._histograms(seen)
+        layers, histograms = self.observer.layers(seen, mask, self.gradient), self._histograms(seen)
         for i, lane in enumerate(self.lanes):
             values = self._since_record(i)
             if judged:
@@ -296,7 +295,7 @@ class Stack:
     ) -> list[tuple[float, float]]:
         """Loss and accuracy of all rows; which answers were right goes into `answers`."""
         found, loss = [], self.loss.function
-        for span in self._spans():
+        for span in self.stepper.spans:
             buffers = {name: buffer[span] for name, buffer in self.state.buffers.items()}
             into = None if answers is None else answers[span]
             found += evaluate_rows(self.network, rows[span], *images, loss, buffers=buffers, answers=into)
@@ -305,15 +304,10 @@ class Stack:
     def _histograms(self, rows: Tensor) -> list[list[Row]]:
         """The weight histograms of all rows."""
         mask, fallen, found = self.state.mask, self.state.fallen, []
-        for span in self._spans():
-            parts = [None if tensor is None else tensor[span] for tensor in (mask, fallen)]
+        for span in self.stepper.spans:
+            parts = (None if t is None else t[span] for t in (mask, fallen))
             found += self.observer.histograms(self.step, rows[span], *parts)
         return found
-
-    def _spans(self) -> list[slice]:
-        """The rows as they are looked at: at once on a GPU, on a CPU one after the other, as they train."""
-        rows = len(self.state.theta)
-        return [slice(0, rows)] if self.together else [slice(i, i + 1) for i in range(rows)]
 
     def flush(self) -> list[list[list[float]]]:
         """What each step so far measured, each a list over the lanes: loss, norm, clipped norm and bound.

@@ -129,8 +129,9 @@ class Stepper:
     def _bind(self) -> None:
         self._pruned = self.state.pruned
         rows = len(self.grad)
-        self._spans = [slice(0, rows)] if self.together else [slice(i, i + 1) for i in range(rows)]
-        self.parts = [self._part(span) for span in self._spans]
+        # rows as they train and are looked at: together, or one after the other
+        self.spans = [slice(0, rows)] if self.together else [slice(i, i + 1) for i in range(rows)]
+        self.parts = [self._part(span) for span in self.spans]
 
     def _part(self, span: slice) -> Part:
         masked = any(span.start <= row < span.stop for row in self._pruned)
@@ -166,7 +167,7 @@ class Stepper:
         """
         self.refresh()
         found: list[tuple[float, ...]] = []
-        for span, part, batch, key in zip(self._spans, self.parts, batches, keys, strict=True):
+        for span, part, batch, key in zip(self.spans, self.parts, batches, keys, strict=True):
             if span.start in self.stopped:
                 found.append(self._nothing())
                 continue

@@ -23,7 +23,7 @@ class Asking:
 
     def __init__(self, trainer: Trainer, views: list[View], step: int) -> None:
         self._network, (self._x, _) = trainer.network, trainer.observer.validation
-        self._size = at_once(trainer.network, trainer.device)
+        self._size = at_once(trainer.device)
         places = [view.row.data_ptr() for view in views]
         self._views = dict(zip(places, views, strict=True))
         self._places, self._step, self._done = places, step, 0

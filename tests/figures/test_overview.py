@@ -21,7 +21,7 @@ def titles(chart):
 
 
 ALWAYS = ["Validation accuracy", "Loss"]
-NORMS = "Gradient norm before and after clipping"
+NORMS = "Gradient norm and clipping"
 LAYERS = ["fc1 weights", "fc2 weights"]
 
 
