@@ -19,6 +19,7 @@ from explorer.ui.past import Album
 from explorer.ui.travel import ACTIVE, Travel
 
 PRUNING = {f"pruning.{name}" for name in Pruning.model_fields}
+CLOSED = "the session is closed; make a new one"
 NETWORK = ("model", "model_options", "dataset", "normalise", "seed", "validation")
 
 
@@ -44,6 +45,7 @@ class Session(Travel):
         self._inbox: deque[Callable[[], object]] = deque()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closed = False
         self._trainer: Trainer | None = None
         self._steps: Iterator[Any] | None = None
         self._wanted: float | None = None  # the newest threshold to try out
@@ -139,7 +141,8 @@ class Session(Travel):
 
     def close(self) -> None:
         """Ends the worker thread; the session can't be used again."""
-        thread, self._thread = self._thread, None
+        with self._wake:
+            thread, self._thread, self._closed = self._thread, None, True
         if thread is not None:
             with self._wake:
                 self._inbox.append(_end)
@@ -154,6 +157,8 @@ class Session(Travel):
         with self._wake:
             if self._thread is None and not wake:
                 return
+            if self._closed:  # a timer of the page may still ask as it goes
+                raise RuntimeError(CLOSED)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="explorer-session", daemon=True)
                 self._thread.start()

@@ -66,6 +66,13 @@ class Panel {
     const codes = codesOf(sheet);
     const shades = table(sheet, colours, codes);
     this.tiles().forEach((tile, i) => this.drawTile(tile, sheet, i, codes, shades));
+    this.reach();
+  }
+
+  /* Pictures that do not all fit can be scrolled by keys, too. */
+  reach() {
+    if (this.body.scrollHeight > this.body.clientHeight) this.body.tabIndex = 0;
+    else this.body.removeAttribute("tabindex");
   }
 
   tiles() {
@@ -172,10 +179,13 @@ function render({ model, el }) {
 
   const themes = new MutationObserver(wake);
   themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  const sizes = new ResizeObserver(() => panels.forEach((panel) => panel.reach()));
+  sizes.observe(root);
   model.on("change:_sheets", wake);
   wake();
   return () => {
     themes.disconnect();
+    sizes.disconnect();
     model.off("change:_sheets", wake);
   };
 }

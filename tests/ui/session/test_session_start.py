@@ -137,3 +137,14 @@ def test_a_look_at_a_closed_session_does_not_wake_it(session, tiny):
     before = set(threading.enumerate())
     live.refresh()
     assert set(threading.enumerate()) <= before
+
+
+def test_a_closed_session_begins_no_thread(session, tiny):
+    live = session(tiny())
+    live.start()
+    live.wait(PATIENCE)
+    before = threading.active_count()
+    live.close()
+    with pytest.raises(RuntimeError, match="the session is closed; make a new one"):
+        live.set({"seed": 1})
+    assert threading.active_count() < before
