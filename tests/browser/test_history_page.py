@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 import explorer as ex
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
 KNOB = ".explorer-scrub-slider .noUi-handle"
 

@@ -3,7 +3,7 @@
 import pytest
 from at_the_page import choose, press, until_state
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
 # Where the status is, and whether all of it can be seen
 STATUS = """() => {

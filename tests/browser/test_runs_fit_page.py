@@ -3,7 +3,7 @@
 import pytest
 from at_the_page import choose
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
 PIN = """
 runs = e._gallery.tabs["runs"]

@@ -3,7 +3,7 @@
 import pytest
 from at_the_page import CANVAS, choose
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
 PANELS = """() => [...document.querySelectorAll('.explorer')].map((explorer) => {
   const [...tabs] = explorer.querySelectorAll('[role=tab]');

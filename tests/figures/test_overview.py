@@ -7,6 +7,8 @@ import explorer as ex
 from explorer import figures
 from explorer.figures import embedding
 
+pytestmark = pytest.mark.slow
+
 
 def trained(tiny, **fields):
     return ex.train(tiny(**fields), device="cpu", progress=False)

@@ -12,6 +12,8 @@ import vl_convert
 import explorer as ex
 from explorer.figures import embedding, theme
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENT = ex.Experiment(
     epochs=2,
     pruning=ex.Pruning(criterion="gradient", threshold=0.8),

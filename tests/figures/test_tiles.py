@@ -8,6 +8,8 @@ from explorer import figures
 from explorer.figures import theme
 from explorer.ui.tiles import Sheet
 
+pytestmark = pytest.mark.slow
+
 
 def sheet(kind, codes, **fields):
     data = codes.astype("<u2" if kind == "counts" else np.uint8)

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 from hands import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 
 def settled(explorer):

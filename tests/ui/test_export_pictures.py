@@ -10,6 +10,8 @@ from png_reader import decoded
 import explorer as ex
 from explorer.ui import export
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shown(opened):

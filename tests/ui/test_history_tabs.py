@@ -7,6 +7,8 @@ from hands import PATIENCE, by_class
 
 from explorer.engine import data
 
+pytestmark = pytest.mark.slow
+
 
 def settled(explorer):
     explorer.session.call(id).result(PATIENCE)

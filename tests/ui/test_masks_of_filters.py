@@ -7,6 +7,8 @@ from hands import PATIENCE
 
 from explorer.engine import survivors
 
+pytestmark = pytest.mark.slow
+
 
 def settled(explorer):
     explorer.session.call(id).result(PATIENCE)
