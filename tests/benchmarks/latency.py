@@ -8,9 +8,9 @@ Measured are, with server, kernel and browser on the same cores and the browser 
   training. In the page: from the `keydown` event to the first animation frame after the charts have drawn.
 - callback: the key press to the Python callback of the slider, while training. One clock: the page's
   `Date.now()` and the kernel's `time.time()` are of the same machine.
-- charts: updates painted a second while training, and what each costs the kernel: the thread time is not
-  separable from the training's turn at the interpreter, so it is wall time, inside `Explorer._on_frame` and
-  inside `LiveChart.update`.
+- charts: updates painted a second while training, and what each costs the kernel inside `Explorer._on_frame`
+  and `LiveChart.update`: the CPU time of the thread, and the wall time of the whole frame, in which it also
+  waits for its turn at the interpreter and at the cores that it shares with server and browser.
 - start: the click on Train to the frame that painted the first point of the accuracy curve.
 
 The reading is kept in `results/`, one file a machine.
@@ -62,14 +62,14 @@ WATCH = """() => {
 # In the kernel: which tag showed which threshold, when callbacks came, and what frames cost.
 INSTRUMENT = """
 import time
-tries, calls, frames, messages = {}, [], [], []
-def timed(function, into):
+tries, calls, frames, messages, waits = {}, [], [], [], []
+def timed(function, into, clock=time.thread_time):
     def wrapper(*args, **kwargs):
-        start = time.perf_counter()
+        start = clock()
         try:
             return function(*args, **kwargs)
         finally:
-            into.append(1000 * (time.perf_counter() - start))
+            into.append(1000 * (clock() - start))
     return wrapper
 def on_frame(frame, show=e._on_frame):
     show(frame)
@@ -77,7 +77,7 @@ def on_frame(frame, show=e._on_frame):
         tries[e._tag] = frame.preview
     points.setdefault(bool(e.session.points and e.session.points[-1].step), []).append(e._tag)
 points = {}
-e.session._camera._on_frame = timed(on_frame, frames)
+e.session._camera._on_frame = timed(timed(on_frame, frames), waits, time.perf_counter)
 e._chart.update = timed(e._chart.update, messages)
 e._threshold.share.observe(lambda change: calls.append([change["new"], 1000 * time.time()]), "value")
 """
@@ -143,13 +143,13 @@ def measure_training(notebook, n, seconds):
     show(notebook, 10_000)
     notebook.locator(".explorer-train").click()
     notebook.until_kernel("True in points")
-    notebook.run("frames.clear(); messages.clear()")
+    notebook.run("frames.clear(); messages.clear(); waits.clear()")
     notebook.page.evaluate("() => { window.paints = [] }")
     notebook.until(
         "(ms) => window.paints.length && window.paints.at(-1)[1] - window.paints[0][1] > ms", 1000 * seconds
     )
     paints = notebook.page.evaluate("() => window.paints")
-    costs = notebook.value("[frames, messages]")
+    costs = notebook.value("[frames, messages, waits]")
     per_second = [sum(s <= (p[1] - paints[0][1]) / 1000 < s + 1 for p in paints) for s in range(int(seconds))]
     press_keys(notebook, 3)
     painted, called = press_keys(notebook, n)
@@ -242,6 +242,7 @@ def main():
         "chart updates a second": per_second,
         "kernel, a whole frame": costs[0],
         "kernel, the charts' message": costs[1],
+        "wall, a whole frame": costs[2],
         "first point": starts,
     }
     found = {name: summary(values) for name, values in readings.items()}

@@ -169,7 +169,8 @@ LATENCY = {
     "threshold, training": "the same while training",
     "callback, training": "slider → Python while training",
     "first point": "Train → first point painted",
-    "kernel, a whole frame": "kernel time of a frame, at {rate:.0f} a second",
+    "kernel, a whole frame": "CPU time of a frame in the kernel, at {rate:.0f} a second",
+    "wall, a whole frame": "the same frame by the clock, while it trains",
 }
 
 

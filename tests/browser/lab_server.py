@@ -37,8 +37,10 @@ CHROMIUM = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
-# JupyterLab's and the browser's own remarks, which no code of ours can cause or cure
-HARMLESS = ("favicon", "Could not restore the debugger state")
+# JupyterLab's and the browser's own remarks, which no code of ours can cause or cure. On a busy machine a
+# reloaded page may draw an output before its widget manager has asked the kernel for the models, and again
+# afterwards: stories wait for what is drawn.
+HARMLESS = ("favicon", "Could not restore the debugger state", "widget model not found")
 
 
 def _unavailable(reason):
