@@ -1,6 +1,7 @@
 """The scrubber: a slider over the records of the run, to see it as it was, and to go on from there."""
 
 import threading
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ class Scrub:
     ) -> None:
         self._session = session
         self._records: list[int] = []  # all that the run will have
+        self._marks: tuple[Trainer, set[int]] | None = None  # what they were worked out from
         self._seen = 0  # how many of them there are
         self._per_epoch = 1
         self._mine = threading.local()  # `quiet` in a thread whose code moves the slider
@@ -49,9 +51,11 @@ class Scrub:
     def show(self, frame: Frame) -> None:
         """Follows the run: to the newest record, or to the one that is looked at."""
         trainer, past = frame.trainer, frame.past
-        self._records, self._per_epoch = _records(trainer), trainer.per_epoch
-        history = trainer.lanes[0].history.history
-        self._seen = sum(step <= history[-1][0] for step in self._records) if history else 0
+        marks = (trainer, _marked(trainer))
+        if marks != self._marks:  # sorted once: a long run has thousands
+            self._marks, self._records = marks, sorted(trainer.record_steps | marks[1])
+        self._per_epoch, history = trainer.per_epoch, trainer.lanes[0].history.history
+        self._seen = bisect_right(self._records, history[-1][0]) if history else 0
         self.box.layout.display = "none" if self._seen < 2 else None
         if self._seen < 2:
             return
@@ -73,7 +77,7 @@ class Scrub:
 
     def _at(self, step: int) -> int:
         """The place of a step among the records."""
-        return sum(each <= step for each in self._records) - 1
+        return bisect_right(self._records, step) - 1
 
     def _offer(self, step: int) -> None:
         """Offers the branch where the weights are there, and says why where they are not."""
@@ -96,8 +100,8 @@ class Scrub:
             session.branch(session.past)
 
 
-def _records(trainer: Trainer) -> list[int]:
-    """The steps of all records, past and to come."""
+def _marked(trainer: Trainer) -> set[int]:
+    """The steps that are recorded because something happens there, past and to come."""
     events = {step for lane in trainer.lanes if lane.noted for step in lane.plan}
     happened = {step for step, what, *_ in trainer.lanes[0].history.events if what == "prune"}
-    return sorted(step for step in trainer.record_steps | events | happened if step <= trainer.total)
+    return {step for step in events | happened if step <= trainer.total}
