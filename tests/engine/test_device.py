@@ -33,8 +33,8 @@ def test_a_run_says_that_it_did_without(tiny):
     assert ex.train(tiny(), device="cpu", progress=False).summary["tf32"] is False
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_missing_gpu_is_told():
+def test_a_missing_gpu_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="torch sees no GPU here; use 'auto' or 'cpu'"):
         pick_device("cuda")
 
