@@ -86,3 +86,12 @@ def normed(tiny, scratch_registry):
         return nn.Sequential(OrderedDict(parts))
 
     return partial(tiny, model="normed")
+
+
+@pytest.fixture
+def single_steps(monkeypatch):
+    """Laps of one step, for stories that stop at a certain one."""
+    from explorer.engine import compiled
+
+    monkeypatch.setattr(compiled, "FIRST", 1)
+    monkeypatch.setattr(compiled, "MOST", 1)

@@ -22,8 +22,12 @@ def environment():
 
 
 def parse(requirement):
-    """Name and lower bound; anything else, like an upper bound, does not fit."""
-    name, bound = re.fullmatch(r"([\w.-]+?)(?:>=([\d.]+))?", requirement).groups()
+    """Name and lower bound; anything else, like an upper bound, does not fit.
+
+    A condition on Python's version is pip's alone: conda solves for both together.
+    """
+    bare = re.sub(r"; python_version < '[\d.]+'$", "", requirement)
+    name, bound = re.fullmatch(r"([\w.-]+?)(?:>=([\d.]+))?", bare).groups()
     return name, bound
 
 

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,14 @@ class Images:
     def to(self, device: torch.device) -> "Images":
         """The same images on a device."""
         return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
+
+    @functools.cached_property
+    def lit(self) -> tuple[Any, Any, Any]:
+        """The pixels that are not 0, on a CPU: the first place of each image [N + 1], columns and values."""
+        from explorer.engine import kernels  # noqa: PLC0415  numba takes half a second to import
+
+        found: tuple[Any, Any, Any] = kernels.nonzero(self.pixels.flatten(1).numpy())
+        return found
 
     def inputs(self, normalise: bool, dtype: torch.dtype, index: slice | Tensor = slice(None)) -> Tensor:
         """Images as a network sees them: normalised, or x/255."""
@@ -119,6 +128,7 @@ def load(dataset: str, device: torch.device) -> tuple[Images, Images]:
     return train.to(device), test.to(device)
 
 
+@functools.lru_cache(maxsize=8)
 def split(dataset: str, device: torch.device, validation: int) -> Split:
     """The last `validation` training images are held out; the test images are never trained or chosen on."""
     train, test = load(dataset, device)

@@ -71,6 +71,7 @@ class Checkpoint:
     log: list[list[list[float]]]  # what each step so far measured
     recorded: int
     seconds: float
+    compiled: bool  # whether any steps were machine code
     earlier: "Checkpoint | None" = None  # the one just before the first prune event
 
     @property

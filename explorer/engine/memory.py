@@ -7,8 +7,10 @@ import torch
 from explorer import registry
 from explorer.engine import data, models
 from explorer.engine.clip import switched_on
+from explorer.engine.compiled import known
 from explorer.engine.network import ON_CPU, ON_GPU
 from explorer.engine.optimizers import state_of
+from explorer.engine.packed import VECTOR
 from explorer.engine.pruner import SCORING_IMAGES
 from explorer.engine.records import BINS
 from explorer.engine.rows import Layout
@@ -22,6 +24,8 @@ COPIES = 2  # of what layers put out: their gradients, or another order in memor
 VERDICT = 1.5  # the scores of a lane's last prune event, and two masks of a byte a weight
 LOGGED, RECORDED = 190, 330  # bytes of a step in the log, and of a row of a record, a lane
 TRAIN_AND_TEST = 70_000
+NUMBA = 90 * 1024**2
+LIT = 3 * 150  # bytes of an image's lit pixels, in MNIST
 
 
 def free(device: torch.device) -> int:
@@ -47,7 +51,9 @@ def predicted(experiments: Sequence[Experiment], *, together: bool) -> int:
     layout = Layout(module)
     weights = round(FLOAT * layout.width * matrices(experiments, together=together))
     rows = len(experiments) if together else 1
-    return weights + _images(first) + _outputs(first, module, rows) + _records(experiments, layout) + TORCH
+    machine = 0 if together else _machine(experiments, layout)
+    outputs = _outputs(first, module, rows)
+    return weights + _images(first) + outputs + _records(experiments, layout) + machine + TORCH
 
 
 def matrices(experiments: Sequence[Experiment], *, together: bool) -> float:
@@ -58,6 +64,17 @@ def matrices(experiments: Sequence[Experiment], *, together: bool) -> float:
     fork = before * (kept + 2) + after * (kept + 2)
     verdicts = VERDICT * sum(experiment.pruning is not None for experiment in experiments)
     return max(fork, after * (kept + 1 + AT_THE_END + extra) + verdicts)
+
+
+def _machine(experiments: Sequence[Experiment], layout: Layout) -> int:
+    """What machine code takes: numba itself, the lit pixels, and each row once more with room to work in."""
+    first, (_, rows) = experiments[0], _rows(experiments)
+    if not known(first):
+        return 0
+    packed = 4 + any(e.momentum for e in experiments)  # weights, gradient, mask, velocity; to be judged
+    units = sum(layer.weight.shape[0] + VECTOR / 2 for layer in layout.layers)
+    room = first.batch_size * (3 * layout.layers[0].weight.shape[1] + 2 * FLOAT * units)
+    return round(NUMBA + TRAIN_AND_TEST * LIT + rows * (FLOAT * layout.width * packed + room))
 
 
 def _rows(experiments: Sequence[Experiment]) -> tuple[int, int]:

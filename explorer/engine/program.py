@@ -39,7 +39,8 @@ class Program:
         normalise: bool,
         factors: Sequence[float],
     ) -> None:
-        (self.part,), like = stepper.parts, stepper.grad
+        self.parts, like = stepper.parts, stepper.grad
+        (self.part,) = self.parts
         self.stepper, self.images, self.normalise = stepper, images, normalise
         self.device, self.size = like.device, size
         unique = list(dict.fromkeys(seeds))
@@ -55,8 +56,12 @@ class Program:
         if self.device.type == "cuda":
             self._capture()
 
-    def run(self, orders: Sequence[Tensor], step: int, place: int, count: int) -> None:
-        """Does `count` steps from number `step` on, whose first batch begins at `place` in the orders."""
+    def run(self, orders: Sequence[Tensor], step: int, place: int, count: int) -> Tensor:
+        """Does `count` steps from number `step` on, whose first batch begins at `place` in the orders.
+
+        Returns what they measured, [count, measures, L], on the device.
+        """
+        done = slice(step, step + count)
         self.orders.copy_(torch.stack(list(orders)))
         self.place.fill_(place)
         self.number.fill_(step)
@@ -64,6 +69,7 @@ class Program:
             steps = max((n for n in self._replays if n <= count), default=1)
             self._replays.get(steps, self.step)()
             count -= steps
+        return self.log[done].clone()
 
     def step(self) -> None:
         """One step; nothing in it waits for the host."""

@@ -12,9 +12,9 @@ from explorer import registry
 from explorer.engine import data, models
 from explorer.engine.device import let_convolutions_follow, pick_device
 from explorer.engine.lanes import Lane, check_stack
+from explorer.engine.laps import Laps
 from explorer.engine.network import Network, evaluate, evaluate_rows
 from explorer.engine.observe import Observer
-from explorer.engine.program import Program
 from explorer.engine.pruner import Pruner
 from explorer.engine.records import Row
 from explorer.engine.state import Rates, State, View
@@ -67,18 +67,16 @@ class Stack:
         self.record_steps = {round(i * self.per_epoch / 4) for i in range(4 * first.epochs + 1)}
         self.loss = registry.get("loss", first.loss)
         self.decay = registry.get("lr_decay", first.lr_decay)
-        validation = self._prepare(self.split.validation, first.normalise)
-        self.observer = Observer(self.network, validation, self.loss.function)
         keys = [e.dense().hash for e in experiments]
         unique = list(dict.fromkeys(keys))
         self.lanes = [
             Lane(e, unique.index(k), self.plan(e.pruning), self.early_step(e.pruning))
             for e, k in zip(experiments, keys, strict=True)
         ]
+        self.observer = Observer(self.network, self._prepare(self.split.validation), self.loss.function)
         self.step, self.done, self.seconds = 0, False, 0.0
         self.log: list[list[list[float]]] = []
-        self.programs = self.device.type == "cuda" and not self.network.draws
-        self._program: Program | None = None
+        self.laps = Laps(self)
         self._tail: list[Tensor] = []  # steps that are not in the log yet, [steps, measures, L]
         self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
         self._recorded = 0  # the length of the log at the last record
@@ -108,8 +106,8 @@ class Stack:
         known = epoch is None or epoch == early_epoch(self.lanes[0].experiment.pruning)
         return known and ("movement" in self.state.traces or not movement(pruning))
 
-    def _prepare(self, images: data.Images, normalise: bool) -> tuple[Tensor, Tensor]:
-        return images.inputs(normalise, self.dtype), images.labels
+    def _prepare(self, images: data.Images) -> tuple[Tensor, Tensor]:
+        return images.inputs(self.lanes[0].experiment.normalise, self.dtype), images.labels
 
     def plan(self, pruning: Pruning | None) -> dict[int, Event]:
         """The events of a pruning by their step."""
@@ -132,7 +130,7 @@ class Stack:
 
     def _load(self, state: State) -> None:
         first = self.lanes[0].experiment
-        self.state, self._program = state, None
+        self.state, self.laps.program = state, None
         optimizer = registry.get("optimizer", first.optimizer)
         self.stepper = Stepper(
             self.network,
@@ -145,41 +143,12 @@ class Stack:
             together=self.together,
         )
         self.stepper.stopped = {lane.row for lane in self.lanes if lane.diverged}
-        self._seeds = [experiment.seed for experiment in self._by_row(state)]
+        self.seeds = [experiment.seed for experiment in self._by_row(state)]
 
-    def _free_steps(self) -> int:
-        """How many steps a program may do from here: up to what the host must see, 0 without programs.
-
-        The gradient is kept in the step before a record, and the last batch of an epoch may be smaller.
-        """
-        if not self.programs:
-            return 0
-        planned = [step for lane in self.lanes for step in (*lane.plan, lane.early) if step is not None]
-        seen = min((step for step in (*self.record_steps, *planned) if step > self.step), default=self.total)
-        whole = len(self.split.train) // self.lanes[0].experiment.batch_size
-        epoch_end = self.step // self.per_epoch * self.per_epoch + whole
-        return max(0, min(seen - 1, epoch_end, self.total) - self.step)
-
-    def _run_program(self, count: int) -> None:
-        """Does some steps without a word from the host in between."""
-        self.stepper.refresh()
-        program, first = self._program, self.lanes[0].experiment
-        if program is None or program.part is not self.stepper.parts[0]:
-            factors = [self.decay(i / self.total) for i in range(self.total)]
-            program = self._program = Program(
-                self.stepper,
-                self.split.train,
-                self._seeds,
-                size=first.batch_size,
-                normalise=first.normalise,
-                factors=factors,
-            )
-        epoch, place = divmod(self.step, self.per_epoch)
-        seeds = dict.fromkeys(self._seeds)
-        orders = [data.order(len(self.split.train), seed, epoch).to(self.device) for seed in seeds]
-        program.run(orders, self.step, place * first.batch_size, count)
-        self._tail.append(program.log[self.step : self.step + count].clone())
-        self.step += count
+    def keep(self, measured: Tensor) -> None:
+        """Takes down what the next steps measured, [steps, measures, L]."""
+        self._tail.append(measured)
+        self.step += len(measured)
 
     def _by_row(self, state: State) -> list[Experiment]:
         """The experiment of one lane that trains in each row."""
@@ -195,14 +164,14 @@ class Stack:
         first = self.lanes[0].experiment
         orders = {
             seed: data.batches(self.split.train, first, epoch, skip=skip, dtype=self.dtype, seed=seed)
-            for seed in dict.fromkeys(self._seeds)
+            for seed in dict.fromkeys(self.seeds)
         }
         for batches in zip(*orders.values(), strict=True):
             yield dict(zip(orders, batches, strict=True))
 
     def _parts(self, batches: Mapping[int, Batch]) -> list[Batch]:
         """The batch of each part of the stepper."""
-        rows = [batches[seed] for seed in self._seeds]
+        rows = [batches[seed] for seed in self.seeds]
         if not self.together:
             return rows
         if len(batches) == 1:
@@ -210,13 +179,13 @@ class Stack:
         return [(torch.stack([x for x, _ in rows]), torch.stack([labels for _, labels in rows]))]
 
     def _step(self, batches: Mapping[int, Batch]) -> None:
-        keep = torch.empty_like(self.state.theta) if self._recorded_at(self.step + 1) else None
+        keep = torch.empty_like(self.state.theta) if self.recorded_at(self.step + 1) else None
         measured = self.stepper.step(
             self._parts(batches),
-            [(seed, 3, self.step) for seed in (self._seeds[:1] if self.together else self._seeds)],
+            [(seed, 3, self.step) for seed in (self.seeds[:1] if self.together else self.seeds)],
             decay=self.decay(self.step / self.total),
             keep=keep,
-            on_broken=self._rescue,
+            on_broken=self.rescue,
         )
         self.gradient = self.gradient if keep is None else keep  # masked, but not clipped
         if isinstance(measured, Tensor):
@@ -225,10 +194,11 @@ class Stack:
             self.log.append([[numbers[lane.row] for lane in self.lanes] for numbers in measured])
         self.step += 1
 
-    def _recorded_at(self, step: int) -> bool:
+    def recorded_at(self, step: int) -> bool:
+        """Whether a step may have a record, so that the gradient before it is kept."""
         return step in self.record_steps or any(step in lane.plan for lane in self.lanes)
 
-    def _rescue(self, row: int) -> None:
+    def rescue(self, row: int) -> None:
         """Keeps the last good weights of lanes whose gradient is not finite, and says what to try."""
         grad = self.stepper.grad[row : row + 1]
         broken = [s.name for s in self.network.layout.slots.values() if not s.view(grad).isfinite().all()]
@@ -272,9 +242,9 @@ class Stack:
         self._look_for_frozen()
         epoch, found = self.step / self.per_epoch, []
         seen, mask = self.state.seen(), self.state.mask
-        validation = self.observer.validation
+        validation = self.split.validation
         answers = self.observer.no_answers(len(seen))
-        judged = self._judged(seen, validation, answers) if len(validation[1]) else []
+        judged = self._judged(seen, validation, answers) if len(validation) else []
         layers, histograms = self.observer.layers(seen, mask, self.gradient), self._histograms(seen)
         for i, lane in enumerate(self.lanes):
             values = self._since_record(i)
@@ -291,14 +261,19 @@ class Stack:
         return Record(self.step, epoch, found)
 
     def _judged(
-        self, rows: Tensor, images: Batch, answers: Tensor | None = None
+        self, rows: Tensor, images: data.Images, answers: Tensor | None = None
     ) -> list[tuple[float, float]]:
-        """Loss and accuracy of all rows; which answers were right goes into `answers`."""
+        """Loss and accuracy of all rows; what they answer goes into `answers`."""
+        machine = self.laps.machine
+        if machine is not None:
+            return machine.judge(rows, images, answers)
         found, loss = [], self.loss.function
+        validated = images is self.split.validation
+        seen = self.observer.validation if validated else self._prepare(images)
         for span in self.stepper.spans:
             buffers = {name: buffer[span] for name, buffer in self.state.buffers.items()}
             into = None if answers is None else answers[span]
-            found += evaluate_rows(self.network, rows[span], *images, loss, buffers=buffers, answers=into)
+            found += evaluate_rows(self.network, rows[span], *seen, loss, buffers=buffers, answers=into)
         return found
 
     def _histograms(self, rows: Tensor) -> list[list[Row]]:
@@ -327,15 +302,13 @@ class Stack:
 
     def _finish(self) -> None:
         self._look_for_frozen()
-        images = self._prepare(self.split.test, self.lanes[0].experiment.normalise)
-        judged, epoch = self._judged(self.state.seen(), images), self.step / self.per_epoch
+        judged, epoch = self._judged(self.state.seen(), self.split.test), self.step / self.per_epoch
         for lane in self.lanes:
             _, accuracy = judged[lane.row]
             if lane.diverged:
                 view = self.view(lane)
-                _, accuracy = evaluate(
-                    self.network, view.row, *images, self.loss.function, buffers=view.buffers
-                )
+                test, loss = self._prepare(self.split.test), self.loss.function
+                _, accuracy = evaluate(self.network, view.row, *test, loss, buffers=view.buffers)
             lane.history.history.append((self.step, epoch, "test_accuracy", None, accuracy))
 
 

@@ -104,6 +104,7 @@ def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
         "advice": lane.diverged,
         "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
+        "compiled": trainer.laps.compiled,
         "tf32": trainer.device.type == "cuda" and tf32(),
         "stack": [each.experiment.hash for each in trainer.lanes],
         "versions": {

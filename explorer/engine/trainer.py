@@ -53,9 +53,9 @@ class Trainer(Stack):
                 self._finish()
                 self.done = True
                 return
-            free = self._free_steps()
+            free = self.laps.free()
             if free:
-                self._run_program(free)
+                self.laps.run(free)
             else:
                 if position != here or here % self.per_epoch == 0:
                     batches = self._batches()
@@ -275,6 +275,7 @@ class Trainer(Stack):
             log=list(self.flush()),
             recorded=self._recorded,
             seconds=self.seconds,
+            compiled=self.laps.compiled,
             earlier=self.checkpoint,
         )
 
@@ -283,6 +284,7 @@ class Trainer(Stack):
         self.step, self.done, self.seconds = point.step, point.done, point.seconds
         self._told, self._moved, self.checkpoint = point.told, True, point.earlier
         self._tail.clear()
+        self.laps.compiled = point.compiled
         self.log, self._recorded, self.gradient = list(point.log), point.recorded, point.gradient
         for lane, then in zip(self.lanes, point.lanes, strict=True):
             vars(lane).update(vars(then.copy()))

@@ -9,6 +9,7 @@ import torch
 
 from explorer import registry
 from explorer.engine import memory
+from explorer.engine.compiled import known
 from explorer.engine.lanes import shared_key
 from explorer.experiment import Experiment
 
@@ -45,8 +46,9 @@ class Plan:
 def plan(experiments: Sequence[Experiment], device: torch.device, kind: str = "auto") -> Plan:
     """Chooses how to train experiments, each beside its dense twin.
 
-    On a CPU rows cost the same in a stack as alone, so that single-threaded processes, one a core, are the
-    fastest once there is enough to do; on a GPU a stack is.
+    A stack is the fastest on a GPU, and on a CPU where its rows are trained by machine code, each on a core.
+    Where torch trains them, rows cost the same in a stack as alone, so that single-threaded processes, one a
+    core, are the fastest once there is enough to do.
     """
     if kind not in KINDS:
         raise ValueError(registry.unknown("plan", kind, KINDS))
@@ -55,7 +57,7 @@ def plan(experiments: Sequence[Experiment], device: torch.device, kind: str = "a
     cores = os.cpu_count() or 1
     if kind == "auto":
         worth = cores > 1 and len(unique) > 1 and steps_of(unique) >= SPREAD_FROM and _elsewhere(unique)
-        kind = "processes" if worth and not together else "stack"
+        kind = "processes" if worth and not together and not all(map(known, unique)) else "stack"
     if kind == "processes" and not _elsewhere(unique):
         raise ValueError(
             "plan = 'processes' can train only with methods that explorer itself brings: what a notebook "

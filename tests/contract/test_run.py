@@ -6,6 +6,7 @@ from helpers import steps_of, values_of
 
 import explorer as ex
 from explorer.engine import data
+from explorer.engine.laps import Laps
 from explorer.engine.trainer import Trainer
 
 
@@ -95,16 +96,17 @@ def test_a_lane_that_diverges_leaves_its_neighbours_alone(tiny):
     torch.testing.assert_close(trainer.view(trainer.lanes[0]).row, alone.row, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("single_steps")
 @pytest.mark.parametrize("at", [0, 3, 8, 15])
 def test_ctrl_c_returns_what_there_is(tiny, monkeypatch, at):
-    original = Trainer._step
+    original = Laps.run
 
-    def interrupted(self, batch):
-        if self.step == at:
+    def interrupted(self, count):
+        if self.stack.step == at:
             raise KeyboardInterrupt
-        original(self, batch)
+        original(self, count)
 
-    monkeypatch.setattr(Trainer, "_step", interrupted)
+    monkeypatch.setattr(Laps, "run", interrupted)
     run = ex.train(tiny(pruning={"threshold": 0.5}), progress=False)
     assert run.status == "stopped"
     assert run.summary["steps"] == at

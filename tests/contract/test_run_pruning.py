@@ -28,6 +28,7 @@ def test_pruning_at_the_end_is_the_dense_run_with_zeros(tiny):
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.usefixtures("single_steps")
 def test_every_step_only_shrinks_masks_and_ends_at_its_end(tiny):
     pruning = {"schedule": "every-step", "unit": "score", "threshold": 0.01, "begin_epoch": 0.25}
     trainer = Trainer([tiny(pruning=pruning)], "cpu")

@@ -8,6 +8,8 @@ from explorer.engine.branch import branch, differences, revived
 from explorer.engine.train import run_of
 from explorer.engine.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("single_steps")  # they stop at certain ones
+
 RUNS = {
     "momentum": {"momentum": 0.9},
     "adam": {"optimizer": "adam", "lr": 1e-3},

@@ -29,6 +29,7 @@ def frames(lane_or_run):
     return records.history, records.histograms, records.events, records.cutoffs
 
 
+@pytest.mark.usefixtures("single_steps")
 @pytest.mark.parametrize("fields", TRAININGS.values(), ids=TRAININGS)
 def test_pruned_weights_are_exactly_zero_at_every_step(tiny, fields):
     granularity = "neuron" if "weight_decay" in fields else "weight"
@@ -65,7 +66,7 @@ def test_the_same_experiment_gives_the_same_history_to_the_bit(tiny, schedule):
 def test_another_seed_gives_other_weights_and_another_order(tiny):
     one, two = (Trainer([tiny(seed=seed, pruning=None)], "cpu") for seed in (0, 1))
     assert not torch.equal(one.state.theta, two.state.theta)
-    assert not torch.equal(next(one._batches())[one._seeds[0]][1], next(two._batches())[two._seeds[0]][1])
+    assert not torch.equal(next(one._batches())[one.seeds[0]][1], next(two._batches())[two.seeds[0]][1])
 
 
 def test_initial_values_have_torchs_default_distribution(tiny):
@@ -133,7 +134,7 @@ def test_lanes_with_different_pruning_do_not_disturb_each_other(tiny, fields):
         assert [e[0] for e in lane.history.events] == [e[0] for e in single.lanes[0].history.events]
 
 
-def test_lanes_with_different_seeds_and_rates_train_apart(tiny):
+def test_lanes_with_differentseeds_and_rates_train_apart(tiny):
     stack = [
         tiny(pruning=None),
         tiny(pruning=None, seed=0, lr=0.01),

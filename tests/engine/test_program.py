@@ -18,7 +18,7 @@ FIELDS = {
 
 def trained(stack, *, programs):
     trainer = Trainer(stack, "cpu", torch.float64, together=True)
-    trainer.programs, steps, longest = programs, [], 0
+    trainer.laps.allowed, steps, longest = programs, [], 0
     for item in trainer.run():
         if item is None:
             longest = max(longest, trainer.step - (steps[-1] if steps else 0))
@@ -48,12 +48,12 @@ def test_sliders_act_on_a_program(tiny):
     trainers = []
     for programs in (False, True):
         trainer = Trainer([tiny(pruning=None, epochs=2)], "cpu", torch.float64, together=True)
-        trainer.programs = programs
+        trainer.laps.allowed = programs
         for item in trainer.run():
             if item is not None and trainer.step == 8:
-                captured = trainer._program
+                captured = trainer.laps.program
                 trainer.steer({"lr": 0.01, "clipping.max_norm": 0.2})
-        assert trainer._program is captured
+        assert trainer.laps.program is captured
         trainers.append(trainer)
     one, two = trainers
     torch.testing.assert_close(two.state.theta, one.state.theta, rtol=1e-10, atol=1e-12)

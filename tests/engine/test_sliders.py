@@ -6,6 +6,8 @@ import torch
 from explorer.engine.train import run_of
 from explorer.engine.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("single_steps")  # they stop at certain ones
+
 
 def finish(trainer):
     for _ in trainer.run():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import explorer as ex
-from explorer.engine import data, memory
+from explorer.engine import compiled, data, memory
 from explorer.engine.trainer import Trainer
 from explorer.study.plan import LANES, plan, with_twins
 
@@ -63,7 +63,10 @@ def test_processes_share_the_work_evenly():
 
 
 def test_auto_takes_processes_only_where_they_pay(monkeypatch):
+    """Machine code trains the rows of a stack on all cores as it is."""
     monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert plan([ex.Experiment(epochs=20, seed=seed) for seed in (0, 1)], CPU).kind == "stack"
+    monkeypatch.setenv(compiled.SWITCH, "0")
     long = [ex.Experiment(epochs=20, pruning={"threshold": t}) for t in (0.5, 0.9)]
     assert plan(long, CPU).kind == "processes"
     assert plan(long[:1], CPU).kind == "stack"

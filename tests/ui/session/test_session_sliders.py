@@ -7,6 +7,7 @@ from laws import PATIENCE, blocked, hold, plain, pruned, same, trained, until
 # -- sliders ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("single_steps")
 @pytest.mark.parametrize(
     ("name", "event", "to"), [("lr", "lr", 0.02), ("clipping.max_norm", "max_norm", 0.3)]
 )

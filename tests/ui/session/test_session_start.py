@@ -63,6 +63,7 @@ def test_a_stopped_run_holds_what_there_is(session, tiny):
     assert {0, 16, 32} <= set(run.history["step"])
 
 
+@pytest.mark.usefixtures("single_steps")
 def test_pause_and_resume_change_nothing(session, tiny):
     experiment = tiny(epochs=3)
     live, go = session(experiment), None

@@ -1,0 +1,137 @@
+"""Laps: the steps that a stack does at once, with no word from the host in between.
+
+On a GPU they are captured and replayed, on a CPU they are machine code; where neither fits, steps go one by
+one. Which it is follows from the experiments alone, never from where a lap is cut.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from explorer.engine import data
+from explorer.engine.compiled import Compiled, fits
+from explorer.engine.program import Program
+
+if TYPE_CHECKING:
+    from explorer.engine.stack import Stack
+
+
+class Laps:
+    """The laps of one stack.
+
+    Args:
+        stack: whose steps they are.
+    """
+
+    def __init__(self, stack: "Stack") -> None:
+        self.stack = stack
+        self.program: Program | Compiled | None = None
+        cuda = stack.device.type == "cuda"
+        self.allowed = not stack.network.draws if cuda else not stack.together
+        self.compiled = False  # whether any were machine code
+        self._known: tuple[tuple[int, ...], list[Tensor]] = ((), [])  # the orders of an epoch, by its key
+
+    def free(self) -> int:
+        """How many steps a lap may have from here: up to what the host must see; 0 where there are no laps.
+
+        A replay does not keep the gradient that the step before a record does, and has no smaller batches.
+        """
+        stack = self.stack
+        if not self.allowed or (not stack.together and self.machine is None):
+            return 0
+        planned = [step for lane in stack.lanes for step in (*lane.plan, lane.early) if step is not None]
+        seen = min(
+            (step for step in (*stack.record_steps, *planned) if step > stack.step), default=stack.total
+        )
+        size, images = stack.lanes[0].experiment.batch_size, len(stack.split.train)
+        begun = stack.step // stack.per_epoch * stack.per_epoch
+        if not stack.together:
+            most = self.program.lap if isinstance(self.program, Compiled) else 1
+            return min(seen - stack.step, begun + stack.per_epoch - stack.step, most)
+        return max(0, min(seen - 1, begun + images // size, stack.total) - stack.step)
+
+    @property
+    def machine(self) -> Compiled | None:
+        """The machine code, where it can do the next steps."""
+        stack = self.stack
+        if not self.allowed or stack.together:
+            return None
+        stack.stepper.refresh()
+        if self.program is None or self.program.parts is not stack.stepper.parts:
+            size = stack.lanes[0].experiment.batch_size
+            self.program = self._made(Compiled) if fits(stack.stepper, stack.split.train, size) else None
+        return self.program if isinstance(self.program, Compiled) else None
+
+    def _made(self, kind: type[Compiled] | type[Program]) -> Compiled | Program:
+        stack = self.stack
+        first = stack.lanes[0].experiment
+        return kind(
+            stack.stepper,
+            stack.split.train,
+            stack.seeds,
+            size=first.batch_size,
+            normalise=first.normalise,
+            factors=[stack.decay(i / stack.total) for i in range(stack.total)],
+        )
+
+    def run(self, count: int) -> None:
+        """Does so many steps of the stack."""
+        stack = self.stack
+        stack.stepper.refresh()
+        if self.program is None or self.program.parts is not stack.stepper.parts:
+            self.program = self._made(Program)
+        epoch, place = divmod(stack.step, stack.per_epoch)
+        place *= stack.lanes[0].experiment.batch_size
+        orders = self._orders(epoch)
+        if isinstance(self.program, Program):
+            stack.keep(self.program.run(orders, stack.step, place, count))
+            return
+        with _whole():
+            self._run_compiled(self.program, orders, place, count)
+
+    def _run_compiled(self, program: Compiled, orders: list[Tensor], place: int, count: int) -> None:
+        stack = self.stack
+        broken: dict[int, int] = {}
+        measured = program.run(orders, stack.step, place, count, broken.__setitem__)
+        begun, self.compiled = stack.step, True
+        if broken:
+            program.gradient()
+        for row, done in broken.items():
+            stack.step = begun + done
+            stack.rescue(row)
+        stack.step = begun
+        if broken and len(stack.stepper.stopped) == len(stack.stepper.parts):
+            measured = measured[: max(broken.values()) + 1]  # nobody goes on behind the last one's
+        stack.keep(measured)
+        if stack.recorded_at(stack.step):
+            stack.gradient = program.gradient()
+
+    def _orders(self, epoch: int) -> list[Tensor]:
+        """The order of an epoch's images for each seed."""
+        stack = self.stack
+        key = (epoch, *dict.fromkeys(stack.seeds))
+        if self._known[0] != key:
+            images = len(stack.split.train)
+            self._known = (key, [data.order(images, seed, epoch).to(stack.device) for seed in key[1:]])
+        return self._known[1]
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Puts Ctrl-C off to the end of a lap: rows that stop in the middle would not be at the same step."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *what: came.append(what))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came and callable(before):
+        before(*came[0])
