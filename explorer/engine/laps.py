@@ -4,6 +4,7 @@ On a GPU they are captured and replayed, on a CPU they are machine code; where n
 one. Which it is follows from the experiments alone, never from where a lap is cut.
 """
 
+import functools
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,11 +12,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from explorer.engine import data
-from explorer.engine.compiled import Compiled, fits
+from explorer.engine.compiled import Compiled, available, fits
+from explorer.engine.device import pick_device
 from explorer.engine.program import Program
+from explorer.experiment import Experiment
 
 if TYPE_CHECKING:
     from explorer.engine.stack import Stack
@@ -119,6 +123,23 @@ class Laps:
             images = len(stack.split.train)
             self._known = (key, [data.order(images, seed, epoch).to(stack.device) for seed in key[1:]])
         return self._known[1]
+
+
+@functools.cache  # once a process
+def warm_up() -> None:
+    """Gets the machine code ready in the background: compiling it takes seconds, once on each machine."""
+    if available() and pick_device("auto").type == "cpu":
+        threading.Thread(target=_first_lap, name="explorer-compiler").start()
+
+
+def _first_lap() -> None:
+    from explorer.engine.stack import Stack  # noqa: PLC0415  a stack has laps
+
+    stack = Stack([Experiment(pruning=None)], "cpu")
+    machine = stack.laps.machine
+    assert machine is not None
+    machine.run([torch.arange(1)], 0, 0, 0, lambda *_: None)
+    machine.judge(stack.state.theta, stack.split.validation[slice(1)])
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from explorer.engine.laps import warm_up
 from explorer.engine.run import Run
 from explorer.engine.train import lanes_of, run_of
 from explorer.engine.trainer import LIVE, Trainer
@@ -65,6 +66,7 @@ class Session(Travel):
     def prepare(self) -> None:
         """Shows the untrained network, so that the first start is quick."""
         self._do(self._ready)
+        warm_up()
 
     def pause(self) -> None:
         """Holds between two steps; changes nothing in the result."""

@@ -183,6 +183,14 @@ def test_the_summary_says_so_and_a_variable_turns_it_off(tiny, monkeypatch):
     assert not train(experiment, "cpu", progress=False).summary["compiled"]
 
 
+@pytest.fixture
+def _python_handles_ctrl_c():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # other tests leave their own
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_python_handles_ctrl_c")
 def test_ctrl_c_waits_for_the_end_of_a_lap(tiny, monkeypatch):
     original, at = Compiled._train, []
 
