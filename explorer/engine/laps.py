@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from explorer.engine.stack import Stack
 
 
+LATER = 1.5  # seconds
+
+
 class Laps:
     """The laps of one stack.
 
@@ -127,9 +130,12 @@ class Laps:
 
 @functools.cache  # once a process
 def warm_up() -> None:
-    """Gets the machine code ready in the background: compiling it takes seconds, once on each machine."""
+    """Gets the machine code ready in the background: compiling it takes seconds, once on each machine.
+
+    What is to be seen first comes first.
+    """
     if available() and pick_device("auto").type == "cpu":
-        threading.Thread(target=_first_lap, name="explorer-compiler").start()
+        threading.Timer(LATER, _first_lap).start()
 
 
 def _first_lap() -> None:

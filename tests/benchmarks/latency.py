@@ -11,7 +11,10 @@ Measured are, with server, kernel and browser on the same cores and the browser 
 - charts: updates painted a second while training, and what each costs the kernel inside `Explorer._on_frame`
   and `LiveChart.update`: the CPU time of the thread, and the wall time of the whole frame, in which it also
   waits for its turn at the interpreter and at the cores that it shares with server and browser.
+- tabs: what a frame costs the kernel on each of the seven tabs, and how many there are a second.
 - start: the click on Train to the frame that painted the first point of the accuracy curve.
+- view: running the cell that makes an explorer to the frame that painted its charts; the very first one of a
+  kernel, with all imports and the page's own loading, is told apart.
 
 The reading is kept in `results/`, one file a machine.
 """
@@ -43,7 +46,14 @@ GOALS = {
     "kernel, a whole frame": ("median", 5),
     "kernel, the charts' message": ("median", 5),
     "first point": ("p95", 1000),
+    "first view": ("p95", 2000),
 }
+SELECT = """(code) => {
+  const notebook = window.jupyterapp.shell.currentWidget.content;
+  notebook.activeCellIndex = notebook.widgets.length - 1;
+  notebook.activeCell.model.sharedModel.setSource(code);
+}"""
+TABS = ("live", "weights", "gradients", "tradeoff", "masks", "digits", "runs")
 UPWARDS = ("chart updates a second",)  # here more is better
 EXPLORER = "import explorer as ex\ne = ex.Explorer(ex.Experiment(epochs={epochs}))\ne"
 STATE = ".explorer-fact-state b"
@@ -58,6 +68,16 @@ WATCH = """() => {
     .observe(root, {attributeFilter: ["data-tag"]});
   const note = () => window.keys.push([performance.now(), Date.now()]);
   for (const type of ["keydown", "pointerdown"]) document.addEventListener(type, note, {capture: true});
+}"""
+# Runs a cell's code and resolves with the milliseconds until charts were painted.
+VIEW = """async () => {
+  const started = performance.now();
+  const cell = window.jupyterapp.shell.currentWidget.content.activeCell;
+  window.jupyterapp.commands.execute("notebook:run-cell");
+  const frame = () => new Promise(requestAnimationFrame);
+  while (!cell.node.querySelector(".explorer-charts[data-tag] canvas")) await frame();
+  await frame();
+  return performance.now() - started;
 }"""
 # In the kernel: which tag showed which threshold, when callbacks came, and what frames cost.
 INSTRUMENT = """
@@ -179,6 +199,32 @@ def measure_start(notebook, n):
     return waits[1:]  # the first warms up
 
 
+def measure_tabs(notebook, seconds):
+    """The kernel's cost of each frame on each tab while a long run trains, and frames a second."""
+    show(notebook, 10_000)
+    notebook.locator(".explorer-train").click()
+    notebook.until_kernel("True in points")
+    found = {}
+    for tab in TABS:
+        notebook.locator(f".explorer-tab-{tab}").click()
+        notebook.page.wait_for_timeout(1000)  # what is drawn once is drawn
+        notebook.run("frames.clear()")
+        notebook.page.wait_for_timeout(1000 * seconds)
+        found[tab] = notebook.value("frames[:]")
+    notebook.locator(".explorer-stop").click()
+    return found
+
+
+def measure_view(notebook, n):
+    """Running the cell to the painted charts; the first is the kernel's first."""
+    waits = []
+    for _ in range(n + 1):
+        notebook.sweep()
+        notebook.page.evaluate(SELECT, EXPLORER.format(epochs=3))
+        waits.append(notebook.page.evaluate(VIEW))
+    return waits
+
+
 def summary(values):
     """Median, 95th percentile, extremes and n."""
     ordered = sorted(values)
@@ -229,8 +275,10 @@ def main():
     arguments = parser.parse_args()
     about = machine()
     with opened_notebook() as notebook:
+        first, *views = measure_view(notebook, arguments.starts)
         idle, idle_called = measure_idle(notebook, arguments.n)
         painted, called, per_second, costs, speed = measure_training(notebook, arguments.n, arguments.seconds)
+        tabs = measure_tabs(notebook, arguments.seconds / 2)
         starts = measure_start(notebook, arguments.starts)
         about["browser"] = notebook.page.context.browser.version
         about["device"] = notebook.locator(".explorer-fact-device b").inner_text()
@@ -244,6 +292,9 @@ def main():
         "kernel, the charts' message": costs[1],
         "wall, a whole frame": costs[2],
         "first point": starts,
+        "first view": views,
+        "first view of a kernel": [first],
+        **{f"kernel, a frame of {tab}": costs for tab, costs in tabs.items()},
     }
     found = {name: summary(values) for name, values in readings.items()}
     print(f"{about['cpu']}, {about['cores']} cores, load {about['load_before'][0]:.1f}; {speed:.0f} steps/s")

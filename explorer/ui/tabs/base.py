@@ -11,11 +11,12 @@ import numpy as np
 from explorer import figures
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
-from explorer.ui.frames import Frame
+from explorer.ui.frames import Frame, Point
 from explorer.ui.past import Kept
 from explorer.ui.pins import Pins
 from explorer.ui.session import Session
 
+DRAWN = 300  # points of a curve, at most
 Charts = dict[str, alt.TopLevelMixin]
 Tables = dict[tuple[str, str], Any]  # (chart, dataset) to a table
 
@@ -89,6 +90,22 @@ def columns(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, An
         name: list(column) if text else np.array(column)
         for name, column, text in zip(names, values, texts, strict=True)
     }
+
+
+def thinned(points: list[Point]) -> list[Point]:
+    """No more points than a chart can show, the last one always: a long run costs a frame no more."""
+    judged = [point for point in points if point.accuracy]
+    others = [point for point in points if not point.accuracy]
+    return sorted([*_some(judged), *_some(others)], key=lambda point: point.step)
+
+
+def _some(points: list[Point]) -> list[Point]:
+    """Every second, fourth, … point: those that are there stay until there are twice as many."""
+    every = 1
+    while len(points) > every * DRAWN:
+        every *= 2
+    last = points[-1:] if (len(points) - 1) % every else []
+    return [*points[::every], *last]
 
 
 def events(frame: Frame) -> dict[str, Any]:

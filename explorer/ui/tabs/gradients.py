@@ -36,6 +36,8 @@ class Gradients(Tab):
         super().__init__(context)
         self._seen: Hashable = None
         self._layered: Tables = {}  # what changes at records alone
+        self._log: object = None  # the list of steps that `_bound` is of
+        self._bound: list[float] = []
 
     def hidden(self) -> None:
         """Draws the layers anew when the tab is shown again."""
@@ -53,7 +55,33 @@ class Gradients(Tab):
 
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
         """Steps as marks and as bars; the layers where there is a new record."""
-        return {**_steps(frame), **self._by_layer(frame)}
+        return {**self._steps(frame), **self._by_layer(frame)}
+
+    def _bounds(self, frame: Frame) -> list[float]:
+        """Whether each step so far was clipped; steps that have been looked at are not looked at again."""
+        log = frame.trainer.flush()
+        if self._log is not log or len(self._bound) > len(log):
+            self._log, self._bound = log, []
+        self._bound += [step[3][0] for step in log[len(self._bound) :]]
+        return self._bound[: frame.step]
+
+    def _steps(self, frame: Frame) -> Tables:
+        trainer = frame.trainer
+        clipping, per_epoch = trainer.lanes[0].experiment.clipping, trainer.per_epoch
+        a_bar = max(round(per_epoch / 4), -(-trainer.total // BARS))
+        bound = None if clipping is None else self._bounds(frame)
+        shares = figures.share_tables(bound, max(1, a_bar), per_epoch)
+        limit = clipping.max_norm if clipping and "norm" in clipping.rules else None
+        note = NO_CLIPPING if bound is None else _share(bound[-RECENT:])
+        marks, happened = _marks(trainer.flush()[: frame.step], per_epoch), events(frame)
+        return {
+            ("gradients", "norms"): columns(marks, ("epoch", "norm", "state")),
+            ("gradients", "clip"): figures.clip_at(limit),
+            ("gradients", "note"): {"text": [note]},
+            ("gradients", "events"): happened,
+            **{("clip-share", name): table for name, table in shares.items()},
+            ("clip-share", "events"): happened,
+        }
 
     def _by_layer(self, frame: Frame) -> Tables:
         trainer = frame.trainer
@@ -61,26 +89,6 @@ class Gradients(Tab):
         if seen != self._seen:
             self._seen, self._layered = seen, {**_depth(frame), **_spread(frame)}
         return self._layered
-
-
-def _steps(frame: Frame) -> Tables:
-    trainer = frame.trainer
-    log = trainer.flush()[: frame.step]
-    clipping, per_epoch = trainer.lanes[0].experiment.clipping, trainer.per_epoch
-    a_bar = max(round(per_epoch / 4), -(-trainer.total // BARS))
-    bound = None if clipping is None else [step[3][0] for step in log]
-    shares = figures.share_tables(bound, max(1, a_bar), per_epoch)
-    limit = clipping.max_norm if clipping and "norm" in clipping.rules else None
-    note = NO_CLIPPING if bound is None else _share(bound[-RECENT:])
-    happened = events(frame)
-    return {
-        ("gradients", "norms"): columns(_marks(log, per_epoch), ("epoch", "norm", "state")),
-        ("gradients", "clip"): figures.clip_at(limit),
-        ("gradients", "note"): {"text": [note]},
-        ("gradients", "events"): happened,
-        **{("clip-share", name): table for name, table in shares.items()},
-        ("clip-share", "events"): happened,
-    }
 
 
 def _marks(log: list[list[list[float]]], per_epoch: int) -> list[tuple[float, float, str]]:

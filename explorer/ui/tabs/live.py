@@ -9,7 +9,7 @@ from explorer.engine.trainer import Trainer
 from explorer.ui.frames import Frame, Point
 from explorer.ui.pins import Pins
 from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events
+from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events, thinned
 
 SAMPLE = "n = {:,} validation images, 1 seed"
 LOSS = "{}, mean over images"
@@ -45,9 +45,10 @@ class Live(Tab):
 
     def tables(self, frame: Frame, session: Session) -> Tables:
         """The curves so far."""
-        points = [p for p in session.points if p.step <= frame.step]
+        seen = [p for p in session.points if p.step <= frame.step]
+        points = thinned(seen)
         trained = [p for p in points if p.step]  # an untrained network's 10 % would squash the curves
-        brink = _brink(frame.trainer.lanes[0].history.events, trained)
+        brink = _brink(frame.trainer.lanes[0].history.events, [p for p in seen if p.step])
         happened = events(frame)
         return {
             ("accuracy", "points"): _accuracy(frame, brink, trained),
@@ -63,7 +64,8 @@ class Live(Tab):
 def accuracies(frame: Frame, session: Session) -> Any:
     """Accuracy of all lanes up to what is looked at, as the "points" dataset."""
     trained = [p for p in session.points if 0 < p.step <= frame.step]
-    return _accuracy(frame, _brink(frame.trainer.lanes[0].history.events, trained), trained)
+    brink = _brink(frame.trainer.lanes[0].history.events, trained)
+    return _accuracy(frame, brink, thinned(trained))
 
 
 def pinned_curves(chart: str, pins: Pins) -> Tables:
@@ -71,7 +73,7 @@ def pinned_curves(chart: str, pins: Pins) -> Tables:
     rows = []
     for pin in pins.pins:
         trained = [p for p in pin.kept.points if p.step and p.accuracy]
-        brink = _brink(pin.kept.point.lanes[0].history.events, trained)
+        brink, trained = _brink(pin.kept.point.lanes[0].history.events, trained), thinned(trained)
         curve = [(p.epoch, 100 * p.accuracy[1], pin.name) for p in brink]
         curve += [(p.epoch, 100 * p.accuracy[0], pin.name) for p in trained]
         rows += sorted(curve, key=lambda row: row[0])  # stable: just before its prune event comes first
