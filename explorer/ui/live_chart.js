@@ -25,7 +25,7 @@ function decode({ columns, length }, buffers) {
 
 /* ---- theme ---- */
 
-const [ROOMY, LARGER] = [1400, 1.2]; // as in dashboard.css: on a wide page, a projector's say, type is larger
+const [ROOMY, LARGER, TALLER] = [1400, 1.2, 1.4]; // as in dashboard.css: on a projector, say, type is larger
 const TYPE = /^(fontSize|labelFontSize|titleFontSize|subtitleFontSize|labelLimit|minExtent)$/;
 
 function readTheme(roles, explorer) {
@@ -78,6 +78,7 @@ class Pane {
     this.finalize();
     this.figure.setAttribute("aria-label", label);
     const drawn = themed(spec, theme);
+    if (theme.scale !== 1 && typeof drawn.height === "number") drawn.height = Math.round(drawn.height * TALLER);
     this.own = drawn.signals?.find((signal) => signal.name === "width" && signal.init);
     if (this.own) {
       // a figure in a tab or a side bar changes width without the window's resize event that Vega listens to
