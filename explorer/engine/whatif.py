@@ -10,7 +10,7 @@ A criterion that is scored anew in rounds (SynFlow) takes one path to the last t
 point: its points are the stations of that path, and so come of fewer rounds than a run would take to each.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,7 +27,11 @@ POINTS, LAST = 64, 256.0  # from nothing pruned to 256 times compression
 FEW_POINTS, FEW_IMAGES = 24, 1000  # where a pass takes 30 times as long: no chain of Linear layers, on a CPU
 SPARSE = 0.15  # of the first layer's weights: where more change, a dense product is faster
 
-Judge = Callable[[Tensor, dict[str, Tensor]], tuple[float, float]]  # a row and its buffers to loss, accuracy
+MOMENT = 100  # images: a word in between where a pass is slow, so that a page may be drawn
+
+# Of a row and its buffers: loss and accuracy, with a word each time that some images have been looked at.
+Judged = Generator[None, None, tuple[float, float]]
+Judge = Callable[[Tensor, dict[str, Tensor]], Judged]
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def points(trainer: Trainer, experiment: Experiment, how: Plan | None = None) ->
         else:
             pruned = verdict.passed(view)
             buffers = trainer.pruner.calibrated(pruned, experiment, how.calibration) if step else view.buffers
-            loss, accuracy = judge(pruned.row, buffers)
+            loss, accuracy = yield from judge(pruned.row, buffers)
             point = Point(threshold, trainer.observer.sparsity(pruned), loss, accuracy)
             last = verdict, point
             yield point
@@ -140,7 +144,17 @@ def _judge(trainer: Trainer, images: int) -> Judge:
     network, loss = trainer.network, trainer.observer.loss
     if network.chain is not None and trainer.device.type == "cpu":
         return _Chain(trainer, x, labels)
-    return lambda row, buffers: evaluate(network, row, x, labels, loss, buffers=buffers)
+
+    def judge(row: Tensor, buffers: dict[str, Tensor]) -> Judged:
+        moment = MOMENT if trainer.device.type == "cpu" else len(x)
+        total = correct = 0.0
+        for part, truth in zip(torch.split(x, moment), torch.split(labels, moment), strict=True):
+            value, share = evaluate(network, row, part, truth, loss, buffers=buffers)
+            total, correct = total + len(part) * value, correct + len(part) * share
+            yield
+        return total / len(x), round(correct) / len(x)
+
+    return judge
 
 
 class _Chain:
@@ -154,7 +168,8 @@ class _Chain:
         self.weight = x.new_zeros(self.layout.slots[self.first.weight].shape)
         self.z = x.new_zeros(len(self.weight), len(x))  # the first layer's output without its bias
 
-    def __call__(self, row: Tensor, _buffers: dict[str, Tensor]) -> tuple[float, float]:
+    def __call__(self, row: Tensor, _buffers: dict[str, Tensor]) -> Judged:
+        yield from ()
         views = self.layout.views(row.unsqueeze(0))
         self._follow(views[self.first.weight])
         h = APPLY[self.first.activation](self.z.t() + views[self.first.bias])

@@ -116,8 +116,8 @@ PAPERS = {
             lr=0.01,
         ),
         "LeNet-5, 99.1 % by surgery",
-        "The same on a convolutional network, each layer with a share given by hand. The paper keeps 0.9 % of "
-        "the weights, at an error of 0.91 % as before.",
+        "The same on a convolutional network, each layer with a share given by hand. The paper keeps 0.9 % "
+        "of the weights, at an error of 0.91 % as before.",
         SURGERY,
     ),
     "molchanov-2017-lenet-300-100": Preset(

@@ -2,9 +2,13 @@
 
 import numpy as np
 
+from explorer.engine import compiled
 from explorer.engine.train import runs_of
 from explorer.engine.trainer import Trainer
 from peers.work import Peer, Work
+
+if compiled.available():
+    compiled.kernels()  # an import like the others
 
 
 def stacked(work: Work) -> Peer:
