@@ -33,11 +33,9 @@ LAP = 0.015  # seconds a row between two words with the host: a slider waits no 
 FIRST, MOST = 16, 256  # steps in the first lap, and in any
 JUDGED = 1000  # images that one thread judges in one go: however many there are, sums are the same
 WIDEST = 2**16 - 1  # units, pixels and images in a batch are counted in 16 bits
+SWITCH = "EXPLORER_COMPILED"  # an environment variable: "0" leaves all steps to torch
 T = TypeVar("T")
 OnBroken = Callable[[int, int], None]
-
-
-SWITCH = "EXPLORER_COMPILED"  # an environment variable: "0" leaves all steps to torch
 
 
 def available() -> bool:

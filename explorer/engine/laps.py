@@ -5,6 +5,7 @@ one. Which it is follows from the experiments alone, never from where a lap is c
 """
 
 import functools
+import itertools
 import signal
 import threading
 from collections.abc import Iterator
@@ -24,8 +25,7 @@ from explorer.experiment import Experiment
 if TYPE_CHECKING:
     from explorer.engine.stack import Stack
 
-
-LATER = 1.5  # seconds
+LATER = 1.5  # seconds from the first look at an explorer to the compiling of its machine code
 
 
 class Laps:
@@ -51,16 +51,24 @@ class Laps:
         stack = self.stack
         if not self.allowed or (not stack.together and self.machine is None):
             return 0
-        planned = [step for lane in stack.lanes for step in (*lane.plan, lane.early) if step is not None]
-        seen = min(
-            (step for step in (*stack.record_steps, *planned) if step > stack.step), default=stack.total
-        )
+        seen = self._next_seen()
         size, images = stack.lanes[0].experiment.batch_size, len(stack.split.train)
         begun = stack.step // stack.per_epoch * stack.per_epoch
         if not stack.together:
             most = self.program.lap if isinstance(self.program, Compiled) else 1
             return min(seen - stack.step, begun + stack.per_epoch - stack.step, most)
         return max(0, min(seen - 1, begun + images // size, stack.total) - stack.step)
+
+    def _next_seen(self) -> int:
+        """The next step that the host must see: of a record, or of a lane's plan."""
+        stack = self.stack
+        here, quarter = stack.step, stack.per_epoch / 4
+        if any(here + 1 in lane.plan for lane in stack.lanes):
+            return here + 1
+        records = (round(i * quarter) for i in itertools.count(int(here / quarter)))
+        planned = [step for lane in stack.lanes for step in (*lane.plan, lane.early) if step is not None]
+        coming = [step for step in planned if step > here]
+        return min(next(step for step in records if step > here), stack.total, *coming)
 
     @property
     def machine(self) -> Compiled | None:
@@ -151,7 +159,10 @@ def _first_lap() -> None:
 @contextmanager
 def _whole() -> Iterator[None]:
     """Puts Ctrl-C off to the end of a lap: rows that stop in the middle would not be at the same step."""
-    if threading.current_thread() is not threading.main_thread():
+    ours = (
+        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is not None
+    )
+    if not ours:
         yield
         return
     came: list[tuple[int, FrameType | None]] = []
