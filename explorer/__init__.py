@@ -4,6 +4,9 @@
 """
 
 import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,10 +52,28 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'explorer' has no {name!r}; it has {', '.join(__all__)}")
-    home = importlib.import_module(_HOMES[name])
+    with _quickly():
+        home = importlib.import_module(_HOMES[name])
     value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
     globals()[name] = value
     return value
+
+
+@contextmanager
+def _quickly() -> Iterator[None]:
+    """Leaves out rfc3987_syntax, which takes three seconds to import.
+
+    JupyterLab brings it along for jsonschema to check IRIs with; Altair, which imports jsonschema, has none.
+    """
+    name = "rfc3987_syntax"
+    if name in sys.modules or "jsonschema" in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  this is how Python is told that there is none
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def __dir__() -> list[str]:

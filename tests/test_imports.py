@@ -151,3 +151,16 @@ def test_public_names_are_what_they_say():
 @pytest.mark.parametrize("name", MODULES)
 def test_files_stay_short(name):
     assert len(MODULES[name].read_text().splitlines()) <= 350
+
+
+def test_no_grammar_of_addresses_is_read_before_the_first_look():
+    """JupyterLab's own rfc3987_syntax takes three seconds to import, by way of Altair; it can be had later."""
+    code = """
+import importlib.util, sys
+import explorer
+explorer.Explorer
+assert "altair" in sys.modules and "rfc3987_syntax" not in sys.modules
+if importlib.util.find_spec("rfc3987_syntax"):
+    import rfc3987_syntax
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,10 +6,11 @@ Datasets:
     events: epoch, label, kind ("prune" or "move")
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from explorer.figures import theme, timeline
@@ -58,19 +59,20 @@ def clip_share(
     return chart if shares is None else theme.inline(chart, tables)
 
 
-def share_tables(bound: Sequence[float] | None, a_bar: int, per_epoch: int) -> dict[str, Any]:
+def share_tables(bound: npt.ArrayLike | None, a_bar: int, per_epoch: int) -> dict[str, Any]:
     """Return "shares" and "note" from whether each step was clipped; None where nothing clips."""
     if bound is None:
         return {"shares": {name: [] for name in NAMES}, "note": {"text": [NO_CLIPPING]}}
-    parts = [(at, bound[at : at + a_bar]) for at in range(0, len(bound), a_bar)]
+    clipped = np.asarray(bound, np.uint8)
+    parts = [(at, clipped[at : at + a_bar]) for at in range(0, len(clipped), a_bar)]
     rows = [
-        (at / per_epoch, (at + len(part)) / per_epoch, 100 * sum(part) / len(part), len(part))
+        (at / per_epoch, (at + len(part)) / per_epoch, 100 * float(part.mean()), len(part))
         for at, part in parts
     ]
-    total = 100 * sum(bound) / len(bound) if bound else 0.0
+    total = 100 * float(clipped.mean()) if len(clipped) else 0.0
     return {
         "shares": {name: [row[i] for row in rows] for i, name in enumerate(NAMES)},
-        "note": {"text": [NOTE.format(total, len(bound), a_bar) if bound else ""]},
+        "note": {"text": [NOTE.format(total, len(clipped), a_bar) if len(clipped) else ""]},
     }
 
 

@@ -170,8 +170,9 @@ class Camera:
     def point(self, trainer: Trainer, judged: list[dict[str, float]]) -> None:
         """Keeps a point of the curves: what was judged, and the training loss since the last one."""
         self._judged = time.perf_counter()
-        self.points = [p for p in self.points if p.step < trainer.step]
-        last = max((p.step for p in self.points if "train_loss" in p.lanes[0]), default=0)
+        while self.points and self.points[-1].step >= trainer.step:
+            self.points.pop()
+        last = next((p.step for p in reversed(self.points) if "train_loss" in p.lanes[0]), 0)
         since = trainer.flush()[last : trainer.step]
         since = since if len(since) >= trainer.per_epoch / FITTED else []  # a mean of few steps is noise
         lanes = []

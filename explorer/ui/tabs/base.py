@@ -1,5 +1,6 @@
 """What a tab is: one look at the run, drawn only while it is shown."""
 
+import bisect
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,10 +93,17 @@ def columns(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, An
     }
 
 
+def until(points: list[Point], step: int) -> list[Point]:
+    """The points up to a step; they are in order."""
+    return points[: bisect.bisect_right(points, step, key=lambda point: point.step)]
+
+
 def thinned(points: list[Point]) -> list[Point]:
     """No more points than a chart can show, the last one always: a long run costs a frame no more."""
-    judged = [point for point in points if point.accuracy]
-    others = [point for point in points if not point.accuracy]
+    judged: list[Point] = []
+    others: list[Point] = []
+    for point in points:
+        (judged if "val_accuracy" in point.lanes[0] else others).append(point)
     return sorted([*_some(judged), *_some(others)], key=lambda point: point.step)
 
 

@@ -37,7 +37,7 @@ class Gradients(Tab):
         self._seen: Hashable = None
         self._layered: Tables = {}  # what changes at records alone
         self._log: object = None  # the list of steps that `_bound` is of
-        self._bound: list[float] = []
+        self._bound = np.zeros(0, np.uint8)
 
     def hidden(self) -> None:
         """Draws the layers anew when the tab is shown again."""
@@ -57,12 +57,13 @@ class Gradients(Tab):
         """Steps as marks and as bars; the layers where there is a new record."""
         return {**self._steps(frame), **self._by_layer(frame)}
 
-    def _bounds(self, frame: Frame) -> list[float]:
+    def _bounds(self, frame: Frame) -> np.ndarray:
         """Whether each step so far was clipped; steps that have been looked at are not looked at again."""
         log = frame.trainer.flush()
         if self._log is not log or len(self._bound) > len(log):
-            self._log, self._bound = log, []
-        self._bound += [step[3][0] for step in log[len(self._bound) :]]
+            self._log, self._bound = log, np.zeros(0, np.uint8)
+        new = np.array([step[3][0] for step in log[len(self._bound) :]], np.uint8)
+        self._bound = np.concatenate([self._bound, new])
         return self._bound[: frame.step]
 
     def _steps(self, frame: Frame) -> Tables:
@@ -73,7 +74,7 @@ class Gradients(Tab):
         shares = figures.share_tables(bound, max(1, a_bar), per_epoch)
         limit = clipping.max_norm if clipping and "norm" in clipping.rules else None
         note = NO_CLIPPING if bound is None else _share(bound[-RECENT:])
-        marks, happened = _marks(trainer.flush()[: frame.step], per_epoch), events(frame)
+        marks, happened = _marks(trainer.flush(), frame.step, per_epoch), events(frame)
         return {
             ("gradients", "norms"): columns(marks, ("epoch", "norm", "state")),
             ("gradients", "clip"): figures.clip_at(limit),
@@ -91,10 +92,11 @@ class Gradients(Tab):
         return self._layered
 
 
-def _marks(log: list[list[list[float]]], per_epoch: int) -> list[tuple[float, float, str]]:
+def _marks(log: list[list[list[float]]], steps: int, per_epoch: int) -> list[tuple[float, float, str]]:
     """Some of the steps: the norm of each before clipping, and after it where that is another one."""
     rows = []
-    for i in range(0, len(log), max(1, -(-len(log) // SHOWN))):
+    steps = min(steps, len(log))
+    for i in range(0, steps, max(1, -(-steps // SHOWN))):
         _, norm, after, bound, *_ = (values[0] for values in log[i])
         rows.append((i / per_epoch, norm, STATES[int(bound)]))
         if bound:
@@ -102,8 +104,8 @@ def _marks(log: list[list[list[float]]], per_epoch: int) -> list[tuple[float, fl
     return rows
 
 
-def _share(bound: list[float]) -> str:
-    return CLIPPED.format(100 * sum(bound) / len(bound), len(bound)) if bound else ""
+def _share(bound: np.ndarray) -> str:
+    return CLIPPED.format(100 * float(bound.mean()), len(bound)) if len(bound) else ""
 
 
 def _depth(frame: Frame) -> Tables:

@@ -9,7 +9,7 @@ from explorer.engine.trainer import Trainer
 from explorer.ui.frames import Frame, Point
 from explorer.ui.pins import Pins
 from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events, thinned
+from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events, thinned, until
 
 SAMPLE = "n = {:,} validation images, 1 seed"
 LOSS = "{}, mean over images"
@@ -45,10 +45,10 @@ class Live(Tab):
 
     def tables(self, frame: Frame, session: Session) -> Tables:
         """The curves so far."""
-        seen = [p for p in session.points if p.step <= frame.step]
+        seen = until(session.points, frame.step)
         points = thinned(seen)
         trained = [p for p in points if p.step]  # an untrained network's 10 % would squash the curves
-        brink = _brink(frame.trainer.lanes[0].history.events, [p for p in seen if p.step])
+        brink = _brink(frame.trainer.lanes[0].history.events, seen)
         happened = events(frame)
         return {
             ("accuracy", "points"): _accuracy(frame, brink, trained),
@@ -63,9 +63,9 @@ class Live(Tab):
 
 def accuracies(frame: Frame, session: Session) -> Any:
     """Accuracy of all lanes up to what is looked at, as the "points" dataset."""
-    trained = [p for p in session.points if 0 < p.step <= frame.step]
-    brink = _brink(frame.trainer.lanes[0].history.events, trained)
-    return _accuracy(frame, brink, thinned(trained))
+    seen = until(session.points, frame.step)
+    brink = _brink(frame.trainer.lanes[0].history.events, seen)
+    return _accuracy(frame, brink, [p for p in thinned(seen) if p.step])
 
 
 def pinned_curves(chart: str, pins: Pins) -> Tables:
@@ -87,7 +87,7 @@ def _nets(frame: Frame) -> tuple[str, ...]:
 def _brink(events: list[Row], points: list[Point]) -> list[Point]:
     """The point of the first prune event: just before it the pruned network stood where its twin stands."""
     first = next((step for step, what, *_ in events if what == "prune"), None)
-    return [p for p in points if p.step == first and len(p.lanes) > 1]
+    return [p for p in points if p.step == first and p.step and len(p.lanes) > 1]
 
 
 def _accuracy(frame: Frame, brink: list[Point], points: list[Point]) -> Any:
