@@ -154,7 +154,7 @@ def test_files_stay_short(name):
 
 
 def test_no_grammar_of_addresses_is_read_before_the_first_look():
-    """JupyterLab's own rfc3987_syntax takes three seconds to import, by way of Altair; it can be had later."""
+    """rfc3987_syntax, which JupyterLab has, takes three seconds to import; it can be had later."""
     code = """
 import importlib.util, sys
 import explorer

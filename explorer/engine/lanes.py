@@ -15,6 +15,9 @@ from explorer.registry import get
 
 OWN = ("pruning", "lr", "momentum", "weight_decay", "l1", "seed")  # what lanes of a stack may differ in
 
+# What each step measured, each a number a lane. Of tuples: the garbage collector passes over them, where
+# lists by the hundred thousand make it hold everything up.
+Log = list[tuple[tuple[float, ...], ...]]
 NOTED = 64  # a plan with more events than this is noted at the records only
 
 
@@ -68,7 +71,7 @@ class Checkpoint:
     state: State
     gradient: Tensor | None  # of the step before: the next record tells its norms
     lanes: list[Lane]
-    log: list[list[list[float]]]  # what each step so far measured
+    log: Log  # what each step so far measured
     recorded: int
     seconds: float
     compiled: bool  # whether any steps were machine code

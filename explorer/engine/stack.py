@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from explorer import registry
 from explorer.engine import data, models
 from explorer.engine.device import let_convolutions_follow, pick_device
-from explorer.engine.lanes import Lane, check_stack
+from explorer.engine.lanes import Lane, Log, check_stack
 from explorer.engine.laps import Laps
 from explorer.engine.network import Network, evaluate, evaluate_rows
 from explorer.engine.observe import Observer
@@ -75,7 +75,7 @@ class Stack:
         ]
         self.observer = Observer(self.network, self._prepare(self.split.validation), self.loss.function)
         self.step, self.done, self.seconds = 0, False, 0.0
-        self.log: list[list[list[float]]] = []
+        self.log: Log = []
         self.laps = Laps(self)
         self._tail: list[Tensor] = []  # steps that are not in the log yet, [steps, measures, L]
         self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
@@ -191,7 +191,7 @@ class Stack:
         if isinstance(measured, Tensor):
             self._tail.append(measured.unsqueeze(0))
         else:
-            self.log.append([[numbers[lane.row] for lane in self.lanes] for numbers in measured])
+            self.log.append(tuple(tuple(each[lane.row] for lane in self.lanes) for each in measured))
         self.step += 1
 
     def recorded_at(self, step: int) -> bool:
@@ -284,14 +284,15 @@ class Stack:
             found += self.observer.histograms(self.step, rows[span], *parts)
         return found
 
-    def flush(self) -> list[list[list[float]]]:
+    def flush(self) -> Log:
         """What each step so far measured, each a list over the lanes: loss, norm, clipped norm and bound.
 
         Where a clip rule is sparse, the number of entries sent comes fifth.
         """
         if self._tail:
             rows = [lane.row for lane in self.lanes]
-            self.log += torch.cat(self._tail)[:, :, rows].double().tolist()
+            found = torch.cat(self._tail)[:, :, rows].double().tolist()
+            self.log += [tuple(map(tuple, step)) for step in found]
             self._tail.clear()
         return self.log
 

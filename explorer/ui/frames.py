@@ -113,9 +113,9 @@ class Camera:
         """Gives each point that many lanes: a dense run that goes on pruned was its own twin before."""
         self.points = [replace(p, lanes=(p.lanes * lanes)[:lanes]) for p in self.points]
 
-    def due(self) -> bool:
-        """Whether it is time for a frame."""
-        return time.perf_counter() - self._shown > max(FRAME_SECONDS, self._cost / SHARE)
+    def due(self, patience: float = 1) -> bool:
+        """Whether it is time for a frame; with less patience sooner."""
+        return time.perf_counter() - self._shown > patience * max(FRAME_SECONDS, self._cost / SHARE)
 
     def show(self, trainer: Trainer, status: str) -> None:
         """Shows the first lane as it is, its accuracy measured anew where that is due."""

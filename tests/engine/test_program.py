@@ -35,7 +35,7 @@ def test_a_program_trains_as_single_steps_do(tiny, fields):
     torch.testing.assert_close(two.state.theta, one.state.theta, rtol=1e-10, atol=1e-12)
     assert len(one.flush()) == len(two.flush()) == one.total
     for a, b in zip(one.flush(), two.flush(), strict=True):
-        assert b == [pytest.approx(row, rel=1e-9) for row in a]
+        assert list(b) == [pytest.approx(row, rel=1e-9) for row in a]
     for a, b in zip(one.lanes, two.lanes, strict=True):
         assert [row[:4] for row in a.history.history] == [row[:4] for row in b.history.history]
         assert [row[4] for row in b.history.history] == pytest.approx(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from explorer import figures
+from explorer.engine.lanes import Log
 from explorer.engine.trainer import Trainer
 from explorer.figures import through_depth
 from explorer.ui.frames import Frame
@@ -92,7 +93,7 @@ class Gradients(Tab):
         return self._layered
 
 
-def _marks(log: list[list[list[float]]], steps: int, per_epoch: int) -> list[tuple[float, float, str]]:
+def _marks(log: Log, steps: int, per_epoch: int) -> list[tuple[float, float, str]]:
     """Some of the steps: the norm of each before clipping, and after it where that is another one."""
     rows = []
     steps = min(steps, len(log))
