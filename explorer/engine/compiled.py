@@ -29,8 +29,8 @@ from explorer.experiment import Experiment
 KNOWN_RULES: list[list[str]] = [[], ["norm"]]  # of clipping
 LOSSES = {cross_entropy: False, mse: True}  # whether quadratic
 ACTIVATIONS = {"": 0, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
-LAP = 0.015  # seconds a row between two words with the host: a slider waits no longer
-FIRST, MOST = 16, 256  # steps in the first lap, and in any
+LAP = 0.008  # seconds a row between two words with the host: a slider waits no longer
+FIRST, MOST = 8, 256  # steps in the first lap, and in any
 JUDGED = 1000  # images that one thread judges in one go: however many there are, sums are the same
 WIDEST = 2**16 - 1  # units, pixels and images in a batch are counted in 16 bits
 SWITCH = "EXPLORER_COMPILED"  # an environment variable: "0" leaves all steps to torch

@@ -15,6 +15,7 @@ from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 
 FRAME_SECONDS = 0.1  # at most ten frames a second
+RECORD_SECONDS = 0.07  # where there are many records
 JUDGE_SECONDS = 0.5  # validation costs more than drawing, and records bring it as well
 SHARE = 0.1  # of the time may go into frames
 FITTED = 20  # points of training loss an epoch, at most
@@ -113,9 +114,10 @@ class Camera:
         """Gives each point that many lanes: a dense run that goes on pruned was its own twin before."""
         self.points = [replace(p, lanes=(p.lanes * lanes)[:lanes]) for p in self.points]
 
-    def due(self, patience: float = 1) -> bool:
-        """Whether it is time for a frame; with less patience sooner."""
-        return time.perf_counter() - self._shown > patience * max(FRAME_SECONDS, self._cost / SHARE)
+    def due(self, *, record: bool = False) -> bool:
+        """Whether it is time for a frame; one of a record may come sooner."""
+        pause = RECORD_SECONDS if record else max(FRAME_SECONDS, self._cost / SHARE)
+        return time.perf_counter() - self._shown > pause
 
     def show(self, trainer: Trainer, status: str) -> None:
         """Shows the first lane as it is, its accuracy measured anew where that is due."""

@@ -20,7 +20,6 @@ from explorer.ui.past import Album
 from explorer.ui.travel import ACTIVE, Travel
 
 PRUNING = {f"pruning.{name}" for name in Pruning.model_fields}
-RECORD = 0.6  # of the time between two frames: a record is shown so much sooner
 CLOSED = "the session is closed; make a new one"
 NETWORK = ("model", "model_options", "dataset", "normalise", "seed", "validation")
 
@@ -204,7 +203,7 @@ class Session(Travel):
         elif item is not None:
             self._camera.point(self._trainer, item.lanes)
             self.album.keep(self._trainer)
-            if self._camera.due(RECORD):
+            if self._camera.due(record=True):
                 self._show()
         elif self._camera.due():
             self._show()
