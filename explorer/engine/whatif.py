@@ -99,6 +99,7 @@ def points(trainer: Trainer, experiment: Experiment, how: Plan | None = None) ->
         elif last is not None and torch.equal(last[0].keep, verdict.keep):
             yield replace(last[1], threshold=threshold)
         else:
+            yield None  # to choose and to judge take about as long
             pruned = verdict.passed(view)
             buffers = trainer.pruner.calibrated(pruned, experiment, how.calibration) if step else view.buffers
             loss, accuracy = yield from judge(pruned.row, buffers)

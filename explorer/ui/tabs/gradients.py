@@ -1,12 +1,13 @@
 """Gradients: norms before and after clipping, how often the clip bound, and what reaches each layer."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 import torch
 
 from explorer import figures
 from explorer.engine.lanes import Log
+from explorer.engine.records import Row
 from explorer.engine.trainer import Trainer
 from explorer.figures import through_depth
 from explorer.ui.frames import Frame
@@ -111,12 +112,22 @@ def _share(bound: np.ndarray) -> str:
 
 def _depth(frame: Frame) -> Tables:
     """The norms of the first and the last record."""
-    rows = [
-        (epoch, layer, value)
-        for step, epoch, metric, layer, value in frame.trainer.lanes[0].history.history
-        if metric == "grad_norm" and layer is not None and step <= frame.step
-    ]
+    history = frame.trainer.lanes[0].history.history
+    first = _norms(history, frame.step)
+    last = _norms(reversed(history), frame.step)[::-1]
+    rows = first + [row for row in last if row not in first]
     return {("gradient-depth", name): table for name, table in figures.depth_tables(rows).items()}
+
+
+def _norms(history: Iterable[Row], until: int) -> list[tuple[float, str, float]]:
+    """Epoch, layer and norm of all layers at the first record that there is, up to a step."""
+    rows: list[tuple[float, str, float]] = []
+    for step, epoch, metric, layer, value in history:
+        if metric == "grad_norm" and layer is not None and step <= until:
+            if rows and epoch != rows[0][0]:
+                break
+            rows.append((epoch, layer, value))
+    return rows
 
 
 def _spread(frame: Frame) -> Tables:
