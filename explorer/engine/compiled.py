@@ -5,8 +5,10 @@ whatever trains beside it, on however many threads, and wherever its steps are c
 differ by the rounding of float32.
 """
 
+import importlib
 import importlib.util
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +35,7 @@ LAP = 0.008  # seconds a row between two words with the host: a slider waits no 
 FIRST, MOST = 8, 256  # steps in the first lap, and in any
 JUDGED = 1000  # images that one thread judges in one go: however many there are, sums are the same
 WIDEST = 2**16 - 1  # units, pixels and images in a batch are counted in 16 bits
+KERNELS = "explorer.engine.kernels"
 SWITCH = "EXPLORER_COMPILED"  # an environment variable: "0" leaves all steps to torch
 T = TypeVar("T")
 OnBroken = Callable[[int, int], None]
@@ -45,9 +48,13 @@ def available() -> bool:
 
 def kernels() -> ModuleType:
     """The machine code; compiled at its very first use and then kept on disk."""
-    from explorer.engine import kernels as module  # noqa: PLC0415  numba takes half a second to import
+    try:
+        return importlib.import_module(KERNELS)
+    except RuntimeError:  # numba can write neither beside the package nor into the user's home
+        from numba.core import config  # noqa: PLC0415  it takes half a second to import
 
-    return module
+        vars(config)["CACHE_DIR"] = tempfile.mkdtemp(prefix="pruning-explorer-")
+        return importlib.import_module(KERNELS)
 
 
 def known(experiment: Experiment) -> bool:

@@ -44,9 +44,9 @@ class Images:
     @functools.cached_property
     def lit(self) -> tuple[Any, Any, Any]:
         """The pixels that are not 0, on a CPU: the first place of each image [N + 1], columns and values."""
-        from explorer.engine import kernels  # noqa: PLC0415  numba takes half a second to import
+        from explorer.engine.compiled import kernels  # noqa: PLC0415  that module needs this one
 
-        found: tuple[Any, Any, Any] = kernels.nonzero(self.pixels.flatten(1).numpy())
+        found: tuple[Any, Any, Any] = kernels().nonzero(self.pixels.flatten(1).numpy())
         return found
 
     def inputs(self, normalise: bool, dtype: torch.dtype, index: slice | Tensor = slice(None)) -> Tensor:

@@ -1,6 +1,8 @@
 """Machine code does what torch does, whatever is trained beside it and wherever its laps are cut."""
 
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -259,3 +261,15 @@ def test_every_activation_of_a_chain_is_known():
 
     assert set(compiled.ACTIVATIONS) == {"", *ACTIVATIONS.values()}
     assert {registry.get("loss", name).function for name in registry.names("loss")} >= set(compiled.LOSSES)
+
+
+def test_where_nothing_can_be_written_it_is_compiled_for_this_process():
+    code = """
+from numba.core import caching
+for name in ("InTreeCacheLocator", "InTreeCacheLocatorFsAgnostic", "UserWideCacheLocator"):
+    locator = getattr(caching, name)
+    locator.from_function = classmethod(lambda cls, function, file: None)
+from explorer.engine import compiled
+assert "pruning-explorer-" in compiled.kernels().nonzero.stats.cache_path
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
