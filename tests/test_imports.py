@@ -153,6 +153,7 @@ def test_files_stay_short(name):
     assert len(MODULES[name].read_text().splitlines()) <= 350
 
 
+@pytest.mark.slow
 def test_no_grammar_of_addresses_is_read_before_the_first_look():
     """rfc3987_syntax, which JupyterLab has, takes three seconds to import; it can be had later."""
     code = """
