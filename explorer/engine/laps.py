@@ -46,7 +46,7 @@ class Laps:
     def free(self) -> int:
         """How many steps a lap may have from here: up to what the host must see; 0 where there are no laps.
 
-        A replay does not keep the gradient that the step before a record does, and has no smaller batches.
+        A replay has no smaller batches.
         """
         stack = self.stack
         if not self.allowed or (not stack.together and self.machine is None):
@@ -57,7 +57,7 @@ class Laps:
         if not stack.together:
             most = self.program.lap if isinstance(self.program, Compiled) else 1
             return min(seen - stack.step, begun + stack.per_epoch - stack.step, most)
-        return max(0, min(seen - 1, begun + images // size, stack.total) - stack.step)
+        return max(0, min(seen, begun + images // size) - stack.step)
 
     def _next_seen(self) -> int:
         """The next step that the host must see: of a record, or of a lane's plan."""
@@ -104,7 +104,9 @@ class Laps:
         place *= stack.lanes[0].experiment.batch_size
         orders = self._orders(epoch)
         if isinstance(self.program, Program):
-            stack.keep(self.program.run(orders, stack.step, place, count))
+            kept = stack.recorded_at(stack.step + count)
+            stack.keep(self.program.run(orders, stack.step, place, count, keep=kept))
+            stack.gradient = self.program.kept.clone() if kept else stack.gradient
             return
         with _whole():
             self._run_compiled(self.program, orders, place, count)
@@ -132,7 +134,10 @@ class Laps:
         key = (epoch, *dict.fromkeys(stack.seeds))
         if self._known[0] != key:
             images = len(stack.split.train)
-            self._known = (key, [data.order(images, seed, epoch).to(stack.device) for seed in key[1:]])
+            orders = [data.order(images, seed, epoch) for seed in key[1:]]
+            if stack.device.type == "cuda":  # the host does not wait for what lies in pinned memory
+                orders = [order.pin_memory().to(stack.device, non_blocking=True) for order in orders]
+            self._known = (key, orders)
         return self._known[1]
 
 

@@ -45,18 +45,31 @@ class Observer:
         total = sum(slot.stop - slot.start for slot in slots)
         return (total - kept) / total
 
-    def layers(self, rows: Tensor, mask: Tensor | None, grad: Tensor | None) -> list[list[LayerMetric]]:
-        """The metrics of each layer, for each row; no gradient norm before the first step."""
-        found: list[list[LayerMetric]] = [[] for _ in rows]
-        for layer in self.layout.layers:
-            weight = layer.weight
-            metrics = {"sparsity": _sparsities(mask, weight, rows), "weight_norm": _norms(rows, weight)}
-            if grad is not None:
-                metrics["grad_norm"] = _norms(grad, weight)
-            for metric, values in metrics.items():
-                for metrics_of_row, value in zip(found, values, strict=True):
-                    metrics_of_row.append((layer.name, metric, value))
-        return found
+    def measures(self, rows: Tensor, mask: Tensor | None, grad: Tensor | None) -> Tensor:
+        """What is measured of each layer's weights, on the device, double [measures, layers, L].
+
+        How many are kept, their norm, and after the first step that of their gradient.
+        """
+        slots = [layer.weight for layer in self.layout.layers]
+        found = [
+            [_whole(rows, slot) if mask is None else count_kept(_cut(mask, slot)) for slot in slots],
+            *([_norms(each, slot) for slot in slots] for each in (rows, grad) if each is not None),
+        ]
+        return torch.stack([torch.stack(of_layers).double() for of_layers in found])
+
+    def layers(self, measures: Tensor) -> list[tuple[float, list[LayerMetric]]]:
+        """The same in words, for each row: the sparsity of the whole, and the metrics of each layer."""
+        layers = self.layout.layers
+        totals = [layer.weight.stop - layer.weight.start for layer in layers]
+        told = []
+        for kept, *norms in measures.permute(2, 0, 1).tolist():
+            metrics: list[LayerMetric] = []
+            for i, (layer, total) in enumerate(zip(layers, totals, strict=True)):
+                metrics.append((layer.name, "sparsity", (total - kept[i]) / total))
+                named = zip(("weight_norm", "grad_norm"), norms, strict=False)
+                metrics += [(layer.name, metric, values[i]) for metric, values in named]
+            told.append(((sum(totals) - sum(kept)) / sum(totals), metrics))
+        return told
 
     def counts(self, view: View) -> dict[str, Tensor]:
         """Kept, pruned and revived weights of each layer by bin, int [3, BINS]."""
@@ -69,15 +82,12 @@ class Observer:
         layers = self.layout.layers
         return {la.name: records.weight_counts(rows, mask, fallen, la, self.edges[la.name]) for la in layers}
 
-    def histograms(
-        self, step: int, rows: Tensor, mask: Tensor | None, fallen: Tensor | None
-    ) -> list[list[records.Row]]:
-        """The weight histograms of all layers of each row, as rows of the record."""
-        found: list[list[records.Row]] = [[] for _ in rows]
-        for name, counts in self.counts_of(rows, mask, fallen).items():
-            for of_row, each in zip(found, counts.cpu(), strict=True):
-                of_row.extend(records.histogram_rows(step, name, "weight", self.edges[name], each))
-        return found
+    def histograms(self, step: int, counts: Tensor) -> list[records.Row]:
+        """The weight histograms of all layers, of int [layers, 3, BINS], as rows of the record."""
+        rows = []
+        for (name, edges), each in zip(self.edges.items(), counts, strict=True):
+            rows += records.histogram_rows(step, name, "weight", edges, each)
+        return rows
 
 
 def score_rows(step: int, verdict: Verdict) -> list[records.Row]:
@@ -94,16 +104,13 @@ def _cut(row: Tensor, slot: Slot) -> Tensor:
     return row[..., slot.start : slot.stop]
 
 
-def _norms(rows: Tensor, slot: Slot) -> list[float]:
-    found: list[float] = torch.linalg.vector_norm(_cut(rows, slot), dim=1).tolist()
-    return found
+def _whole(rows: Tensor, slot: Slot) -> Tensor:
+    return rows.new_full((len(rows),), slot.stop - slot.start, dtype=torch.double)
 
 
-def _sparsities(mask: Tensor | None, slot: Slot, rows: Tensor) -> list[float]:
-    if mask is None:
-        return [0.0] * len(rows)
-    total = slot.stop - slot.start
-    return [(total - kept) / total for kept in count_kept(_cut(mask, slot)).tolist()]
+def _norms(rows: Tensor, slot: Slot) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(_cut(rows, slot), dim=1)
+    return norms
 
 
 def count_kept(mask: Tensor) -> Tensor:

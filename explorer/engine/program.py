@@ -6,6 +6,7 @@ number of the step, the factor of the learning rate. What a step measures goes i
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -52,30 +53,39 @@ class Program:
         self._factors = like.new_tensor(factors)
         measures = 5 if stepper.sparse else 4
         self.log = like.new_zeros(len(factors), measures, len(like))
+        self.kept = torch.zeros_like(like)  # the gradient of the last step that was to
         self._replays: dict[int, Callable[[], object]] = {}
+        self._keeping: Callable[[], object] = partial(self.step, keep=True)
         if self.device.type == "cuda":
             self._capture()
 
-    def run(self, orders: Sequence[Tensor], step: int, place: int, count: int) -> Tensor:
+    def run(
+        self, orders: Sequence[Tensor], step: int, place: int, count: int, *, keep: bool = False
+    ) -> Tensor:
         """Does `count` steps from number `step` on, whose first batch begins at `place` in the orders.
 
-        Returns what they measured, [count, measures, L], on the device.
+        Returns what they measured, [count, measures, L], on the device; the last may keep its gradient.
         """
         done = slice(step, step + count)
         self.orders.copy_(torch.stack(list(orders)))
         self.place.fill_(place)
         self.number.fill_(step)
+        count -= keep
         while count:
             steps = max((n for n in self._replays if n <= count), default=1)
             self._replays.get(steps, self.step)()
             count -= steps
+        if keep:
+            self._keeping()
         return self.log[done].clone()
 
-    def step(self) -> None:
+    def step(self, *, keep: bool = False) -> None:
         """One step; nothing in it waits for the host."""
         part, number = self.part, self.number.view(1)
         with self.stepper.tools.network.learning(self.device, 0):
             losses, norms = part.backward(self._batch())
+        if keep:
+            self.kept.copy_(part.grad)  # masked, but not clipped
         lr = part.freeze(norms, part.rates.lr * self._factors.index_select(0, number))
         clipped = part.update(norms, lr)
         self.log.index_copy_(0, number, measured(losses, norms, clipped).unsqueeze(0))
@@ -104,17 +114,21 @@ class Program:
                 for _ in range(WARM_UP):
                     self.step()
             torch.cuda.current_stream(self.device).wait_stream(side)
-            for steps in (1, REPLAYED):
-                graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may use the GPU
-                    for _ in range(steps):
-                        self.step()
-                self._replays[steps] = graph.replay
+            self._replays = {steps: self._graph(self.step, steps) for steps in (1, REPLAYED)}
+            self._keeping = self._graph(self._keeping, 1)
         except RuntimeError as error:
             self._replays.clear()
             warnings.warn(f"steps go one by one, as they cannot be captured: {error}", stacklevel=2)
         for tensor, before in saved:
             tensor.copy_(before)
+
+    @staticmethod
+    def _graph(step: Callable[[], object], times: int) -> Callable[[], object]:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may use the GPU
+            for _ in range(times):
+                step()
+        return graph.replay
 
     def _changing(self) -> list[Tensor]:
         return [*self.stepper.state.tensors(), self.place, self.number, self.log]

@@ -67,7 +67,13 @@ def tally(bins: Tensor, groups: Tensor) -> Tensor:
     cells = bins.add_(groups, alpha=BINS)
     if lanes.numel() > 1:
         cells = cells + torch.arange(0, count, 3 * BINS, device=bins.device).view(*lanes, 1)
-    return torch.bincount(cells.flatten(), minlength=count).view(*lanes, 3, BINS)
+    cells = cells.flatten()
+    if cells.is_cuda:  # where bincount has the host wait
+        found = torch.zeros(count, dtype=torch.long, device=cells.device)
+        found.scatter_add_(0, cells.long(), torch.ones_like(cells, dtype=torch.long))
+    else:
+        found = torch.bincount(cells, minlength=count)
+    return found.view(*lanes, 3, BINS)
 
 
 def weight_counts(

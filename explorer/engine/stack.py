@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -13,24 +11,14 @@ from explorer.engine import data, models
 from explorer.engine.device import let_convolutions_follow, pick_device
 from explorer.engine.lanes import Lane, Log, check_stack
 from explorer.engine.laps import Laps
-from explorer.engine.network import Network, evaluate, evaluate_rows
+from explorer.engine.network import Network, evaluate
 from explorer.engine.observe import Observer
 from explorer.engine.pruner import Pruner
-from explorer.engine.records import Row
+from explorer.engine.recorder import Recorder
 from explorer.engine.state import Rates, State, View
 from explorer.engine.step import Stepper
 from explorer.experiment import DEFAULT_END, Experiment, Pruning
 from explorer.methods.schedules import Event
-
-
-@dataclass(frozen=True)
-class Record:
-    """What was recorded at a step: for each lane its new metrics by name, whole-model ones only."""
-
-    step: int
-    epoch: float
-    lanes: list[dict[str, float]]
-
 
 Batch = tuple[Tensor, Tensor]
 
@@ -73,13 +61,11 @@ class Stack:
             Lane(e, unique.index(k), self.plan(e.pruning), self.early_step(e.pruning))
             for e, k in zip(experiments, keys, strict=True)
         ]
-        self.observer = Observer(self.network, self._prepare(self.split.validation), self.loss.function)
+        self.observer = Observer(self.network, self.prepare(self.split.validation), self.loss.function)
         self.step, self.done, self.seconds = 0, False, 0.0
         self.log: Log = []
-        self.laps = Laps(self)
-        self._tail: list[Tensor] = []  # steps that are not in the log yet, [steps, measures, L]
+        self.laps, self.recorder = Laps(self), Recorder(self)
         self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
-        self._recorded = 0  # the length of the log at the last record
         modules = [self._initial(experiments[keys.index(k)].seed) for k in unique]
         theta = torch.stack([self.network.layout.row(module) for module in modules])
         kept = [dict(module.named_buffers()) for module in modules]
@@ -106,7 +92,8 @@ class Stack:
         known = epoch is None or epoch == early_epoch(self.lanes[0].experiment.pruning)
         return known and ("movement" in self.state.traces or not movement(pruning))
 
-    def _prepare(self, images: data.Images) -> tuple[Tensor, Tensor]:
+    def prepare(self, images: data.Images) -> tuple[Tensor, Tensor]:
+        """Images as the network takes them, and their labels."""
         return images.inputs(self.lanes[0].experiment.normalise, self.dtype), images.labels
 
     def plan(self, pruning: Pruning | None) -> dict[int, Event]:
@@ -147,8 +134,12 @@ class Stack:
 
     def keep(self, measured: Tensor) -> None:
         """Takes down what the next steps measured, [steps, measures, L]."""
-        self._tail.append(measured)
+        self.recorder.keep(measured)
         self.step += len(measured)
+
+    def flush(self) -> Log:
+        """What each step so far measured, as `Recorder.flush` has it."""
+        return self.recorder.flush()
 
     def _by_row(self, state: State) -> list[Experiment]:
         """The experiment of one lane that trains in each row."""
@@ -189,7 +180,7 @@ class Stack:
         )
         self.gradient = self.gradient if keep is None else keep  # masked, but not clipped
         if isinstance(measured, Tensor):
-            self._tail.append(measured.unsqueeze(0))
+            self.recorder.keep(measured.unsqueeze(0))
         else:
             self.log.append(tuple(tuple(each[lane.row] for lane in self.lanes) for each in measured))
         self.step += 1
@@ -205,23 +196,21 @@ class Stack:
         where = broken[0] if broken else "all layers together"
         for lane in self.lanes:
             if lane.row == row and not lane.diverged:
-                self._give_up(lane, f"the gradient of {where} is not finite at step {self.step + 1}")
+                what = f"the gradient of {where} is not finite at step {self.step + 1}"
+                self._give_up(lane, what, self.step)
 
-    def _look_for_frozen(self) -> None:
-        """Gives up the lanes that froze on the GPU, with the step at which they did."""
-        if self.state.frozen is None or not self.state.frozen.any():
-            return
-        log = self.flush()
-        for i, lane in enumerate(self.lanes):
-            if self.state.frozen[lane.row] and not lane.diverged:
-                step = next((n for n, each in enumerate(log) if not math.isfinite(each[1][i])), self.step)
-                self._give_up(lane, f"the gradient is not finite at step {step + 1}")
+    def look_for_frozen(self, frozen: Sequence[bool], at: int) -> None:
+        """Gives up the lanes whose rows had frozen on the GPU at a step, with the step at which they did."""
+        lost = [i for i, lane in enumerate(self.lanes) if frozen[lane.row] and not lane.diverged]
+        for i in lost:
+            step = next((n for n, each in enumerate(self.flush()) if not math.isfinite(each[1][i])), at)
+            self._give_up(self.lanes[i], f"the gradient is not finite at step {step + 1}", at)
 
-    def _give_up(self, lane: Lane, what: str) -> None:
+    def _give_up(self, lane: Lane, what: str, at: int) -> None:
         lane.rescued = self.state.theta[lane.row].clone()
         lane.kept = self.pruner.calibrated(self.state.view(lane.row), lane.experiment)
         lane.diverged = (
-            f"{what} (epoch {self.step / self.per_epoch:.2f}): try a clip norm of 1, or a learning rate "
+            f"{what} (epoch {at / self.per_epoch:.2f}): try a clip norm of 1, or a learning rate "
             f"below {lane.experiment.lr:g}"
         )
 
@@ -238,77 +227,16 @@ class Stack:
         """A lane's present weights; the last good ones where it diverged."""
         return lane.view(self.state)
 
-    def _record(self) -> Record:
-        self._look_for_frozen()
-        epoch, found = self.step / self.per_epoch, []
-        seen, mask = self.state.seen(), self.state.mask
-        validation = self.split.validation
-        answers = self.observer.no_answers(len(seen))
-        judged = self._judged(seen, validation, answers) if len(validation) else []
-        layers, histograms = self.observer.layers(seen, mask, self.gradient), self._histograms(seen)
-        for i, lane in enumerate(self.lanes):
-            values = self._since_record(i)
-            if judged:
-                values["val_loss"], values["val_accuracy"] = judged[lane.row]
-            values |= {"sparsity": self.sparsity(lane), "lr": self.lr(lane)}
-            if not lane.diverged:
-                rows = [(None, metric, value) for metric, value in values.items()] + layers[lane.row]
-                lane.history.history += [(self.step, epoch, m, layer, value) for layer, m, value in rows]
-                lane.history.histograms += histograms[lane.row]
-                lane.remember(self.step, answers[lane.row], earlier=self.rewindable)
-            found.append(values)
-        self._recorded = len(self.log)
-        return Record(self.step, epoch, found)
-
-    def _judged(
-        self, rows: Tensor, images: data.Images, answers: Tensor | None = None
-    ) -> list[tuple[float, float]]:
-        """Loss and accuracy of all rows; what they answer goes into `answers`."""
-        machine = self.laps.machine
-        if machine is not None:
-            return machine.judge(rows, images, answers)
-        found, loss = [], self.loss.function
-        validated = images is self.split.validation
-        seen = self.observer.validation if validated else self._prepare(images)
-        for span in self.stepper.spans:
-            buffers = {name: buffer[span] for name, buffer in self.state.buffers.items()}
-            into = None if answers is None else answers[span]
-            found += evaluate_rows(self.network, rows[span], *seen, loss, buffers=buffers, answers=into)
-        return found
-
-    def _histograms(self, rows: Tensor) -> list[list[Row]]:
-        """The weight histograms of all rows."""
-        mask, fallen, found = self.state.mask, self.state.fallen, []
-        for span in self.stepper.spans:
-            parts = (None if t is None else t[span] for t in (mask, fallen))
-            found += self.observer.histograms(self.step, rows[span], *parts)
-        return found
-
-    def flush(self) -> Log:
-        """What each step so far measured, each a list over the lanes: loss, norm, clipped norm and bound.
-
-        Where a clip rule is sparse, the number of entries sent comes fifth.
-        """
-        if self._tail:
-            rows = [lane.row for lane in self.lanes]
-            found = torch.cat(self._tail)[:, :, rows].double().tolist()
-            self.log += [tuple(map(tuple, step)) for step in found]
-            self._tail.clear()
-        return self.log
-
-    def _since_record(self, lane: int) -> dict[str, float]:
-        steps = self.flush()[self._recorded :]
-        names = ("train_loss", "grad_norm", "clipped_grad_norm", "clip_rate")
-        return {n: fmean(step[i][lane] for step in steps) for i, n in enumerate(names)} if steps else {}
-
     def _finish(self) -> None:
-        self._look_for_frozen()
-        judged, epoch = self._judged(self.state.seen(), self.split.test), self.step / self.per_epoch
+        if self.state.frozen is not None:
+            self.look_for_frozen(self.state.frozen.tolist(), self.step)
+        judged = self.recorder.judged(self.state.seen(), self.split.test).tolist()
+        epoch = self.step / self.per_epoch
         for lane in self.lanes:
             _, accuracy = judged[lane.row]
             if lane.diverged:
                 view = self.view(lane)
-                test, loss = self._prepare(self.split.test), self.loss.function
+                test, loss = self.prepare(self.split.test), self.loss.function
                 _, accuracy = evaluate(self.network, view.row, *test, loss, buffers=view.buffers)
             lane.history.history.append((self.step, epoch, "test_accuracy", None, accuracy))
 

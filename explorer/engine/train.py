@@ -11,8 +11,8 @@ import torch
 
 from explorer.engine.device import tf32
 from explorer.engine.lanes import Lane
+from explorer.engine.recorder import Record
 from explorer.engine.run import Run
-from explorer.engine.stack import Record
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 
@@ -37,6 +37,7 @@ def train(
         ValueError: where the device is not there.
     """
     trainer = Trainer(lanes_of(experiment, twin=twin), device, dtype)
+    trainer.rewindable = False
     status = "done"
     with _bar(trainer) if progress else nullcontext() as bar:
         try:
@@ -66,6 +67,8 @@ def run_of(trainer: Trainer, status: str) -> Run:
 
 def runs_of(trainer: Trainer, status: str) -> list[Run]:
     """The Run of every lane, in their order."""
+    if trainer.recorder.asked:
+        trainer.recorder.tell()
     return [_lane_run(trainer, lane, status) for lane in trainer.lanes]
 
 

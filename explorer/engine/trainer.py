@@ -10,8 +10,9 @@ from explorer import registry
 from explorer.engine import observe
 from explorer.engine.lanes import Checkpoint, Lane
 from explorer.engine.pruner import Verdict
+from explorer.engine.recorder import Record
 from explorer.engine.scoring import NotFinite
-from explorer.engine.stack import Record, Stack
+from explorer.engine.stack import Stack
 from explorer.engine.state import View
 from explorer.experiment import Experiment, Pruning
 from explorer.methods.schedules import Event
@@ -35,21 +36,27 @@ class Trainer(Stack):
     def run(self) -> Iterator[Record | None]:
         """Trains to the end; yields a Record where one falls, and None after every other step or few steps.
 
-        Whoever holds the iterator may steer, preview or restore between two items, or simply not go on.
+        Whoever holds the iterator may steer, preview or restore between two items, or simply not go on;
+        where records come late, only the last.
         """
         batches, position = self._batches(), self.step
         while not self.done:
             started, here = time.perf_counter(), self.step
             fresh, self._told = here > self._told, here
-            if fresh and (self._prune_due() or here in self.record_steps):
-                record = self._record()
-                self.seconds += time.perf_counter() - started
-                self._moved = False
-                yield record
+            if self.recorder.waiting(due=fresh and self.recorded_at(here)):
+                yield self._record(started)
                 started = time.perf_counter()
-                if self._moved:
-                    continue  # the run went back to its checkpoint, perhaps to this very step
+            if fresh and (self._prune_due() or here in self.record_steps):
+                self._settle()
+                self.recorder.ask()
+                if not self.late:
+                    yield self._record(started)
+                    started = time.perf_counter()
+                    if self._moved:
+                        continue  # the run went back to its checkpoint, perhaps to this very step
             if here >= self.total or all(lane.diverged for lane in self.lanes):
+                if self.recorder.asked:
+                    yield self._record(started)
                 self._finish()
                 self.done = True
                 return
@@ -63,6 +70,16 @@ class Trainer(Stack):
                 position = self.step
             self.seconds += time.perf_counter() - started
             yield None
+
+    @property
+    def late(self) -> bool:
+        """Whether records are told while later steps run: on a GPU, where nobody looks in between."""
+        return self.device.type == "cuda" and not self.rewindable
+
+    def _record(self, started: float) -> Record:
+        record, self._moved = self.recorder.tell(), False
+        self.seconds += time.perf_counter() - started
+        return record
 
     # -- pruning --------------------------------------------------------------------------------------
 
@@ -87,7 +104,7 @@ class Trainer(Stack):
             try:
                 self._carry_out(lane, lane.plan[self.step])
             except NotFinite as error:  # the gradient of the scoring set, before any batch's
-                self._give_up(lane, f"{error}, at step {self.step}")
+                self._give_up(lane, f"{error}, at step {self.step}", self.step)
         return any(lane.noted for lane in due)
 
     def _fell_too_far(self, lane: Lane, event: Event) -> bool:
@@ -166,13 +183,13 @@ class Trainer(Stack):
             lane.history.cutoffs += [(self.step, layer.name, cutoff) for layer, cutoff in named]
             lane.history.histograms += observe.score_rows(self.step, lane.verdict)
 
-    def _record(self) -> Record:
+    def _settle(self) -> None:
+        """Notes events that are too many to be noted one by one, as a record is to come."""
         for lane in self.lanes:
             if lane.before is not None and not lane.diverged:
                 self._recalibrate(lane)
                 self._note(lane, lane.before)
             lane.before = None
-        return super()._record()
 
     def _scale(self, lane: Lane, view: View) -> list[float]:
         """A continuous schedule's statistics, taken once: as weights fall they would erode."""
@@ -273,7 +290,7 @@ class Trainer(Stack):
             gradient=self.gradient,
             lanes=[lane.copy() for lane in self.lanes],
             log=list(self.flush()),
-            recorded=self._recorded,
+            recorded=self.recorder.recorded,
             seconds=self.seconds,
             compiled=self.laps.compiled,
             earlier=self.checkpoint,
@@ -283,9 +300,9 @@ class Trainer(Stack):
         """Goes back to a snapshot of this run, or of one whose lanes train the same network."""
         self.step, self.done, self.seconds = point.step, point.done, point.seconds
         self._told, self._moved, self.checkpoint = point.told, True, point.earlier
-        self._tail.clear()
+        self.recorder.forget()
         self.laps.compiled = point.compiled
-        self.log, self._recorded, self.gradient = list(point.log), point.recorded, point.gradient
+        self.log, self.gradient, self.recorder.recorded = list(point.log), point.gradient, point.recorded
         for lane, then in zip(self.lanes, point.lanes, strict=True):
             vars(lane).update(vars(then.copy()))
         self._load(point.state.clone())

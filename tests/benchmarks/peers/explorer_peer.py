@@ -29,6 +29,7 @@ def _peer(work: Work, stacks: list) -> Peer:
 
     def train() -> None:
         for trainer in trainers:
+            trainer.rewindable = False  # as in train and sweep
             for _ in trainer.run():
                 pass
 
