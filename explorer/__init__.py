@@ -34,6 +34,9 @@ __all__ = [
     "train",
 ]
 
+LOADING = "Loading PyTorch and the explorer: a few seconds, once a kernel …"
+_LINES: list[str] = []  # that were shown: one import leads to others
+
 _HOMES = {
     "Clipping": "explorer.experiment",
     "Experiment": "explorer.experiment",
@@ -52,7 +55,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'explorer' has no {name!r}; it has {', '.join(__all__)}")
-    with _quickly():
+    with _quickly(), _told():
         home = importlib.import_module(_HOMES[name])
     value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
     globals()[name] = value
@@ -76,12 +79,30 @@ def _quickly() -> Iterator[None]:
         del sys.modules[name]
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Says in a notebook that something is coming, as the first import of torch takes seconds."""
+    shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
+    if "torch" in sys.modules or _LINES or not hasattr(shell, "kernel"):
+        yield
+        return
+    from IPython.display import HTML, display
+
+    _LINES.append(LOADING)
+    line = display(HTML(f"<em role='status'>{LOADING}</em>"), display_id=True)
+    try:
+        yield
+    finally:
+        line.update(HTML(""))
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
     """`%load_ext explorer` makes the magic `%explorer` known: it opens the explorer."""
-    from explorer.ui.magic import register
+    with _quickly(), _told():
+        from explorer.ui.magic import register
 
     register(shell)

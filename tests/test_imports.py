@@ -165,3 +165,24 @@ if importlib.util.find_spec("rfc3987_syntax"):
     import rfc3987_syntax
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", ["import explorer as ex; ex.Explorer", "%load_ext explorer"])
+def test_a_fresh_kernel_says_that_something_is_coming_and_takes_it_back(code):
+    from jupyter_client.manager import start_new_kernel
+
+    import explorer
+
+    manager, client = start_new_kernel()
+    told = []
+    try:
+        for each in (code, "ex = __import__('explorer'); ex.Explorer"):  # the second time all is there
+            client.execute_interactive(each, timeout=120, output_hook=told.append)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    said = [(m["msg_type"], m["content"]["data"]) for m in told if "display" in m["msg_type"]]
+    assert [kind for kind, _ in said] == ["display_data", "update_display_data"]
+    assert explorer.LOADING in said[0][1]["text/html"]
+    assert said[1][1]["text/html"] == ""
