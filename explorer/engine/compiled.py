@@ -81,7 +81,7 @@ def fits(stepper: Stepper, images: Images, size: int) -> bool:
         and tools.network.layout.layers[0].weight.shape[1] == images.pixels[0].numel()
         and tools.loss in LOSSES
         and tools.optimizer.name == "sgd"
-        and [rule.name for rule in (tools.chain.rules if tools.chain else ())] in KNOWN_RULES
+        and all([rule.name for rule in each.rules] in KNOWN_RULES for each in stepper.chains if each)
         and rates.l1 is None
         and "movement" not in state.traces
         and state.fill is None
@@ -193,7 +193,7 @@ class Compiled:
                 versions[place] = tensor._version
         momentum = 0.0 if rates.momentum is None else rates.momentum.item()
         decay = 0.0 if rates.weight_decay is None else rates.weight_decay.item()
-        clip = -1.0 if self.stepper.tools.chain is None else rates.max_norm.item()
+        clip = -1.0 if part.clip is None else rates.max_norm.item()
         numbers = (rates.lr.item() * factors, momentum, decay, clip)
         done: int = self.kernels.steps(
             self.data, order, self.size, self.net, row, numbers, self.rooms[i], log

@@ -13,7 +13,8 @@ from explorer.experiment import Experiment
 from explorer.methods.schedules import Event
 from explorer.registry import get
 
-OWN = ("pruning", "lr", "momentum", "weight_decay", "l1", "seed")  # what lanes of a stack may differ in
+# What lanes of a stack may differ in.
+OWN = ("pruning", "clipping", "lr", "momentum", "weight_decay", "l1", "seed")
 
 # What each step measured, each a number a lane. Of tuples: the garbage collector passes over them, where
 # lists by the hundred thousand make it hold everything up.
@@ -88,7 +89,7 @@ class Checkpoint:
 
 
 def check_stack(experiments: Sequence[Experiment]) -> None:
-    """Raises ValueError where experiments cannot share one data order, one clip rule and one clock."""
+    """Raises ValueError where experiments cannot share one network, one loss and one clock."""
     first = experiments[0]
     for other in experiments[1:]:
         for name in Experiment.model_fields:
@@ -96,7 +97,7 @@ def check_stack(experiments: Sequence[Experiment]) -> None:
             if ours != theirs:
                 raise ValueError(
                     f"{name} = {ours!r} and {theirs!r} cannot train in one stack; its lanes may differ in "
-                    f"{', '.join(OWN)} and clipping.max_norm"
+                    f"{', '.join(OWN)}"
                 )
 
 
@@ -108,8 +109,6 @@ def shared_key(experiment: Experiment) -> str:
 def _shared(experiment: Experiment, name: str) -> object:
     """The part of a field that all lanes of a stack have in common."""
     value = getattr(experiment, name)
-    if name == "clipping":
-        return value and (value.rule, dict(value.options))
     if name == "seed" and chance.may_draw(models.build(experiment)):
         return value  # lanes draw their random numbers together
     return None if name in OWN else value

@@ -6,7 +6,7 @@ import torch
 
 from explorer import registry
 from explorer.engine import data, models
-from explorer.engine.clip import switched_on
+from explorer.engine.clip import remembered
 from explorer.engine.compiled import known
 from explorer.engine.network import ON_CPU, ON_GPU
 from explorer.engine.optimizers import state_of
@@ -93,12 +93,8 @@ def _state(experiments: Sequence[Experiment]) -> int:
     count = 2 + len(state_of(optimizer, momentum=momentum))  # weights, initial weights
     count += 2 * bool(prunings)  # the mask, and what fell
     count += any(movement(p) for p in prunings) + any(early_epoch(p) is not None for p in prunings)
-    rules = first.clipping.rules if first.clipping else ()
-    for method in (registry.get("rule", name) for name in rules):
-        assert first.clipping is not None
-        options = method.own(first.clipping.options)
-        count += method.traits.get("memory") == "weight" and switched_on(method, options)
-    return count
+    clippings = {repr(e.clipping): e.clipping for e in experiments if e.clipping}
+    return count + len({place for clipping in clippings.values() for place in remembered(clipping)})
 
 
 def _records(experiments: Sequence[Experiment], layout: Layout) -> int:

@@ -24,7 +24,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Stack:
-    """Experiments that share model, batch size, loss, optimizer and clip rule, as rows of one matrix.
+    """Experiments that share model, batch size, loss, optimizer and length, as rows of one matrix.
 
     Lanes that differ only in pruning share one row until the first prune event of either: the dense twin
     costs nothing before it. `together` has all rows in one product, as is best on a GPU, instead of one
@@ -124,7 +124,7 @@ class Stack:
             state,
             loss=self.loss.function,
             optimizer=optimizer,
-            clipping=first.clipping,
+            clippings=[experiment.clipping for experiment in self._by_row(state)],
             rates=self._rates(state),
             steps=self.total,
             together=self.together,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from explorer.engine.clip import Chain, Clipped
+from explorer.engine.clip import Chain, Clipped, bind, chains_of, unclipped
 from explorer.engine.losses import Loss
 from explorer.engine.network import Batch, Network
 from explorer.engine.optimizers import state_of
@@ -34,21 +34,29 @@ class Tools(NamedTuple):
     network: Network
     loss: Loss
     optimizer: Method
-    chain: Chain | None
     weights: Tensor  # 1 in the columns of prunable weights, 0 elsewhere: l1 leaves biases alone, [P]
 
 
 class Part:
     """Some rows of a stack, bound to their views so that no step has to make them anew."""
 
-    def __init__(self, tools: Tools, state: State, grad: Tensor, rates: Rates, *, masked: bool) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        state: State,
+        grad: Tensor,
+        rates: Rates,
+        chains: Sequence[Chain | None],
+        *,
+        masked: bool,
+    ) -> None:
         self.tools, self.state, self.grad, self.rates = tools, state, grad, rates
         shadowed = masked and state.shadow is not None and bool(state.shadow.any())
         self.seen = torch.empty_like(state.theta) if shadowed else state.theta
         self.learning = self._learning(shadowed=shadowed) if masked else None
         self.views = tools.network.views(self.seen, state.buffers)
         self.grads = tools.network.views(grad)
-        self.clip = tools.chain.bind(state, grad) if tools.chain else None
+        self.clip = bind(chains, state, grad)
 
     def _learning(self, *, shadowed: bool) -> Tensor | None:
         """1 where a weight learns: where it is kept, and everywhere in shadowed lanes; None where all do."""
@@ -74,10 +82,7 @@ class Part:
     def update(self, norms: Tensor, lr: Tensor) -> Clipped:
         """Clips and applies the gradient; returns what came of clipping."""
         state, rates = self.state, self.rates
-        if self.clip is None:
-            clipped = Clipped(torch.zeros_like(norms, dtype=torch.bool), norms)
-        else:
-            clipped = self.clip(norms, rates.max_norm, self.learning)
+        clipped = self.clip(norms, rates.max_norm, self.learning) if self.clip else unclipped(norms)
         if rates.weight_decay is not None:
             self.grad.addcmul_(state.theta, rates.weight_decay)
             if state.fill is not None:  # what is not 0 would decay
@@ -103,15 +108,15 @@ class Stepper:
         *,
         loss: Loss,
         optimizer: Method,
-        clipping: Clipping | None,
+        clippings: Sequence[Clipping | None],  # one a row
         rates: Rates,
         steps: int,  # of the whole run: rules that remember each need the room
         together: bool,
     ) -> None:
         self.state, self.rates, self.together = state, rates, together
         self.grad = torch.zeros_like(state.theta)
-        chain = Chain(clipping, network.layout, state, steps) if clipping else None
-        self.tools = Tools(network, loss, optimizer, chain, _weight_columns(network, self.grad))
+        self.chains = chains_of(clippings, network.layout, state, steps)
+        self.tools = Tools(network, loss, optimizer, _weight_columns(network, self.grad))
         for name in state_of(optimizer, momentum=rates.momentum is not None):
             state.memory.setdefault(name, torch.zeros_like(state.theta))
         if optimizer.name == "adam":
@@ -123,8 +128,8 @@ class Stepper:
 
     @property
     def sparse(self) -> bool:
-        """Whether a clip rule makes the gradient sparse."""
-        return self.tools.chain is not None and self.tools.chain.sparse
+        """Whether a clip rule makes the gradient of any row sparse."""
+        return any(chain is not None and chain.sparse for chain in self.chains)
 
     def _bind(self) -> None:
         self._pruned = self.state.pruned
@@ -136,7 +141,8 @@ class Stepper:
     def _part(self, span: slice) -> Part:
         masked = any(span.start <= row < span.stop for row in self._pruned)
         state = self.state.map(lambda t: t[span])
-        return Part(self.tools, state, self.grad[span], self.rates.rows(span), masked=masked)
+        rates, chains = self.rates.rows(span), self.chains[span]
+        return Part(self.tools, state, self.grad[span], rates, chains, masked=masked)
 
     def refresh(self) -> None:
         """Binds the parts anew where rows have been pruned for the first time."""
@@ -186,8 +192,8 @@ class Stepper:
                 found.append(self._nothing())
                 continue
             clipped = part.update(norms, lr)
-            after = (clipped.norm.item(), float(clipped.bound.item()), *(s.item() for s in clipped.sent))
-            found.append((losses.item(), norm, *after))
+            sent = [each.item() for each in clipped.sent] or [0.0] * self.sparse
+            found.append((losses.item(), norm, clipped.norm.item(), float(clipped.bound.item()), *sent))
         return [list(each) for each in zip(*found, strict=True)]
 
     def _nothing(self) -> tuple[float, ...]:

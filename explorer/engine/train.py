@@ -132,7 +132,8 @@ def _bytes(trainer: Trainer, lane: Lane) -> dict[str, float | None]:
 
     An entry takes 4 bytes for its value and 4 for its index; the whole gradient needs no indices.
     """
-    if not trainer.stepper.sparse:
+    chain = trainer.stepper.chains[lane.row]
+    if chain is None or not chain.sparse:
         return {}
     place = [each is lane for each in trainer.lanes].index(True)
     sent = [step[4][place] for step in trainer.flush()]

@@ -69,7 +69,11 @@ def plan(experiments: Sequence[Experiment], device: torch.device, kind: str = "a
     else:
         parts = cores if kind == "processes" else 1
         room //= parts
-        stacks = [s for group in _groups(unique) for s in _cut(group, parts, room, together=together)]
+        stacks = [
+            s
+            for group in _groups(unique, together=together)
+            for s in _cut(group, parts, room, together=together)
+        ]
     jobs = _dealt(stacks, cores) if kind == "processes" else [stacks]
     return Plan(kind, jobs, _peak(jobs, together=together))
 
@@ -79,11 +83,14 @@ def with_twins(experiments: Sequence[Experiment]) -> list[Experiment]:
     return list(dict.fromkeys([*experiments, *(e.dense() for e in experiments)]))
 
 
-def _groups(experiments: Sequence[Experiment]) -> list[list[Experiment]]:
-    """Those that can train in one stack; of each seed and recipe together, as they share a twin."""
-    groups: dict[str, dict[str, list[Experiment]]] = {}
+def _groups(experiments: Sequence[Experiment], *, together: bool) -> list[list[Experiment]]:
+    """Those that can train in one stack; of each seed and recipe together, as they share a twin.
+
+    Where rows are taken one by one, those that machine code knows have their own: it trains all or none.
+    """
+    groups: dict[tuple[str, bool], dict[str, list[Experiment]]] = {}
     for experiment in experiments:
-        group = groups.setdefault(shared_key(experiment), {})
+        group = groups.setdefault((shared_key(experiment), not together and known(experiment)), {})
         group.setdefault(experiment.dense().hash, []).append(experiment)
     return [[e for family in group.values() for e in family] for group in groups.values()]
 

@@ -140,6 +140,15 @@ def test_what_diverges_stops_where_torch_stops_it(tiny):
     assert alone.step == finished([wild], allowed=False).step  # nobody goes on
 
 
+def test_lanes_with_and_without_a_clip_rule_are_one_stack(tiny):
+    stack = [tiny(clipping=clipping, pruning=None) for clipping in ({"max_norm": 0.2}, None)]
+    both = finished(stack)
+    assert both.laps.compiled
+    for lane, experiment in zip(both.lanes, stack, strict=True):
+        assert torch.equal(both.view(lane).row, finished([experiment]).state.theta[0])
+    assert not torch.equal(*both.state.theta)
+
+
 def test_what_is_judged_is_what_torch_sees(tiny):
     trainer = finished([tiny(pruning={"threshold": 0.7}), tiny(seed=1, pruning=None)])
     images, answers = trainer.split.test, torch.empty(2, 200, dtype=torch.long)

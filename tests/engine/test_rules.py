@@ -9,7 +9,7 @@ from explorer import registry
 from explorer.engine.clip import Chain, Clip
 from explorer.engine.rows import Layout
 from explorer.engine.state import State
-from explorer.engine.train import run_of
+from explorer.engine.train import run_of, runs_of
 from explorer.engine.trainer import Trainer
 
 ALONE = {name: {"rule": name} for name in registry.names("rule")}
@@ -43,7 +43,7 @@ def chain(clipping, grad, *, theta=None, steps=4):
     """The rules of a 2-2-1 net, 9 columns, bound to a gradient; and the state that remembers."""
     layout = Layout(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)))
     state = State(torch.ones_like(grad) if theta is None else theta)
-    return Chain(ex.Clipping(**clipping), layout, state, steps).bind(state, grad), state
+    return Clip(Chain(ex.Clipping(**clipping), layout, state, steps), state, grad), state
 
 
 @each
@@ -75,6 +75,21 @@ def test_a_stack_equals_the_loop_over_its_lanes(tiny, clipping):
         torch.testing.assert_close(together.view(lane).row, single.state.theta[0], rtol=0, atol=1e-12)
         for ours, alone in zip(frames(lane)[0], frames(single.lanes[0])[0], strict=True):
             assert ours == pytest.approx(alone, abs=1e-9)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one product", "row by row"])
+def test_lanes_of_a_stack_may_differ_in_their_rule(tiny, together):
+    pruning = {"threshold": 0.8, "begin_epoch": 0.25}
+    stack = [tiny(pruning=pruning, clipping=clipping, momentum=0.9) for clipping in (*RULES.values(), None)]
+    whole = finish(Trainer(stack, "cpu", torch.float64, together=together))
+    assert len(whole.state.theta) == len(stack)
+    for lane, run, exp in zip(whole.lanes, runs_of(whole, "done"), stack, strict=True):
+        alike = finish(Trainer([exp, exp.replace(lr=0.05)], "cpu", torch.float64, together=together))
+        torch.testing.assert_close(whole.view(lane).row, alike.state.theta[0], rtol=0, atol=1e-12)
+        for ours, theirs in zip(frames(lane)[0], frames(alike.lanes[0])[0], strict=True):
+            assert ours == pytest.approx(theirs, abs=1e-9)
+        sent, by_its_like = (each.summary.get("bytes_per_step") for each in (run, runs_of(alike, "done")[0]))
+        assert sent == by_its_like
 
 
 @each_kind

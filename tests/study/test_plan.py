@@ -8,7 +8,7 @@ import torch
 import explorer as ex
 from explorer.engine import compiled, data, memory
 from explorer.engine.trainer import Trainer
-from explorer.study.plan import LANES, plan, with_twins
+from explorer.study.plan import LANES, _groups, plan, with_twins
 
 CPU = torch.device("cpu")
 
@@ -28,6 +28,14 @@ def test_runs_that_differ_in_numbers_and_seed_share_a_stack_with_their_twins(tin
 def test_other_models_and_batch_sizes_have_stacks_of_their_own(tiny):
     exps = [tiny(), tiny(batch_size=16), tiny(model="mlp-784-64-32-10")]
     assert len(plan(exps, CPU, "stack").stacks) == 3
+
+
+def test_clip_rules_share_a_stack_but_for_machine_code_which_knows_only_some(tiny):
+    exps = [tiny(clipping=c) for c in ({"rule": "norm"}, {"rule": "agc"}, {"rule": "value"}, None)]
+    assert _groups(exps, together=True) == [exps]
+    assert sorted(map(len, _groups(exps, together=False))) == [2, 2]
+    norm, unclipped = plan(exps, CPU, "stack").stacks[0][:2]
+    assert (norm.clipping.rule, unclipped.clipping) == ("norm", None)
 
 
 def test_a_loop_has_a_stack_for_each_run(tiny):
