@@ -149,9 +149,6 @@ def test_lanes_with_differentseeds_and_rates_train_apart(tiny):
 @pytest.mark.parametrize(
     "other",
     [
-        {"batch_size": 16},
-        {"clipping": None},
-        {"clipping": {"rule": "value"}},
         {"epochs": 2},
         {"model": "lenet-300-100"},
         {"optimizer": "adam"},
@@ -160,7 +157,7 @@ def test_lanes_with_differentseeds_and_rates_train_apart(tiny):
     ids=lambda o: next(iter(o)),
 )
 def test_lanes_that_cannot_share_a_stack_are_refused_not_mistrained(tiny, other):
-    """One model, one clip rule and one clock serve the whole stack."""
+    """One model and one clock serve the whole stack."""
     with pytest.raises(ValueError, match=next(iter(other))):
         Trainer([tiny(), tiny(**other)], "cpu")
 
