@@ -149,6 +149,7 @@ def test_lanes_with_differentseeds_and_rates_train_apart(tiny):
 @pytest.mark.parametrize(
     "other",
     [
+        {"batch_size": 16},
         {"epochs": 2},
         {"model": "lenet-300-100"},
         {"optimizer": "adam"},
