@@ -36,24 +36,23 @@ class Parcel:
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = dict(tensors)
-        devices = {tensor.device for tensor in tensors.values() if tensor.device.type == "cuda"}
-        self._events: list[torch.cuda.Event] = []
-        for device in devices:
-            stream = torch.cuda.current_stream(device)
+        self._event: torch.cuda.Event | None = None  # after the last copy
+        (device,) = {tensor.device for tensor in tensors.values()}
+        if device.type == "cuda":
             for name, tensor in tensors.items():
                 self._tensors[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
                 self._tensors[name].copy_(tensor, non_blocking=True)
-            self._events.append(stream.record_event())
+            self._event = torch.cuda.current_stream(device).record_event()
 
     @property
     def here(self) -> bool:
         """Whether all have arrived."""
-        return all(event.query() for event in self._events)  # type: ignore[no-untyped-call]
+        return self._event is None or bool(self._event.query())  # type: ignore[no-untyped-call]
 
     def opened(self) -> dict[str, Tensor]:
         """The tensors on the host, which waits for them."""
-        for event in self._events:
-            event.synchronize()
+        if self._event is not None:
+            self._event.synchronize()
         return self._tensors
 
 
