@@ -2,6 +2,7 @@
 
 import importlib
 
+import agreement
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from peers import articles, explorer_peer, limit, resident, torch_prune
 from peers.work import Work
 
 from explorer.engine import data
+from explorer.engine.step import Stepper
 
 
 @pytest.fixture
@@ -90,3 +92,12 @@ def test_the_articles_loop_runs(work, monkeypatch):
     peer.train()
     weights = peer.weights()["fc1.weight"][0]
     assert np.array_equal(weights != 0, work().masks[0]["fc1.weight"] != 0)
+
+
+@pytest.mark.slow  # it trains a recipe four times
+def test_agreement_is_told_from_disagreement(capsys, monkeypatch):
+    assert agreement.recipe("default", {}, "cpu", 12)
+    steps = Stepper.step
+    monkeypatch.setattr(Stepper, "step", lambda self, *a, decay, **k: steps(self, *a, decay=2 * decay, **k))
+    assert not agreement.recipe("default", {}, "cpu", 12)  # captured steps know no such error
+    assert "not well" in capsys.readouterr().out
