@@ -1,7 +1,7 @@
 """Trade-off: the curve follows the weights, the mark follows the slider, retraining comes seed by seed."""
 
 import pytest
-from hands import PATIENCE, by_class, inside, let_go, told
+from hands import PATIENCE, by_class, datasets, inside, let_go, told
 
 from explorer.engine import whatif
 from explorer.ui import retraining
@@ -29,7 +29,7 @@ def settled(explorer):
 
 
 def data(explorer):
-    return explorer._chart.chart("tradeoff").to_dict()["datasets"]
+    return datasets(explorer, "tradeoff")
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Other changes begin anew, and errors reach whoever must know."""
 
 import pytest
-from laws import PATIENCE, blocked, hold, plain, pruned, same, trained, unpruned, until
+from hands import ENDLESS, PATIENCE
+from laws import blocked, hold, plain, pruned, same, trained, unpruned, until
 
 # -- other changes ---------------------------------------------------------------------------------------
 
@@ -27,7 +28,7 @@ def test_another_criterion_supersedes(session, tiny, moment):
 
 
 def test_another_network_supersedes_a_run_at_once(session, tiny):
-    live = session(tiny(epochs=100_000))
+    live = session(tiny(epochs=ENDLESS))
     live.start()
     until(live, trained(5))
     free = blocked(live)
@@ -42,7 +43,7 @@ def test_another_network_supersedes_a_run_at_once(session, tiny):
 
 
 def test_another_model_begins_anew(session, tiny):
-    live = session(tiny(epochs=100_000))
+    live = session(tiny(epochs=ENDLESS))
     live.start()
     until(live, trained(5))
     live.set({"model": "lenet-300-100", "epochs": 1})
