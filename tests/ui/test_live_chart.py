@@ -223,6 +223,7 @@ def test_save_svg_has_the_words(full, tmp_path):
         assert words in svg
 
 
+@pytest.mark.slow
 def test_save_html_needs_no_network(full, tmp_path):
     html = full.save("accuracy", str(tmp_path / "a.html")).read_text(encoding="utf-8")
     assert 'src="http' not in html

@@ -102,6 +102,7 @@ def test_a_dense_run_says_so_and_a_threshold_tried_out_is_shown(opened):
     assert 0.4 < kept / 100_352 < 0.6
 
 
+@pytest.mark.slow
 def test_between_two_pictures_half_a_second_passes_unless_the_mask_changes(opened, monkeypatch):
     drawn = []
     monkeypatch.setattr(Masks, "draw", lambda self, frame: drawn.append(frame))  # noqa: ARG005

@@ -156,6 +156,7 @@ def test_what_cannot_be_pinned_is_told(opened):
     assert "remove one first" in told(explorer)
 
 
+@pytest.mark.slow
 def test_seeds_of_one_recipe_are_pooled(opened):
     explorer = opened()
     for seed in (0, 1, 2):

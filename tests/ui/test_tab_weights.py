@@ -62,6 +62,7 @@ def test_a_field_moves_the_slider_and_the_other_fields(weights):
     assert parsed("sparsity", tab.currencies.fields["sparsity"].value) == pytest.approx(1 - 1 / 150, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_pages_own_rounding_of_a_typed_threshold_is_no_move(weights, monkeypatch):
     explorer, tab = weights()
     type_in(explorer, tab, "compression", "150")

@@ -41,7 +41,7 @@ def test_the_callers_thread_is_free_while_it_trains(session, tiny):
 
 def test_stop_ends_a_run_of_real_size_after_few_steps(session):
     live = session(ex.Experiment(epochs=1000, pruning=ex.Pruning(begin_epoch=0)))
-    for steps in (0, 1, 230, 300):  # before, at and after a record, which judges 5,000 images
+    for steps in (1, 230):  # before and after a record, which judges 5,000 images
         live.start()
         until(live, trained(steps))
         assert live.status == "training"
