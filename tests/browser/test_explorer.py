@@ -71,6 +71,7 @@ def test_training_reaches_95_percent_and_draws_it(opened):
     expect(notebook.locator(".explorer-error")).to_have_text("")
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_the_clip_norm_moves_in_mid_run(opened):
     notebook = opened(epochs=1000)
     press(notebook, "train")

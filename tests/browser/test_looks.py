@@ -54,6 +54,7 @@ CONTRAST = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_both_themes_can_be_read(opened):
     notebook = opened()
     light = notebook.pixels()
