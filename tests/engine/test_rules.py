@@ -75,7 +75,7 @@ def test_a_stack_equals_the_loop_over_its_lanes(tiny, clipping):
             assert ours == pytest.approx(alone, abs=1e-9)
 
 
-@each_kind
+@pytest.mark.parametrize("clipping", some(RULES, "norm", "top-k with feedback"))
 def test_going_back_to_a_checkpoint_equals_a_fresh_run(tiny, clipping):
     exp = tiny(clipping=clipping, pruning={"threshold": 0.9, "begin_epoch": 0.3}, momentum=0.9)
     other = exp.replace({"pruning.threshold": 0.25})
