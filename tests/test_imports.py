@@ -26,10 +26,10 @@ def modules():
     }
 
 
-def imported(path):
+def imported(path, walk=ast.walk):
     """The modules that a file imports anywhere in it, inside functions and type checks too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -54,10 +54,16 @@ def test_the_walk_sees_the_package():
     assert "tqdm.auto" in IMPORTS["explorer.engine.train"]  # an import inside a function
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if part(n) in ORDER and not n.endswith("__main__")])
-def test_imports_run_one_way(name):
-    later = ORDER[ORDER.index(part(name)) + 1 :]
-    assert not {i for i in IMPORTS[name] if part(i) in later}
+def test_imports_run_one_way():
+    placed = [n for n in MODULES if part(n) in ORDER and not n.endswith("__main__")]
+    assert placed
+    assert offending(placed, lambda name, i: part(i) in ORDER[ORDER.index(part(name)) + 1 :]) == {}
+
+
+def offending(names, wrong):
+    """What these modules import and should not."""
+    found = {name: {i for i in IMPORTS[name] if wrong(name, i)} for name in names}
+    return {name: imports for name, imports in found.items() if imports}
 
 
 def test_every_part_has_its_place():
@@ -65,22 +71,23 @@ def test_every_part_has_its_place():
     assert {part(name) for name in MODULES} - {None} <= set(ORDER) | outside
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if part(n) == "figures"])
-def test_figures_know_records_and_nothing_else(name):
-    assert not {i for i in IMPORTS[name] if part(i) in set(ORDER) - {"registry", "experiment"}}
-    assert not {i for i in IMPORTS[name] if i.split(".")[0] in {"torch", "torchvision"}}
+def test_figures_know_records_and_nothing_else():
+    others, heavy = set(ORDER) - {"registry", "experiment"}, {"torch", "torchvision"}
+    figures = [n for n in MODULES if part(n) == "figures"]
+    assert figures
+    assert offending(figures, lambda _, i: part(i) in others or i.split(".")[0] in heavy) == {}
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in MODULES if part(n) not in {"ui", "__init__"} and n != "explorer"]
-)
-def test_nothing_imports_the_widget(name):
-    assert not {i for i in IMPORTS[name] if part(i) == "ui"}
+def test_nothing_imports_the_widget():
+    others = [n for n in MODULES if part(n) not in {"ui", "__init__"} and n != "explorer"]
+    assert offending(others, lambda _, i: part(i) == "ui") == {}
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if part(n) in {"registry", "methods", "experiment"}])
-def test_the_science_does_no_input_or_output(name):
-    assert not IMPORTS[name] & {"os", "io", "pathlib", "sys", "subprocess", "socket", "urllib", "shutil"}
+def test_the_science_does_no_input_or_output():
+    science = [n for n in MODULES if part(n) in {"registry", "methods", "experiment"}]
+    assert science
+    io = {"os", "io", "pathlib", "sys", "subprocess", "socket", "urllib", "shutil"}
+    assert offending(science, lambda _, i: i in io) == {}
 
 
 BARE = """
@@ -114,6 +121,15 @@ def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
 
 
+def test_nothing_that_a_bare_worker_lacks_is_imported_at_once():
+    bare = [n for n in MODULES if part(n) in {"registry", "methods", "experiment", "engine"}]
+    at_once = {name: imported(MODULES[name], ast.iter_child_nodes) for name in bare}
+    assert "torch" in at_once["explorer.engine.trainer"]
+    heavy = {name: {i for i in imports if i.split(".")[0] in HEAVY} for name, imports in at_once.items()}
+    assert {name: imports for name, imports in heavy.items() if imports} == {}
+
+
+@pytest.mark.slow  # a process of its own that imports torch; the test above reads it off the files
 def test_a_bare_worker_needs_only_torch_numpy_and_pydantic():
     done = python(BARE.format(blocked=set(HEAVY)))
     assert done.stdout == "all there\n", done.stderr
@@ -148,9 +164,9 @@ def test_public_names_are_what_they_say():
         assert getattr(ex, name).__name__ == name
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_files_stay_short(name):
-    assert len(MODULES[name].read_text().splitlines()) <= 350
+def test_files_stay_short():
+    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    assert {name: lines for name, lines in lengths.items() if lines > 350} == {}
 
 
 @pytest.mark.slow

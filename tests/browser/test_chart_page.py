@@ -86,6 +86,7 @@ def test_updates_change_pixels_in_the_same_canvases_which_are_described(shown):
     assert shown.page.evaluate(SAME)
 
 
+@pytest.mark.slow
 def test_each_update_is_painted_as_it_comes(shown):
     first = frames_after(shown, 1)
     assert [frames_after(shown, tag) for tag in (2, 3, 4)] == [first + 1, first + 2, first + 3]
@@ -114,6 +115,7 @@ def test_theme_switch_redraws(shown):
     shown.until_pixels_are(light)
 
 
+@pytest.mark.slow
 def test_set_charts_keeps_the_views_and_data_that_stay(shown):
     accuracy = "document.querySelector('.explorer-chart-accuracy canvas')"
     shown.page.evaluate(f"() => {{ window.kept = {accuracy}; window.pixels = window.kept.toDataURL() }}")
@@ -129,6 +131,7 @@ charts.update({("weights-fc2", "bins"): batch(3)["weights-fc1", "bins"]}, tag=5)
     shown.until(f"() => {accuracy} === window.kept && {accuracy}.toDataURL() === window.pixels")
 
 
+@pytest.mark.slow
 def test_charts_follow_the_width_without_a_loop(shown):
     widths = "() => [...document.querySelectorAll('.explorer-chart canvas')].map((c) => c.clientWidth)"
     before = shown.page.evaluate(widths)
@@ -161,6 +164,7 @@ LISTENERS = """() => { window.live = 0;
     return addEventListener.call(this, type, hear, options) } }"""
 
 
+@pytest.mark.slow
 def test_removing_the_output_cleans_up(notebook):
     notebook.page.evaluate(LISTENERS)
     notebook.show(SETUP + SHOW)
@@ -215,6 +219,7 @@ def test_drag_with_the_mouse_reports_grab_and_release(controlled):
     controlled.until_kernel(f"slider.value == {got[1][1]}")  # ipywidgets' own message may come later
 
 
+@pytest.mark.slow
 def test_keys_report_grab_and_release(controlled):
     controlled.locator(".explorer-threshold .noUi-handle").focus()
     controlled.page.keyboard.press("ArrowRight")

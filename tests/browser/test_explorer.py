@@ -71,6 +71,7 @@ def test_training_reaches_95_percent_and_draws_it(opened):
     expect(notebook.locator(".explorer-error")).to_have_text("")
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_the_clip_norm_moves_in_mid_run(opened):
     notebook = opened(epochs=1000)
     press(notebook, "train")
@@ -119,6 +120,7 @@ def test_reset_is_where_it_began(opened):
 # -- the threshold ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_dragging_before_training_tries_and_letting_go_only_sets(opened):
     notebook = opened()
     choose(notebook, "weights")
@@ -173,6 +175,7 @@ def test_another_unit_keeps_what_falls(opened):
     assert 0 < notebook.value("e.experiment.pruning.threshold") < 0.1  # of |w|, where 90 % lay untrained
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_activity_prunes_neurons_and_says_so(opened):
     notebook = opened()
     choose(notebook, "weights")

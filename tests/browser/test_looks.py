@@ -54,6 +54,7 @@ CONTRAST = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_both_themes_can_be_read(opened):
     notebook = opened()
     light = notebook.pixels()
@@ -112,6 +113,7 @@ def test_folding_needs_no_kernel(opened, lab):
         (lab.root / "enough").touch()
 
 
+@pytest.mark.slow
 def test_sliders_have_names_and_say_their_values(opened):
     notebook = opened()
     notebook.until_reads(
@@ -141,6 +143,7 @@ HEIGHT = """() => document.querySelector('.explorer-status').getBoundingClientRe
   - document.querySelector('.explorer-tabs').getBoundingClientRect().top"""
 
 
+@pytest.mark.slow
 def test_the_live_tab_fits_a_laptop(opened):
     notebook = opened()
     notebook.page.set_viewport_size({"width": 1010, "height": 720})  # what the file browser leaves of 1280

@@ -23,6 +23,7 @@ def selected(notebook, name):
     notebook.locator(f"{SELECTED}.explorer-tab-{name}").wait_for()
 
 
+@pytest.mark.slow
 def test_live_is_first_and_alone(shown):
     selected(shown, "live")
     shown.until_reads(VISIBLE, LIVE)
@@ -52,6 +53,7 @@ def test_a_click_shows_another_tab_with_the_present_data(shown):
     shown.until_pixels_are(after)  # nothing was lost or drawn askew while it was hidden
 
 
+@pytest.mark.slow
 def test_arrow_keys_move_along_the_tabs(shown):
     shown.locator(SELECTED).focus()
     names = shown.value("list(e._gallery.tabs)")

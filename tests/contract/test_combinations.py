@@ -24,8 +24,8 @@ def trained(exp):
 
 
 @pytest.mark.parametrize(
-    "chosen",  # each third by default: the slow suite has the others
-    [pytest.param(c, marks=pytest.mark.slow if i % 3 else ()) for i, c in enumerate(COMBINATIONS)],
+    "chosen",  # each fifth by default: the slow suite has the others
+    [pytest.param(c, marks=pytest.mark.slow if i % 5 else ()) for i, c in enumerate(COMBINATIONS)],
     ids=lambda c: "-".join(c.values()),
 )
 def test_a_combination_trains_and_prunes_what_was_asked_for(small, chosen):

@@ -4,6 +4,7 @@ from itertools import pairwise as neighbours
 
 import pytest
 import torch
+from chosen import some
 from helpers import NETS, TRAINING, allowed, experiment, values_of
 from torch.nn.functional import cross_entropy
 
@@ -17,7 +18,10 @@ from explorer.experiment import METHODS
 ALL = [m for axis in registry.HOMES for m in registry.methods(axis)]
 OPTIONS = [option for method in ALL for option in method.options.values()]
 AXES = dict.fromkeys([*registry.SCIENCE, *METHODS, *TRAINING])  # those that a run can choose from
-CHOICES = [m for axis in AXES for m in registry.methods(axis)]
+CHOICES = {f"{axis}-{m.name}": m for axis in AXES for m in registry.methods(axis)}
+ENDS = {
+    f"{axis}-{registry.names(axis)[i]}" for axis in AXES for i in (0, -1)
+}  # the first and the last of each
 LANES = 3
 
 
@@ -126,7 +130,7 @@ def trained(*lanes, together=None):
     return runs_of(trainer, "done")
 
 
-@pytest.mark.parametrize("method", CHOICES, ids=named)
+@pytest.mark.parametrize("method", some(CHOICES, *ENDS))
 def test_a_lane_is_not_changed_by_its_neighbours(small, method):
     """Whatever runs beside it, in whatever order, row by row or all in one product: within rounding."""
     exp = experiment(small, **{method.axis: method.name}).replace(weight_decay=1e-3, batch_size=12)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from chosen import some
 from test_sliders import assert_same, finish, frames, pair
 
 from explorer.engine.branch import branch, differences, revived
@@ -23,7 +24,7 @@ RUNS = {
     "residuals": {"clipping": {"rule": "top-k", "options": {"error_feedback": True}}},
     "dense": {"pruning": None},
 }
-LATER = {"adam", "rewind", "movement", "residuals", "dense", "every step"}  # for the slow suite
+FIRST = ("momentum", "iterative", "rigl")
 
 
 def snapshots(trainer):
@@ -45,9 +46,7 @@ def lanes_of(exp):
     return [exp, exp.dense()] if exp.pruning else [exp]
 
 
-@pytest.mark.parametrize(
-    "fields", [pytest.param(f, id=n, marks=pytest.mark.slow if n in LATER else ()) for n, f in RUNS.items()]
-)
+@pytest.mark.parametrize("fields", some(RUNS, *FIRST))
 def test_a_branch_without_changes_is_the_run_that_went_on(tiny, fields):
     exp = tiny(**fields)
     whole = Trainer(lanes_of(exp), "cpu")

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from chosen import some
 from torch import nn
 
 from explorer import registry
@@ -36,6 +37,8 @@ FIELDS = {
     "units": {"pruning": {"threshold": 0.5, "granularity": "neuron"}},
 }
 
+FIRST = ("the defaults", "both, falling", "two hidden layers", "single images", "regrown", "units")
+
 
 @pytest.fixture
 def networks(scratch_registry):
@@ -64,7 +67,7 @@ def numbers(trainer):
 
 
 @pytest.mark.usefixtures("networks")
-@pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS)
+@pytest.mark.parametrize("fields", some(FIELDS, *FIRST))
 def test_machine_code_trains_as_torch_does(tiny, fields):
     """To the rounding of float32: over few steps, as any difference grows from step to step."""
     experiment = tiny(**fields)
@@ -272,6 +275,7 @@ def test_every_activation_of_a_chain_is_known():
     assert {registry.get("loss", name).function for name in registry.names("loss")} >= set(compiled.LOSSES)
 
 
+@pytest.mark.slow  # it compiles everything
 def test_where_nothing_can_be_written_it_is_compiled_for_this_process():
     code = """
 from numba.core import caching

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from chosen import some
 from torch import nn
 
 import explorer as ex
@@ -247,9 +248,14 @@ def test_prune_zeroes_filters_and_inputs_of_any_module():
         ex.prune(nn.Linear(3, 2), ex.Pruning(granularity="filter"))
 
 
-@pytest.mark.parametrize("schedule", ["iterative", "gradual", "every-step"])
-@pytest.mark.parametrize("granularity", registry.names("granularity"))
-def test_every_granularity_goes_with_schedules_that_prune_in_parts(tiny, granularity, schedule):
+PARTLY = ("iterative", "gradual", "every-step")
+PAIRS = {f"{g}-{s}": (g, s) for g in registry.names("granularity") for s in PARTLY}
+EACH_ONCE = [f"{g}-{PARTLY[i % 3]}" for i, g in enumerate(registry.names("granularity"))]
+
+
+@pytest.mark.parametrize("pair", some(PAIRS, *EACH_ONCE))
+def test_every_granularity_goes_with_schedules_that_prune_in_parts(tiny, pair):
+    granularity, schedule = pair
     model = {"filter": "small-cnn", "layer": "deep-sigmoid"}.get(granularity, "mlp-784-64-32-10")
     options = {"every": 4} if schedule != "iterative" else {"rounds": 2}
     pruning = {"granularity": granularity, "schedule": schedule, "threshold": 0.5, "options": options}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from chosen import some
 
 import explorer as ex
 from explorer.engine.train import run_of, train
@@ -116,7 +117,7 @@ def test_the_twin_equals_a_dense_training(tiny):
     assert dense.dense is None
 
 
-@pytest.mark.parametrize("fields", [{}, {"momentum": 0.9}])
+@pytest.mark.parametrize("fields", some({"plain": {}, "momentum": {"momentum": 0.9}}, "momentum"))
 def test_lanes_with_different_pruning_do_not_disturb_each_other(tiny, fields):
     prunings = [
         {"threshold": 0.5, "begin_epoch": 0.25},
@@ -228,10 +229,9 @@ TOGETHER = {
 
 
 @pytest.mark.usefixtures("normed")
-@pytest.mark.parametrize("name", TOGETHER)
-def test_rows_together_equal_rows_alone(tiny, name):
+@pytest.mark.parametrize("fields", some(TOGETHER, "chain", "batch norm", "error feedback"))
+def test_rows_together_equal_rows_alone(tiny, fields):
     """The way of a GPU, all rows in one product, on a CPU in float64; seeds differ, and so do batches."""
-    fields = TOGETHER[name]
     stack = [tiny(**fields), tiny(**fields, seed=1), tiny(**{**fields, "pruning": None})]
     alone, together = (
         finish(Trainer(stack, "cpu", torch.float64, together=together)) for together in (False, True)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from chosen import some
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
@@ -125,13 +126,18 @@ def test_a_network_with_statistics_that_diverges_keeps_good_ones(normed, fields)
     assert all(p.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize(
-    "criterion", ["gradient", "class-gradient", "fisher", "synflow", "grasp", "activity"]
-)
-@pytest.mark.parametrize("begin", [0, 0.5])
-def test_criteria_score_a_network_with_statistics(normed, criterion, begin, monkeypatch):
+CRITERIA = ["gradient", "class-gradient", "fisher", "synflow", "grasp", "activity"]
+CASES = {f"{name} at {begin}": (name, begin) for begin in (0, 0.5) for name in CRITERIA}
+
+
+EACH_ONCE = [f"{name} at {(0, 0.5)[i % 2]}" for i, name in enumerate(CRITERIA)]
+
+
+@pytest.mark.parametrize("case", some(CASES, *EACH_ONCE))
+def test_criteria_score_a_network_with_statistics(normed, case, monkeypatch):
     from explorer.engine import pruner
 
+    criterion, begin = case
     monkeypatch.setattr(pruner, "SCORING_IMAGES", 60)
     granularity = "filter" if criterion == "activity" else "weight"
     pruning = {"criterion": criterion, "begin_epoch": begin, "threshold": 0.5, "granularity": granularity}

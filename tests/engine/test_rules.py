@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from chosen import some
 from torch import nn
 
 import explorer as ex
@@ -22,10 +23,7 @@ RULES = ALONE | MORE
 SPARSE = [name for name, fields in RULES.items() if {"top-k", "threshold"} & {*ex.Clipping(**fields).rules}]
 each = pytest.mark.parametrize("clipping", RULES.values(), ids=RULES)
 FIRST = {"norm", "chain", "top-k with feedback"}  # one of each kind: bounded, in a row, with a memory
-each_kind = pytest.mark.parametrize(
-    "clipping",
-    [pytest.param(c, id=n, marks=() if n in FIRST else pytest.mark.slow) for n, c in RULES.items()],
-)
+each_kind = pytest.mark.parametrize("clipping", some(RULES, *FIRST))
 
 
 def finish(trainer):
@@ -46,7 +44,7 @@ def chain(clipping, grad, *, theta=None, steps=4):
     return Clip(Chain(ex.Clipping(**clipping), layout, state, steps), state, grad), state
 
 
-@each
+@each_kind
 def test_training_works_and_pruned_weights_stay_zero(tiny, clipping):
     fields = {"momentum": 0.9, "weight_decay": 1e-3}
     exp = tiny(clipping=clipping, pruning={"threshold": 0.8}, **fields)
@@ -92,7 +90,7 @@ def test_lanes_of_a_stack_may_differ_in_their_rule(tiny, together):
         assert sent == by_its_like
 
 
-@each_kind
+@pytest.mark.parametrize("clipping", some(RULES, "norm", "top-k with feedback"))
 def test_going_back_to_a_checkpoint_equals_a_fresh_run(tiny, clipping):
     exp = tiny(clipping=clipping, pruning={"threshold": 0.9, "begin_epoch": 0.3}, momentum=0.9)
     other = exp.replace({"pruning.threshold": 0.25})

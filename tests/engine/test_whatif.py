@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from chosen import some
 
 from explorer import registry
 from explorer.engine import whatif
@@ -26,6 +27,8 @@ WAYS = {
     "every step": {"schedule": "every-step", "unit": "std", "threshold": 0.2, "end_epoch": 0.7},
     "gradual": {"schedule": "gradual", "end_epoch": 0.6},
 }
+
+FIRST = list(WAYS)[::3]
 
 
 def trained(exp, steps=STEPS):
@@ -53,12 +56,9 @@ def tried_out(trainer, exp, threshold):
 
 @pytest.mark.parametrize(
     "begin",
-    [
-        pytest.param(0.5, id="after the event"),
-        pytest.param(1, id="before the event", marks=pytest.mark.slow),
-    ],
+    some({"after the event": 0.5, "before the event": 1}, "after the event"),
 )
-@pytest.mark.parametrize("pruning", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("pruning", some(WAYS, *FIRST))
 def test_each_point_is_what_trying_it_out_says(tiny, pruning, begin):
     begin = min(begin, pruning.get("end_epoch", 1) / 2) if "end_epoch" in pruning else begin
     exp = tiny(lr=0.3, pruning={"threshold": 0.9, "begin_epoch": begin, **pruning})
@@ -75,7 +75,14 @@ def test_each_point_is_what_trying_it_out_says(tiny, pruning, begin):
 
 
 @pytest.mark.usefixtures("normed")
-@pytest.mark.parametrize("model", ["lenet-5", "normed", "deep-sigmoid", "binary-digit"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "lenet-5",
+        "normed",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("deep-sigmoid", "binary-digit")),
+    ],
+)
 def test_other_networks(tiny, model):
     exp = tiny(model=model, batch_size=128, pruning={"threshold": 0.5, "begin_epoch": 1})
     trainer = trained(exp, 1)

@@ -1,11 +1,12 @@
 """Explorers without a page: no Vega, few images, and charts that are made once for all tests."""
 
 import pytest
-from hands import PATIENCE
+from hands import PATIENCE, settled
 
 from explorer.ui import live_chart
 
 CHARTS = {}
+VIEWS = {}
 
 
 @pytest.fixture(autouse=True)
@@ -16,8 +17,18 @@ def _no_bundle(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _charts_made_once(monkeypatch):
-    """What a tab's charts depend on gives the same charts, which Altair takes 0.3 s to build."""
+    """What a tab's charts depend on gives the same charts, which Altair takes 0.3 s to build and check."""
     from explorer.ui.tabs import TABS
+
+    def view(name, chart, wide, make=live_chart._view):
+        if (name, id(chart), wide) not in VIEWS:
+            VIEWS[name, id(chart), wide] = (
+                chart,
+                make(name, chart, wide),
+            )  # a chart that is kept has its own id
+        return VIEWS[name, id(chart), wide][1]
+
+    monkeypatch.setattr(live_chart, "_view", view)
 
     for kind in TABS:
 
@@ -45,3 +56,17 @@ def opened(tiny):
     yield open_
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def trained(opened):
+    """Returns a function that trains an explorer to its end and shows a tab of it; gives both."""
+
+    def train(tab, **fields):
+        explorer = opened(**fields)
+        explorer.session.start()
+        explorer.wait(PATIENCE)
+        explorer.tab = tab
+        return explorer, settled(explorer)
+
+    return train

@@ -1,6 +1,7 @@
 """What hands do at an explorer, and what eyes see of it."""
 
 PATIENCE = 120  # seconds; whatever takes this long has failed, on the busiest machine too
+ENDLESS = 10_000  # epochs, a minute at least: nobody waits for their end; each costs a little at the start
 # Another value for each control, and what the Experiment's field is then
 MOVES = {
     "dataset": ("mnist", {"dataset": "mnist"}),
@@ -32,6 +33,24 @@ def move(explorer, name, value):
 
 def told(explorer):
     return explorer._error.value
+
+
+def settled(explorer):
+    """Waits until the worker has drawn what was asked for; returns the tab that is shown."""
+    explorer.session.call(id).result(PATIENCE)
+    return explorer._gallery.tabs[explorer.tab]
+
+
+def well(explorer):
+    """The same, and nothing went wrong."""
+    tab = settled(explorer)
+    assert told(explorer) == ""
+    return tab
+
+
+def datasets(explorer, chart):
+    """What a chart on the page shows, by dataset; Altair's check of every row would take longest."""
+    return explorer._chart.chart(chart).to_dict(validate=False)["datasets"]
 
 
 def inside(widget):

@@ -1,16 +1,10 @@
 """The Digits tab asks the networks only where nobody has asked yet, and then a slice of time at a time."""
 
 import pytest
-from hands import PATIENCE
+from hands import ENDLESS, PATIENCE, well
 
 from explorer.ui import answers
 from explorer.ui.asking import Asking
-
-
-def settled(explorer):
-    explorer.session.call(id).result(PATIENCE)
-    assert explorer._error.value == ""
-    return explorer._gallery.tabs["digits"]
 
 
 @pytest.fixture
@@ -30,25 +24,25 @@ def asked(monkeypatch):
 def test_what_is_known_is_not_asked_again(opened, asked):
     explorer = opened(epochs=2)
     explorer.tab = "digits"
-    settled(explorer)
+    well(explorer)
     explorer.session.start()
     explorer.wait(PATIENCE)
-    assert "Of 100 validation images" in settled(explorer).told.value
+    assert "Of 100 validation images" in well(explorer).told.value
     explorer.session.preview(0.5)
     assert "Trying the threshold 0.5, not trained any further, beside the dense twin of epoch 2" in (
-        settled(explorer).told.value
+        well(explorer).told.value
     )
     explorer.session.look(12)
-    assert "As of epoch 0.75. " in settled(explorer).told.value
+    assert "As of epoch 0.75. " in well(explorer).told.value
     explorer.session.look(None)
-    settled(explorer)
+    well(explorer)
     assert asked == []
 
 
 def test_between_two_records_it_asks_in_slices_and_says_how_far_it_is(opened, asked, monkeypatch):
     monkeypatch.setattr("explorer.engine.network.ON_CPU", 30)
     monkeypatch.setattr("explorer.ui.tabs.digits.SLICE", 0)
-    explorer = opened(epochs=100_000, pruning={"begin_epoch": 0.5})
+    explorer = opened(epochs=ENDLESS, pruning={"begin_epoch": 0.5})
     explorer.session.start()
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 20:
         pass
@@ -68,7 +62,7 @@ def test_between_two_records_it_asks_in_slices_and_says_how_far_it_is(opened, as
     tab.told.observe(lambda change: told.append(change["new"]), "value")
     explorer.tab = "digits"
     for _ in range(5):
-        settled(explorer)
+        well(explorer)
     assert asked == [30] * 6 + [10] * 2
     assert [f"Of {n} (the first of 100; the others follow)" in told[i] for i, n in enumerate((30, 60, 90))]
     assert "Of 100 validation images" in told[3]
@@ -94,6 +88,6 @@ def test_a_tab_that_is_left_asks_no_further(opened, asked, monkeypatch):
     explorer.tab = "digits"
     explorer.tab = "live"
     for _ in range(5):
-        settled(explorer)
+        well(explorer)
     assert len(asked) < 10
     assert explorer._gallery.tabs["digits"]._asking is None

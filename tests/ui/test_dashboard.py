@@ -4,7 +4,7 @@ import threading
 from html import escape
 
 import pytest
-from hands import MOVES, PATIENCE, let_go, move, told
+from hands import ENDLESS, MOVES, PATIENCE, let_go, move, told
 from ipywidgets.widgets.widget import _instances
 
 import explorer as ex
@@ -106,7 +106,7 @@ def test_an_explorer_starts_from_a_presets_name():
 
 
 def test_setting_the_experiment_in_mid_run_begins_anew(opened, tiny):
-    explorer = opened(epochs=100_000)
+    explorer = opened(epochs=ENDLESS)
     explorer._button["train"].click()
     explorer.session.call(id).result(PATIENCE)
     explorer.experiment = tiny(seed=4)
@@ -115,7 +115,7 @@ def test_setting_the_experiment_in_mid_run_begins_anew(opened, tiny):
 
 
 def test_train_wait_stop_and_run(opened):
-    explorer = opened(epochs=100_000)
+    explorer = opened(epochs=ENDLESS)
     assert explorer.run.summary["steps"] == 0
     explorer._button["train"].click()
     with pytest.raises(TimeoutError):
@@ -141,7 +141,7 @@ def test_reset_is_the_first_experiment_untrained(opened, tiny):
 
 
 def test_pause_is_a_switch_between_pause_and_resume(opened):
-    explorer = opened(epochs=100_000)
+    explorer = opened(epochs=ENDLESS)
     button = explorer._button["pause"]
     assert button.disabled
     explorer._button["train"].click()
@@ -200,7 +200,7 @@ def test_an_explorer_of_something_else_is_refused(wrong):
 def test_closing_ends_the_threads_and_takes_the_widgets_away(tiny, monkeypatch):
     monkeypatch.setattr("explorer.ui.threshold.RELEASE_SECONDS", 1e6)
     threads, widgets = set(threading.enumerate()), set(_instances)
-    explorer = Explorer(tiny(epochs=100_000), device="cpu")
+    explorer = Explorer(tiny(epochs=ENDLESS), device="cpu")
     explorer._button["train"].click()
     explorer._threshold.share.value = 0.5  # leaves a timer running
     timer = explorer._threshold.timer

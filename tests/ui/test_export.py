@@ -4,7 +4,7 @@ import zipfile
 from io import BytesIO
 
 import pytest
-from hands import PATIENCE, told
+from hands import ENDLESS, PATIENCE, told
 
 import explorer as ex
 from explorer.ui import export
@@ -12,7 +12,7 @@ from explorer.ui import export
 ENTRIES = [
     (what, kind) for what, _, kinds in export.MENU for kind in kinds if what not in ("shown", "overview")
 ]
-ENTRIES += [("shown", "png"), ("overview", "json")]  # the other formats below
+ENTRIES += [("shown", "png")]  # the other formats below, and overviews in test_export_overview.py
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_an_untrained_network_can_be_exported_but_has_no_record(opened, tmp_path
 
 @pytest.mark.slow
 def test_a_run_stopped_before_it_was_pruned_has_all_figures(opened, tmp_path):
-    explorer = opened(epochs=100_000)
+    explorer = opened(epochs=ENDLESS)
     explorer._button["train"].click()
     explorer.session.call(lambda trainer: trainer.step).result(PATIENCE)
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 20:

@@ -3,14 +3,9 @@
 import json
 
 import pytest
-from hands import PATIENCE
+from hands import PATIENCE, settled
 
 pytestmark = pytest.mark.slow
-
-
-def settled(explorer):
-    explorer.session.call(id).result(PATIENCE)
-    assert explorer._error.value == ""
 
 
 def written(explorer, folder):

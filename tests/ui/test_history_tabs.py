@@ -3,16 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from hands import PATIENCE, by_class
+from hands import PATIENCE, by_class, datasets, settled
 
 from explorer.engine import data
 
 pytestmark = pytest.mark.slow
-
-
-def settled(explorer):
-    explorer.session.call(id).result(PATIENCE)
-    assert explorer._error.value == ""
 
 
 def drag(explorer, at):
@@ -113,7 +108,7 @@ def test_digits_are_those_of_then_whether_weights_are_kept_or_not(done, kept):
     assert digits.told.value.startswith("<p>As of epoch 1.25. Of 100 validation images")
     assert f"loses {lost} that its dense twin" in digits.told.value
     assert ("The pad asks other weights. As of step 32 (epoch 2)" in digits.told.value) != kept
-    cells = done._chart.chart("digits-pruned").to_dict()["datasets"]["cells"]
+    cells = datasets(done, "digits-pruned")["cells"]
     assert sum(c["count"] for c in cells if c["truth"] == c["answer"]) == int((pruned == truth).sum())
     back(done)
     assert digits.told.value == now

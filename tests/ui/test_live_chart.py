@@ -17,15 +17,15 @@ PNG = b"\x89PNG\r\n\x1a\n"
 POINTS = {"epoch": [0.0, 1.0], "accuracy": [91.5, 97.25], "net": ["pruned", "dense"]}
 
 
-@pytest.fixture(autouse=True)
-def _no_bundle(monkeypatch):
-    """What is tested here needs no Vega in the page, which takes two seconds to bundle."""
-    monkeypatch.setattr(live_chart, "module", lambda: "export default {}")
+@pytest.fixture(scope="module")
+def made():
+    """Altair takes longer over these than any test over the rest."""
+    return {"accuracy": figures.accuracy(), "gradients": figures.gradients()}
 
 
 @pytest.fixture
-def charts():
-    widget = LiveChart({"accuracy": figures.accuracy(), "gradients": figures.gradients()})
+def charts(made):
+    widget = LiveChart(made)
     widget.sent = []
     widget.send = lambda content, buffers=(): widget.sent.append((content, list(buffers)))
     return widget
@@ -171,6 +171,19 @@ def test_set_charts_keeps_the_data_of_what_stays(charts):
         charts.chart("gradients")
 
 
+def test_a_chart_that_stays_is_not_written_anew(charts, made, monkeypatch):
+    written, views, write = [], list(charts._charts), live_chart._view
+    monkeypatch.setattr(live_chart, "_view", lambda *what: written.append(what[0]) or write(*what))
+    charts.set_charts(made)
+    assert charts._charts == views
+    charts.set_charts(made | {"loss": figures.loss()})
+    assert written == ["loss"]
+    charts.set_charts(made | {"gradients": figures.gradients(log=False)})
+    charts.set_charts(made, wide={"accuracy"})
+    assert written == ["loss", "gradients", "accuracy", "gradients"]
+    assert [view["wide"] for view in charts._charts] == [True, False]
+
+
 def test_views_fill_their_column_and_carry_no_data(charts):
     view = charts._charts[0]
     assert view["label"].startswith("Line chart of validation accuracy")
@@ -210,6 +223,7 @@ def test_save_svg_has_the_words(full, tmp_path):
         assert words in svg
 
 
+@pytest.mark.slow
 def test_save_html_needs_no_network(full, tmp_path):
     html = full.save("accuracy", str(tmp_path / "a.html")).read_text(encoding="utf-8")
     assert 'src="http' not in html

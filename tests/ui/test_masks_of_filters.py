@@ -3,29 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from hands import PATIENCE
+from hands import well
 
 from explorer.engine import survivors
 
 pytestmark = pytest.mark.slow
-
-
-def settled(explorer):
-    explorer.session.call(id).result(PATIENCE)
-    assert explorer._error.value == ""
-    return explorer._gallery.tabs["masks"]
-
-
-@pytest.fixture
-def trained(opened):
-    def train(**fields):
-        explorer = opened(**fields)
-        explorer.session.start()
-        explorer.wait(PATIENCE)
-        explorer.tab = "masks"
-        return explorer, settled(explorer)
-
-    return train
 
 
 def kernels(sheet, across, high, wide):
@@ -44,7 +26,7 @@ def kernels(sheet, across, high, wide):
     ("model", "shape", "across"), [("small-cnn", (16, 8, 3, 3), 4), ("lenet-5", (50, 20, 5, 5), 5)]
 )
 def test_each_convolution_has_its_filters_with_their_masks(trained, model, shape, across):
-    explorer, tab = trained(model=model, pruning={"threshold": 0.9})
+    explorer, tab = trained("masks", model=model, pruning={"threshold": 0.9})
     first, second = tab.units.sheets
     mask, weights = explorer.run.masks["conv2.weight"].numpy(), explorer.run.model().conv2.weight.detach()
     assert mask.shape == shape
@@ -59,7 +41,7 @@ def test_each_convolution_has_its_filters_with_their_masks(trained, model, shape
 
 
 def test_filters_that_fell_are_dead_in_pictures_and_words(trained):
-    explorer, tab = trained(model="small-cnn", pruning={"threshold": 0.5, "granularity": "filter"})
+    explorer, tab = trained("masks", model="small-cnn", pruning={"threshold": 0.5, "granularity": "filter"})
     masks = explorer.run.masks
     dead = [[not filter_.any() for filter_ in masks[f"conv{i}.weight"]] for i in (1, 2)]
     assert [sheet.dead for sheet in tab.units.sheets] == dead
@@ -70,9 +52,9 @@ def test_filters_that_fell_are_dead_in_pictures_and_words(trained):
 
 
 def test_the_order_holds_for_every_convolution(trained):
-    explorer, tab = trained(model="small-cnn", pruning={"threshold": 0.8})
+    explorer, tab = trained("masks", model="small-cnn", pruning={"threshold": 0.8})
     tab.order.value = "kept"
-    settled(explorer)
+    well(explorer)
     for sheet in tab.units.sheets:
         assert sheet.meters == sorted(sheet.meters, reverse=True)
 

@@ -1,15 +1,10 @@
 """The scrubber: the run as it was at a record, now again, and a branch from there."""
 
 import pytest
-from hands import PATIENCE, by_class, move, told
+from hands import ENDLESS, PATIENCE, by_class, datasets, move, settled, told
 
 import explorer as ex
 from explorer.ui.past import Album
-
-
-def settled(explorer):
-    """Waits until the worker has drawn what was asked for."""
-    explorer.session.call(id).result(PATIENCE)
 
 
 def status(explorer):
@@ -32,10 +27,6 @@ def drag(explorer, at):
 def press(explorer, name):
     button(explorer, name).click()
     settled(explorer)
-
-
-def datasets(explorer, chart):
-    return explorer._chart.chart(chart).to_dict()["datasets"]
 
 
 def bins(explorer, layer="fc1"):
@@ -145,7 +136,7 @@ def test_the_gradients_tab_ends_there(done):
 
 
 def test_training_goes_on_while_the_past_is_looked_at(opened):
-    explorer = opened(epochs=100_000)
+    explorer = opened(epochs=ENDLESS)
     explorer.session.start()
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 20:
         pass

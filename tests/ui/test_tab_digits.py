@@ -3,31 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from hands import PATIENCE
+from hands import PATIENCE, datasets, well
 
 from explorer.engine import data
 from explorer.ui import answers
 from explorer.ui.dashboard import Explorer
-
-
-def settled(explorer):
-    explorer.session.call(id).result(PATIENCE)
-    assert explorer._error.value == ""
-    return explorer._gallery.tabs["digits"]
-
-
-@pytest.fixture
-def trained(opened):
-    """Returns a function that trains an explorer to its end and shows its digits."""
-
-    def train(**fields):
-        explorer = opened(**fields)
-        explorer.session.start()
-        explorer.wait(PATIENCE)
-        explorer.tab = "digits"
-        return explorer, settled(explorer)
-
-    return train
 
 
 def plain(explorer):
@@ -40,11 +20,11 @@ def plain(explorer):
 
 
 def rows(explorer, chart, dataset):
-    return explorer._chart.chart(chart).to_dict()["datasets"][dataset]
+    return datasets(explorer, chart)[dataset]
 
 
 def test_flipped_images_are_those_of_a_plain_loop(trained):
-    explorer, tab = trained(lr=0.3, pruning={"threshold": 0.97})
+    explorer, tab = trained("digits", lr=0.3, pruning={"threshold": 0.97})
     held, told = plain(explorer)
     lost = [i for i, (truth, dense, pruned) in enumerate(told) if dense == truth != pruned]
     gained = [i for i, (truth, dense, pruned) in enumerate(told) if pruned == truth != dense]
@@ -60,7 +40,7 @@ def test_flipped_images_are_those_of_a_plain_loop(trained):
 
 
 def test_charts_count_flips_and_mistakes_of_each_digit(trained):
-    explorer, _ = trained(lr=0.3, pruning={"threshold": 0.97})
+    explorer, _ = trained("digits", lr=0.3, pruning={"threshold": 0.97})
     _, told = plain(explorer)
     lost = [sum(t == d and dense == t != pruned for t, dense, pruned in told) for d in range(10)]
     bars = rows(explorer, "digits-flips", "flips")
@@ -74,47 +54,47 @@ def test_charts_count_flips_and_mistakes_of_each_digit(trained):
 def test_before_anything_is_pruned_the_two_are_one(opened):
     explorer = opened()
     explorer.tab = "digits"
-    tab = settled(explorer)
+    tab = well(explorer)
     assert "Nothing is pruned yet" in tab.told.value
     assert [sheet.count for sheet in tab.images.sheets] == [0, 0]
 
 
 def test_a_threshold_that_is_tried_out_is_looked_at(trained):
-    explorer, tab = trained(lr=0.3)
+    explorer, tab = trained("digits", lr=0.3)
     before = tab.told.value
     explorer.session.preview(0.99)
-    assert "Trying the threshold 0.99" in settled(explorer).told.value
+    assert "Trying the threshold 0.99" in well(explorer).told.value
     explorer.session.refresh()
-    assert settled(explorer).told.value == before
+    assert well(explorer).told.value == before
 
 
 def test_runs_without_a_pair_say_so(opened, tiny):
     explorer = opened(pruning=None)
     explorer.tab = "digits"
-    assert "This run prunes nothing" in settled(explorer).told.value
+    assert "This run prunes nothing" in well(explorer).told.value
     assert set(explorer._chart._shown) == {"digits-pruned"}
     explorer._gallery.tabs["digits"]._on_asked()
-    assert set(settled(explorer).sketch._bars["nets"]) == {"dense"}
+    assert set(well(explorer).sketch._bars["nets"]) == {"dense"}
     alone = Explorer(tiny(), device="cpu", twin=False)
     alone.tab = "digits"
-    assert "No dense twin" in settled(alone).told.value
+    assert "No dense twin" in well(alone).told.value
     alone.close()
 
 
 def test_without_validation_images_nothing_is_looked_at(opened):
     explorer = opened(validation=0)
     explorer.tab = "digits"
-    tab = settled(explorer)
+    tab = well(explorer)
     assert "No validation images are held out" in tab.told.value
     assert not tab.sketch.offers
     tab._on_drawn(torch.eye(140).mul(255).byte())
-    assert set(settled(explorer).sketch._bars["nets"]) == {"pruned", "dense"}
+    assert set(well(explorer).sketch._bars["nets"]) == {"pruned", "dense"}
 
 
 def test_one_output_answers_yes_or_no(trained):
-    explorer, tab = trained(model="binary-digit", model_options={"digit": 3})
+    explorer, tab = trained("digits", model="binary-digit", model_options={"digit": 3})
     tab._on_asked()
-    bars = settled(explorer).sketch._bars
+    bars = well(explorer).sketch._bars
     assert bars["names"] == ["not 3", "3"]
     assert all(sum(values) == pytest.approx(1) for values in bars["nets"].values())
     assert len(rows(explorer, "digits-pruned", "cells")) == 4
@@ -124,9 +104,9 @@ def test_one_output_answers_yes_or_no(trained):
 
 
 def test_a_validation_image_gets_each_networks_own_probabilities(trained):
-    explorer, tab = trained(lr=0.3)
+    explorer, tab = trained("digits", lr=0.3)
     tab._on_asked()
-    bars = settled(explorer).sketch._bars
+    bars = well(explorer).sketch._bars
     pixels = torch.frombuffer(bytearray(tab.sketch._seen), dtype=torch.uint8).view(1, 1, 28, 28)
     x = data.normalised(pixels, True, torch.float32)
     for net, run in (("pruned", explorer.run), ("dense", explorer.run.dense)):
@@ -139,8 +119,8 @@ def test_a_validation_image_gets_each_networks_own_probabilities(trained):
 def test_outputs_of_a_network_trained_with_mse_are_not_called_probabilities(opened):
     explorer = opened(loss="mse")
     explorer.tab = "digits"
-    settled(explorer)._on_asked()
-    bars = settled(explorer).sketch._bars
+    well(explorer)._on_asked()
+    bars = well(explorer).sketch._bars
     assert bars["unit"] == "output"
     assert all(0 <= value <= 1 for values in bars["nets"].values() for value in values)
 

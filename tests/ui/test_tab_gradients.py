@@ -3,23 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from hands import PATIENCE
+from hands import PATIENCE, datasets
 
 from explorer.figures import through_depth
 from explorer.ui.tabs.gradients import _counted
 
 
 @pytest.fixture
-def gradients(opened):
+def gradients(trained):
     """Returns a function that trains an explorer and gives it with the tables of its Gradients tab."""
 
     def open_(**fields):
-        explorer = opened(**fields)
-        explorer.session.start()
-        explorer.wait(PATIENCE)
-        explorer.tab = "gradients"
-        explorer.session.call(id).result(PATIENCE)
-        return explorer, lambda chart: explorer._chart.chart(chart).to_dict()["datasets"]
+        explorer, _ = trained("gradients", **fields)
+        return explorer, lambda chart: datasets(explorer, chart)
 
     return open_
 

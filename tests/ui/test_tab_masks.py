@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hands import PATIENCE
+from hands import PATIENCE, settled
 from torch import nn
 
 from explorer import registry
@@ -13,31 +13,12 @@ from explorer.ui.tabs.masks import Masks
 NAMES = [m.name for m in registry.methods("model")]
 
 
-def settled(explorer):
-    explorer.session.call(id).result(PATIENCE)
-    return explorer._gallery.tabs["masks"]
-
-
-@pytest.fixture
-def trained(opened):
-    """Returns a function that trains an explorer to its end and shows its masks."""
-
-    def train(**fields):
-        explorer = opened(**fields)
-        explorer.session.start()
-        explorer.wait(PATIENCE)
-        explorer.tab = "masks"
-        return explorer, settled(explorer)
-
-    return train
-
-
 def sheet(tab, name):
     return next(s for s in (*tab.maps.sheets, *tab.units.sheets) if s.name == name)
 
 
 def test_the_map_is_a_plain_count_of_kept_weights(trained):
-    explorer, tab = trained(pruning={"threshold": 0.97})
+    explorer, tab = trained("masks", pruning={"threshold": 0.97})
     mask = explorer.run.masks["fc1.weight"]
     shown = np.frombuffer(sheet(tab, "map").codes, "<u2")
     plain = [sum(bool(unit[pixel]) for unit in mask) for pixel in range(784)]
@@ -47,7 +28,7 @@ def test_the_map_is_a_plain_count_of_kept_weights(trained):
 
 
 def test_dead_units_are_those_without_weights_in_or_out(trained):
-    explorer, tab = trained(pruning={"threshold": 0.9, "allocation": "uniform"})
+    explorer, tab = trained("masks", pruning={"threshold": 0.9, "allocation": "uniform"})
     fc1, fc2 = (explorer.run.masks[f"fc{i}.weight"] for i in (1, 2))
     units = sheet(tab, "units")
     dead = [not fc1[i].any() or not fc2[:, i].any() for i in range(128)]
@@ -58,7 +39,7 @@ def test_dead_units_are_those_without_weights_in_or_out(trained):
 
 
 def test_each_units_picture_has_0_just_where_its_weights_are_pruned(trained):
-    explorer, tab = trained(pruning={"threshold": 0.9})
+    explorer, tab = trained("masks", pruning={"threshold": 0.9})
     mask, weights = explorer.run.masks["fc1.weight"].numpy(), explorer.run.model().fc1.weight.detach().numpy()
     codes = np.frombuffer(sheet(tab, "units").codes, np.uint8).reshape(128, 784)
     assert np.array_equal(codes > 0, mask)
@@ -66,7 +47,7 @@ def test_each_units_picture_has_0_just_where_its_weights_are_pruned(trained):
 
 
 def test_units_may_stand_by_how_many_weights_they_keep(trained):
-    explorer, tab = trained(pruning={"threshold": 0.97})
+    explorer, tab = trained("masks", pruning={"threshold": 0.97})
     tab.order.value = "kept"
     settled(explorer)
     meters = sheet(tab, "units").meters
@@ -121,6 +102,7 @@ def test_a_dense_run_says_so_and_a_threshold_tried_out_is_shown(opened):
     assert 0.4 < kept / 100_352 < 0.6
 
 
+@pytest.mark.slow
 def test_between_two_pictures_half_a_second_passes_unless_the_mask_changes(opened, monkeypatch):
     drawn = []
     monkeypatch.setattr(Masks, "draw", lambda self, frame: drawn.append(frame))  # noqa: ARG005

@@ -1,16 +1,11 @@
 """Runs: pinned, told apart, ranked only where that is more than chance, brought back, shared as text."""
 
 import pytest
-from hands import PATIENCE, by_class, move, told
+from hands import ENDLESS, PATIENCE, by_class, datasets, move, settled, told
 
 import explorer as ex
 from explorer.ui import pins, runs_table, share
 from explorer.ui.pins import MOST, Pin, Pins, pooled, wilson
-
-
-def settled(explorer):
-    """Waits until the worker has drawn what was asked for."""
-    explorer.session.call(id).result(PATIENCE)
 
 
 def trained(explorer, **changes):
@@ -32,10 +27,6 @@ def pressed(explorer, name):
 def act(explorer, what, run, **more):
     tab(explorer).table._hear(None, {"type": what, "run": run, **more}, [])
     settled(explorer)
-
-
-def datasets(explorer, chart):
-    return explorer._chart.chart(chart).to_dict()["datasets"]
 
 
 @pytest.fixture
@@ -137,7 +128,7 @@ def test_a_restored_run_takes_another_threshold_from_before_its_event(two):
 
 @pytest.mark.slow
 def test_a_run_is_pinned_while_it_goes_on(opened):
-    explorer = opened(epochs=100_000)
+    explorer = opened(epochs=ENDLESS)
     explorer.session.start()
     explorer.session.call(id).result(PATIENCE)
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 4:
@@ -165,6 +156,7 @@ def test_what_cannot_be_pinned_is_told(opened):
     assert "remove one first" in told(explorer)
 
 
+@pytest.mark.slow
 def test_seeds_of_one_recipe_are_pooled(opened):
     explorer = opened()
     for seed in (0, 1, 2):

@@ -1,7 +1,7 @@
 """Trade-off: the curve follows the weights, the mark follows the slider, retraining comes seed by seed."""
 
 import pytest
-from hands import PATIENCE, by_class, inside, let_go, told
+from hands import PATIENCE, by_class, datasets, inside, let_go, told
 
 from explorer.engine import whatif
 from explorer.ui import retraining
@@ -29,7 +29,7 @@ def settled(explorer):
 
 
 def data(explorer):
-    return explorer._chart.chart("tradeoff").to_dict()["datasets"]
+    return datasets(explorer, "tradeoff")
 
 
 @pytest.fixture
@@ -149,6 +149,7 @@ def test_what_goes_wrong_is_told_beside_the_button(at_tab, monkeypatch):
     assert "no &lt;memory&gt;" in explorer._gallery.tabs["tradeoff"].told.value
 
 
+@pytest.mark.slow
 def test_closing_ends_the_retraining(at_tab):
     explorer = at_tab(epochs=20)
     by_class(explorer, "retrain")[0].click()
@@ -169,6 +170,7 @@ def test_a_process_of_its_own_trains_what_the_explorer_itself_brings():
     assert rows[0]["dense"] == rows[1]["dense"] > 0.5
 
 
+@pytest.mark.slow
 def test_no_string_is_left_without_a_widget(at_tab):
     parts = [getattr(part, "description", "") for part in inside(at_tab()._gallery.tabs["tradeoff"].panel)]
     assert tradeoff.RETRAIN in parts

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hands import PATIENCE, told
+from hands import PATIENCE, settled, told
 
 from explorer.experiment import Pruning
 from explorer.ui import keeps
@@ -11,23 +11,11 @@ from explorer.ui.currencies import NOTHING, parsed
 from explorer.ui.keeps import Keep, alarms
 
 
-def settled(explorer):
-    explorer.session.call(id).result(PATIENCE)
-
-
 @pytest.fixture
-def weights(opened):
+def weights(trained):
     """Returns a function that opens an explorer at its Weights tab, trained, and gives both."""
 
-    def open_(**pruning):
-        explorer = opened(pruning={"threshold": 0.9, **pruning})
-        explorer.session.start()
-        explorer.wait(PATIENCE)
-        explorer.tab = "weights"
-        settled(explorer)
-        return explorer, explorer._gallery.tabs["weights"]
-
-    return open_
+    return lambda **pruning: trained("weights", pruning={"threshold": 0.9, **pruning})
 
 
 def masks(explorer):
@@ -74,6 +62,7 @@ def test_a_field_moves_the_slider_and_the_other_fields(weights):
     assert parsed("sparsity", tab.currencies.fields["sparsity"].value) == pytest.approx(1 - 1 / 150, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_pages_own_rounding_of_a_typed_threshold_is_no_move(weights, monkeypatch):
     explorer, tab = weights()
     type_in(explorer, tab, "compression", "150")

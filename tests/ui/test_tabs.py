@@ -4,17 +4,12 @@ from collections import Counter
 
 import ipywidgets as w
 import pytest
-from hands import PATIENCE, by_class
+from hands import PATIENCE, by_class, datasets, settled
 
 from explorer import figures
 from explorer.ui.dashboard import Explorer
 from explorer.ui.gallery import Gallery
 from explorer.ui.tabs import TABS, Context, Tab
-
-
-def settled(explorer):
-    """Waits until the worker has drawn what was asked for."""
-    explorer.session.call(id).result(PATIENCE)
 
 
 def shown(explorer):
@@ -70,7 +65,7 @@ def test_choosing_a_tab_draws_the_present_state_without_a_step(watched):
     watched.wait(PATIENCE)
     watched.tab = "weights"
     settled(watched)
-    kept = watched._chart.chart("weights-fc1").to_dict()["datasets"]["note"]
+    kept = datasets(watched, "weights-fc1")["note"]
     assert kept[0]["text"].endswith("of 100,352 kept")
     assert watched.session.status == "done"
 
@@ -125,7 +120,7 @@ def test_a_tab_of_somebody_elses_needs_one_line(tiny, monkeypatch):
     settled(explorer)
     assert (above.layout.display, below.layout.display) == (None, None)
     assert tab.panel.value == "idle 0"
-    assert explorer._chart.chart("mine").to_dict()["datasets"]["note"] == [{"text": "hello"}]
+    assert datasets(explorer, "mine")["note"] == [{"text": "hello"}]
     explorer.tab = "live"
     explorer.close()
     assert tab.heard == ["shown", "hidden", "close"]
