@@ -79,7 +79,7 @@ def compiled(spec: str) -> dict[str, Any]:
 
 def _view(name: str, chart: alt.TopLevelMixin, wide: bool) -> dict[str, Any]:
     """Describe a chart to the page: filling its column, on the page's own background, with no data."""
-    spec = chart.to_dict()
+    spec = chart.to_dict(validate=False)  # Altair checked each part as it was made
     spec.pop("datasets", None)
     if "width" in spec:
         spec["width"] = "container"
