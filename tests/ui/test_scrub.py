@@ -244,11 +244,21 @@ def test_a_dense_run_branches_into_a_pruned_one_beside_its_twin(opened, tiny):
 
 
 class Snap:
-    def __init__(self, step, nbytes=10):
-        self.step, self.nbytes = step, nbytes
+    """Stands for a trainer and for its snapshot: ten bytes of its own, and what it shares with the others."""
+
+    nbytes = 10
+
+    def __init__(self, step, *shared):
+        self.step, self._shared = step, shared
 
     def snapshot(self):
         return self
+
+    def sharing(self, _):
+        return self
+
+    def tensors(self):
+        return [self, *self._shared]
 
 
 def test_an_album_is_bounded_and_thins_out_evenly():
@@ -259,6 +269,22 @@ def test_an_album_is_bounded_and_thins_out_evenly():
     assert (album.steps[0], album.steps[-1]) == (0, 100)
     gaps = [b - a for a, b in zip(album.steps, album.steps[1:], strict=False)]
     assert max(gaps) <= 50
+
+
+def test_what_snapshots_share_counts_once():
+    album, shared = Album(most=50), Snap(-1)
+    for step in range(10):
+        album.keep(Snap(step, shared))
+    assert len(album.steps) == 4
+
+
+def test_snapshots_hold_only_what_changed_and_are_the_same_to_the_bit(done):
+    points = [done.session.album.at(step) for step in (20, 24)]
+    for name in ("mask", "fallen"):  # they changed at the prune event of step 16
+        first, second = (getattr(point.state, name) for point in points)
+        assert first is second
+    assert points[0].state.traces["initial_weight"] is points[1].state.traces["initial_weight"]
+    assert not points[0].state.theta.equal(points[1].state.theta)
 
 
 def test_an_album_keeps_two_however_large():
