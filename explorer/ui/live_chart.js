@@ -1,4 +1,4 @@
-/* Persistent Vega views. live_chart.py puts Vega, threshold.js and names.js in front of this text and declares
+/* Persistent Vega views. live_chart.py puts Vega, threshold.js, names.js and keys.js in front of this text and declares
    `explorerVega.embed`.
    One copy of this module's default export runs a widget model; each place that shows it is a view. */
 
@@ -170,6 +170,7 @@ function show({ model, el, latest, tagged }) {
   );
 
   const names = watchControls(el);
+  const unkeep = keepKeys(el);
 
   function rebuild() {
     stale = true;
@@ -276,6 +277,7 @@ function show({ model, el, latest, tagged }) {
       themes.disconnect();
       widths.disconnect();
       unwatch();
+      unkeep();
       names.stop();
       for (const { pane } of panes.values()) pane.finalize();
       root.remove();
