@@ -57,7 +57,7 @@ PROBABILITY, OUTPUT = "probability", "output"
 
 SECONDS = 0.5  # between two pictures while it trains
 SLICE = 0.1  # seconds of asking in one frame, where nobody has asked these weights before
-MOST = 20  # images of each kind
+MOST = 18  # images of each kind: two rows of nine on a laptop
 PIXELS = 56  # of each image on the page
 FIGURE = 416  # of all images of a kind, in a figure
 

@@ -30,7 +30,7 @@ RETRAIN_TIP = (
 STOP_TIP = "Ends the retraining; seeds that are done stay"
 PROGRESS, STOPPED, DONE = "retraining, {:.0f} %, {} of {} seeds done", "stopped", "done"
 FAILED = "Retraining ended: {}"
-NOTE = "weights of epoch {:.2f}, n = {:,} validation images{}"
+NOTE = "weights of epoch {:.2f}, n = {:,} images{}"
 OVER_SEEDS = "; retrained: n = {} {}, bars and band ± 1 sd"
 SEEDS_WORD = ("seed", "seeds")
 WORKING = "working out the curve …"
