@@ -148,6 +148,7 @@ class LiveChart(anywidget.AnyWidget):
     _charts = traitlets.List().tag(sync=True)
     _shown = traitlets.List(default_value=None, allow_none=True).tag(sync=True)
     _watched = traitlets.List().tag(sync=True)
+    _explorer = traitlets.Unicode().tag(sync=True)  # the widget whose controls are named, by its model's id
     _roles = traitlets.List(default_value=[list(role) for role in theme.ROLES]).tag(sync=True)
 
     def __init__(self, charts: Mapping[str, alt.TopLevelMixin] | None = None, **kwargs: Any) -> None:
