@@ -78,10 +78,13 @@ class Checkpoint:
     compiled: bool  # whether any steps were machine code
     earlier: "Checkpoint | None" = None  # the one just before the first prune event
 
-    @property
-    def nbytes(self) -> int:
-        """The memory that its tensors take, without `earlier`."""
-        return self.state.nbytes
+    def tensors(self) -> list[Tensor]:
+        """All that it holds, without `earlier`."""
+        return [*self.state.tensors(), *([] if self.gradient is None else [self.gradient])]
+
+    def sharing(self, other: "Checkpoint") -> "Checkpoint":
+        """The same, in the memory of another where that holds the same."""
+        return replace(self, state=self.state.sharing(other.state))
 
     def view(self, lane: int = 0) -> View:
         """The weights of a lane as they were."""

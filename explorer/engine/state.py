@@ -8,6 +8,8 @@ from torch import Tensor
 
 from explorer.experiment import Experiment
 
+BITS = {torch.float32: torch.int32, torch.float64: torch.int64}  # to compare what may be NaN
+
 
 @dataclass(frozen=True)
 class View:
@@ -72,14 +74,6 @@ class State:
             pruned=self.pruned,
         )
 
-    @property
-    def nbytes(self) -> int:
-        """The memory that all tensors take."""
-        many = (self.memory, self.past, self.traces, self.buffers)
-        one = (self.theta, self.mask, self.fallen, self.fill, self.shadow, self.frozen)
-        tensors = [*one, *(tensor for each in many for tensor in each.values())]
-        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
-
     def tensors(self) -> list[Tensor]:
         """All there are, each once."""
         found: list[Tensor] = []
@@ -89,6 +83,16 @@ class State:
     def clone(self) -> "State":
         """An independent copy."""
         return self.map(torch.clone)
+
+    def sharing(self, other: "State") -> "State":
+        """The same, to the bit, but in the memory of another where that holds the same: it changes little."""
+        held = iter(other.tensors())
+
+        def shared(mine: Tensor) -> Tensor:
+            theirs = next(held, mine)
+            return theirs if _same(mine, theirs) else mine
+
+        return self.map(shared)
 
     def fork(self, rows: Sequence[int]) -> "State":
         """More rows at the end: copies of these."""
@@ -132,6 +136,14 @@ class State:
 
     def _per_weight(self) -> list[Tensor]:
         return [t for t in (self.theta, *self.memory.values()) if t.shape == self.theta.shape]
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are equal to the bit, NaN included."""
+    if a is b or (a.shape, a.dtype, a.device) != (b.shape, b.dtype, b.device):
+        return a is b
+    bits = BITS.get(a.dtype, a.dtype)
+    return not bool(a.view(bits).ne(b.view(bits)).any())
 
 
 @dataclass

@@ -47,7 +47,8 @@ def height(layers: Sequence[str]) -> int:
 def depth(layers: Sequence[str], norms: Any = None, note: Any = None) -> alt.LayerChart:
     """Draw norms by layer; without tables the chart is live and waits for its datasets."""
     y = alt.Y("layer:N", scale=alt.Scale(domain=list(layers)), sort=None, title=None, axis=_layer_axis())
-    ticks = alt.Axis(format="~e", tickCount=5, labelOverlap="greedy", labelSeparation=6)
+    short = "format(datum.value, datum.value < 1e-3 || datum.value > 9999 ? '~e' : '~g')"
+    ticks = alt.Axis(labelExpr=short, tickCount=5, labelOverlap="greedy", labelSeparation=6)
     x = alt.X("norm:Q", title=DEPTH_X, scale=alt.Scale(type="log"), axis=ticks)
     colour = alt.Color("record:N", scale=alt.Scale(domain=RECORDS, range=[theme.DENSE, theme.PRUNED]))
     shape = alt.Shape("record:N", scale=alt.Scale(domain=RECORDS, range=["diamond", "circle"]))

@@ -7,7 +7,7 @@ weights, on a logarithmic scale, with the sparsity that it amounts to, 1 − 1/c
 Datasets (accuracy, error, low and high in percent; low and high are the errors at ± 1 sd):
     curve: compression, error, accuracy, sparsity: the weights as they are, not retrained
     mark: compression, error, label: the present threshold on that curve
-    now: compression, error, label: the run that is shown, as it is now
+    now: compression, error, label: the run that is shown
     retrained: compression, error, low, high, accuracy, sd, shift, shift_sd, sparsity, n
     dense: error, low, high, accuracy, sd, n: the dense twins; one row
     published: compression, error, sparsity, source, url
@@ -31,7 +31,7 @@ X_TITLE, Y_TITLE = (
 PARTS = ("validation", "test")
 CURVE, NOW, RETRAINED, DENSE, PUBLISHED = (
     "not retrained",
-    "this run now",
+    "this run",
     "retrained, mean ± sd",
     "dense, mean ± sd",
     "published, test error",
@@ -79,7 +79,7 @@ def tradeoff(
         subtitle: What was measured; the live chart has a "note" dataset instead.
     """
     series = tuple(series)
-    layers = [_band(part), _dense(), _curve(series), _bars(), *_points(series), *_mark(), _note()]
+    layers = [_band(part), _dense(), _curve(series), _bars(), *_points(series), _ring(), *_words()]
     title = alt.Title(TITLE, subtitle=subtitle) if subtitle else alt.Title(TITLE, offset=4)
     chart = alt.layer(*layers).properties(
         title=title, width=2 * theme.WIDTH, height=HEIGHT, description=DESCRIPTION, config=theme.config()
@@ -168,28 +168,26 @@ def _accuracy_tips() -> list[alt.Tooltip]:
     ]
 
 
-def _mark() -> list[alt.Chart | alt.LayerChart]:
-    """The present threshold: a ring on the curve and its numbers, on the side where there is room."""
-    data = alt.Chart(theme.named("mark"))
-    ring = data.mark_point(
+def _ring() -> alt.Chart:
+    """The present threshold on the curve."""
+    ring = alt.Chart(theme.named("mark")).mark_point(
         filled=True, size=130, color=theme.REMOVED, stroke=theme.PAPER, strokeWidth=2, opacity=1
     )
-    flat, last = "datum.compression < 6", "datum.compression > 64"  # below the curve, and left of its end
-    place = {
-        "align": alt.ExprRef(f"{last} ? 'right' : 'left'"),
-        "dx": alt.ExprRef(f"{last} ? -12 : {flat} ? 0 : 12"),
-        "baseline": alt.ExprRef(f"{flat} ? 'top' : 'bottom'"),
-        "dy": alt.ExprRef(f"{flat} ? 12 : -6"),
-    }
-    text = theme.text(**place, fontWeight=600)
-    label = theme.label(data, text, x=alt.X("compression:Q"), y=alt.Y("error:Q"), text=alt.Text("label:N"))
-    return [ring.encode(alt.X("compression:Q"), alt.Y("error:Q")), label]
+    return ring.encode(alt.X("compression:Q"), alt.Y("error:Q"))
 
 
-def _note() -> alt.Chart:
-    mark = theme.text(align="left", baseline="bottom", color=theme.MUTED)
-    note = alt.Chart(theme.named("note")).mark_text(**mark)
-    return note.encode(x=alt.value(0), y=alt.value(-8), text="text:N")
+def _words() -> list[alt.Chart]:
+    """What is drawn, and the numbers of ring and square: above the chart, clear of all that moves in it."""
+    return [
+        _line("note", "text", -26, color=theme.MUTED),
+        _line("mark", "label", -8, fontWeight=600),
+        _line("now", "label", -8, fontWeight=600, align="right"),
+    ]
+
+
+def _line(dataset: str, column: str, y: int, align: str = "left", **mark: Any) -> alt.Chart:
+    text = alt.Chart(theme.named(dataset)).mark_text(**theme.text(align=align, baseline="bottom", **mark))
+    return text.encode(x=alt.value("width" if align == "right" else 0), y=alt.value(y), text=f"{column}:N")
 
 
 def retrained_at(

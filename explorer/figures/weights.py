@@ -31,7 +31,8 @@ DESCRIPTION = (
 )
 DECADES = [0, 1, 10, 100, 1000, 10_000, 100_000, 1_000_000]
 LABEL_ROOM = 92  # pixels
-HEIGHT, KEPT_FLOOR, PRUNED_TOP = 200, 118, 124  # pixels: the upper half ends, the lower half begins
+HEIGHT = 200  # pixels
+KEPT_FLOOR, PRUNED_TOP = 0.59, 0.62  # shares of it: where the upper half ends, and the lower begins
 
 
 def weights(
@@ -73,7 +74,7 @@ def _kept(axis: str, log: bool, counts: str) -> alt.Chart:
     bars = bars.transform_stack(
         ["base", "top"], stack="count", groupby=["left"], sort=[alt.SortField("state")]
     )
-    y = _count("top", KEPT_TITLE, [KEPT_FLOOR, 0], counts)
+    y = _count("top", KEPT_TITLE, [_share(KEPT_FLOOR), 0], counts)
     return bars.mark_bar(binSpacing=0).encode(
         _left(axis, log), alt.X2("right"), y, alt.Y2("base"), *_common()
     )
@@ -81,7 +82,7 @@ def _kept(axis: str, log: bool, counts: str) -> alt.Chart:
 
 def _pruned(axis: str, log: bool, counts: str) -> alt.Chart:
     bars = alt.Chart(theme.named("bins")).transform_filter(_drawn("datum.state == 'pruned'", log))
-    y = _count("count", PRUNED_TITLE, [PRUNED_TOP, HEIGHT], counts)
+    y = _count("count", PRUNED_TITLE, [_share(PRUNED_TOP), _share(1)], counts)
     bars = bars.mark_bar(binSpacing=0)
     return bars.encode(_left(axis, log), alt.X2("right"), y, alt.Y2Datum(0), *_common())
 
@@ -98,7 +99,12 @@ def _left(axis: str, log: bool) -> alt.X:
     return alt.X("left:Q", title=X_TITLES["log" if log else axis], scale=scale, axis=ticks)
 
 
-def _count(field: str, title: str, pixels: Sequence[int], counts: str) -> alt.Y:
+def _share(part: float) -> alt.ExprRef:
+    """A share of the height, which a large page makes larger."""
+    return alt.ExprRef(f"{part} * height")
+
+
+def _count(field: str, title: str, pixels: Sequence[Any], counts: str) -> alt.Y:
     if counts == "log":  # linear below 1, so that a bar stands on 0
         scale = alt.Scale(type="symlog", constant=1, range=list(pixels), domainMin=0, nice=False)
         short = "datum.value ? format(datum.value, '~s') : ''"

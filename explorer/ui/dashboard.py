@@ -64,6 +64,7 @@ class Explorer(w.VBox):
         self._chart = self._gallery.chart
         self._chart.on_release(self._threshold.hear, (self._threshold.share, self._threshold.score))
         super().__init__([layout.style(), self._body()])
+        self._chart._explorer = self.model_id
         self.add_class("explorer")
         for control in self._controls.values():
             self._listen(control)

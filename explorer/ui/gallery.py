@@ -17,6 +17,7 @@ from explorer.ui.tabs import TABS, Context, Tab
 from explorer.ui.tabs.base import Charts
 
 NONE_LEFT = "one tab has to stay"
+WORKING = "Working it out …"
 TWICE = "tab {!r} has a chart {!r}, and so has another tab: chart names are unique among all tabs"
 
 
@@ -36,12 +37,15 @@ class Gallery:
         self._hidden: set[str] = set()
         self._keys: dict[str, Hashable] = {}
         self._charts: dict[str, Charts] = {}
+        self._drawn: set[str] = set()  # the tabs that have something to show
         self._lock = threading.RLock()  # the page chooses, the worker draws
         self._parts = {name: self._parts_of(tab) for name, tab in self.tabs.items()}
         above, below = ([parts[i] for parts in self._parts.values()] for i in (0, 1))
+        self._waiting = w.HTML(f"<p>{WORKING}</p>").add_class("explorer-waiting")
         self.export = Export(lambda: context.session, self._page, self._tell, self._beside)
-        panel = w.VBox([*above, self.chart, *below]).add_class("explorer-tabpanel")
+        panel = w.VBox([self._waiting, *above, self.chart, *below]).add_class("explorer-tabpanel")
         self.box = w.VBox([*head, self.bar, panel]).add_class("explorer-results")
+        self.chart.show(())
         self._reveal_parts()
         self.bar.observe(self._on_chosen, "selected")
 
@@ -69,7 +73,12 @@ class Gallery:
         with self._lock:
             tab = self.tabs[self.selected]
             self._build(tab, frame.trainer)
-            self.chart.update(tab.tables(frame, self._context.session), tag=tag)
+            tables = tab.tables(frame, self._context.session)
+            self.chart.show(self._charts[tab.name])  # with all that is in it, at once
+            self.chart.update(tables, tag=tag)
+            if tab.name not in self._drawn:
+                self._drawn.add(tab.name)
+                self._reveal_parts()
 
     def reveal(self, name: str, on: bool) -> None:
         """Shows or hides a tab by name; the first one left is chosen where the present one goes."""
@@ -117,7 +126,6 @@ class Gallery:
             self.chart.set_charts(
                 self._together(), wide={name for t in self.tabs.values() for name in t.wide}
             )
-        self.chart.show(self._charts[tab.name])
 
     def _together(self) -> Charts:
         found: Charts = {}
@@ -137,6 +145,9 @@ class Gallery:
         self._context.session.refresh()
 
     def _reveal_parts(self) -> None:
+        """Shows the chosen tab's parts; until it is first drawn, that it is coming."""
+        ready = self.selected in self._drawn
+        self._waiting.layout.display = "none" if ready else None
         for name, parts in self._parts.items():
             for part in parts:
-                part.layout.display = None if name == self.selected and part.children else "none"
+                part.layout.display = None if ready and name == self.selected and part.children else "none"

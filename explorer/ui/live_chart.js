@@ -1,4 +1,4 @@
-/* Persistent Vega views. live_chart.py puts Vega, threshold.js and names.js in front of this text and declares
+/* Persistent Vega views. live_chart.py puts Vega, threshold.js, names.js and keys.js in front of this text and declares
    `explorerVega.embed`.
    One copy of this module's default export runs a widget model; each place that shows it is a view. */
 
@@ -169,7 +169,8 @@ function show({ model, el, latest, tagged }) {
     model.send({ type, values: (await sliders()).map((slider) => slider.get("value")) }),
   );
 
-  const names = watchControls(el);
+  const names = watchControls(el, async () => model.get("_explorer") && model.widget_manager.get_model(model.get("_explorer")));
+  const unkeep = keepKeys(el);
 
   function rebuild() {
     stale = true;
@@ -276,6 +277,7 @@ function show({ model, el, latest, tagged }) {
       themes.disconnect();
       widths.disconnect();
       unwatch();
+      unkeep();
       names.stop();
       for (const { pane } of panes.values()) pane.finalize();
       root.remove();

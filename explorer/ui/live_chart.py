@@ -25,7 +25,7 @@ from ipywidgets import CallbackDispatcher, Widget
 from explorer.figures import theme
 
 HERE = Path(__file__).parent
-SCRIPTS = ("threshold.js", "names.js", "live_chart.js")  # the last one exports
+SCRIPTS = ("threshold.js", "names.js", "keys.js", "live_chart.js")  # the last one exports
 SNIPPET = "explorerVega.embed = vegaEmbed;"  # the bundle's own `vega` is null, only `vegaEmbed` works
 MAX_LABELS = 256  # a column of text travels as one byte a row
 SNAPSHOT_SCALE = 1.5
@@ -79,7 +79,7 @@ def compiled(spec: str) -> dict[str, Any]:
 
 def _view(name: str, chart: alt.TopLevelMixin, wide: bool) -> dict[str, Any]:
     """Describe a chart to the page: filling its column, on the page's own background, with no data."""
-    spec = chart.to_dict()
+    spec = chart.to_dict(validate=False)  # Altair checked each part as it was made
     spec.pop("datasets", None)
     if "width" in spec:
         spec["width"] = "container"
@@ -148,6 +148,7 @@ class LiveChart(anywidget.AnyWidget):
     _charts = traitlets.List().tag(sync=True)
     _shown = traitlets.List(default_value=None, allow_none=True).tag(sync=True)
     _watched = traitlets.List().tag(sync=True)
+    _explorer = traitlets.Unicode().tag(sync=True)  # the widget whose controls are named, by its model's id
     _roles = traitlets.List(default_value=[list(role) for role in theme.ROLES]).tag(sync=True)
 
     def __init__(self, charts: Mapping[str, alt.TopLevelMixin] | None = None, **kwargs: Any) -> None:

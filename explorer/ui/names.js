@@ -1,5 +1,5 @@
-/* What ipywidgets leaves unsaid to a screen reader: the names and values of sliders, which groups are folded, and
-   which tab the panel belongs to. */
+/* What ipywidgets leaves unsaid: to a screen reader the names and values of sliders, which groups are folded, and
+   which tab the panel belongs to; to everybody the tooltips of menus, fields and boxes that have a label. */
 
 function nameControls(explorer) {
   for (const handle of explorer.querySelectorAll(".noUi-handle")) {
@@ -27,14 +27,22 @@ function namePanel(panel, tabs) {
   for (const tab of tabs) tab.setAttribute("aria-controls", panel.id);
 }
 
-/* Names what is there and what comes; returns what ends it. */
-function watchControls(el) {
+async function tipControls(model) {
+  const tip = model.get("description") && model.get("tooltip");
+  const views = tip ? await Promise.all(Object.values(model.views ?? {})) : [];
+  for (const { el } of views) if (el.title !== tip) el.title = tip;
+  await Promise.all((model.get("children") ?? []).map(tipControls));
+}
+
+/* Names what is there and what comes; returns what ends it. `root` gives the explorer's model, where there is one. */
+function watchControls(el, root) {
   let due = false;
   const name = () => {
     due = false;
     const explorer = el.closest(".explorer");
     if (!explorer) return;
     nameControls(explorer);
+    root().then((model) => model && tipControls(model), () => {}); // it may be closed meanwhile
     if (explorer === watched) return;
     watched = explorer; // all of it: a tab may have sliders as well
     const what = { subtree: true, childList: true, characterData: true, attributes: true };

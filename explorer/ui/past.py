@@ -14,7 +14,7 @@ NEAREST = (
     "As of step {:,} (epoch {:g}): the weights of epoch {:g} are no longer kept, and these are nearest. "
 )
 
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 128 * 2**20  # twenty moments of LeNet-5 beside its dense twin
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,10 @@ class Album:
         return point
 
     def keep(self, trainer: Trainer) -> None:
-        """Keeps the present moment."""
+        """Keeps the present moment; what has not changed since the one before takes no memory."""
         point = trainer.snapshot()
+        before = self.nearest(point.step)
+        point = point if before is None else point.sharing(before)
         with self._lock:
             self._points[point.step] = point
             while len(self._points) > 2 and self._bytes() > self._most:
@@ -71,7 +73,7 @@ class Album:
             self._points = {at: point for at, point in self._points.items() if at < step}
 
     def _bytes(self) -> int:
-        return sum(point.nbytes for point in self._points.values())
+        return sum({id(t): t.nbytes for point in self._points.values() for t in point.tensors()}.values())
 
     def _closest(self) -> int:
         """The step between whose neighbours there is the least; never the first or the last."""

@@ -116,7 +116,7 @@ function bar(values, i, net) {
   const filled = make("i");
   filled.style.width = `${100 * values[i]}%`;
   filled.style.background = `var(--explorer-net-${net})`;
-  row.append(filled, make("span", "", `${(100 * values[i]).toFixed(values[i] >= 0.0995 ? 0 : 1)}%`));
+  row.append(filled, make("span", "", `${(100 * values[i]).toFixed(values[i] >= 0.0995 ? 0 : 1)} %`));
   return row;
 }
 
@@ -135,7 +135,7 @@ function render({ model, el }) {
   pad.setAttribute("role", "img");
   pad.setAttribute("aria-label", words.pad);
   told.setAttribute("role", "status");
-  place.setAttribute("aria-hidden", "true"); // the line below tells it in words
+  place.setAttribute("aria-hidden", "true"); // the line above tells it in words
 
   const drawing = pen(pad, (ink) => model.send({ type: "drawn", side: SIDE }, undefined, [ink.buffer]));
   const random = button("random", words.random, () => model.send({ type: "random" }));

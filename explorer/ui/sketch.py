@@ -18,10 +18,10 @@ WORDS = {
     "clear": "Clear",
     "random": "Random image",
     "random_tip": "One of the validation images, by chance",
-    "empty": "Draw above, or take a random one of the validation images.",
+    "empty": "Draw a digit, or take a random one of the validation images.",
     "seen": "as the networks see it",
 }
-TOLD = "{net} answers {answer} ({share:.0%})"
+TOLD = "{net} answers {answer} ({share:.0f}\N{NO-BREAK SPACE}%)"
 
 
 class Sketch(anywidget.AnyWidget):
@@ -65,7 +65,7 @@ class Sketch(anywidget.AnyWidget):
         """Shows an image, uint8 [28, 28], and the outputs of each network by its name."""
         told = [
             TOLD.format(
-                net=net, answer=names[max(range(len(names)), key=values.__getitem__)], share=max(values)
+                net=net, answer=names[max(range(len(names)), key=values.__getitem__)], share=100 * max(values)
             )
             for net, values in found.items()
         ]

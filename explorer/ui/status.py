@@ -40,10 +40,10 @@ def facts(frame: Frame) -> Mapping[str, str]:
     found = {"state": what, "device": str(trainer.device)}
     found["epoch"] = EPOCHS.format(frame.step / trainer.per_epoch, experiment.epochs)
     if frame.accuracy:
-        found["accuracy"] = f"{frame.accuracy[0]:.2%}"
+        found["accuracy"] = f"{100 * frame.accuracy[0]:.2f} %"
     if len(frame.accuracy) > 1:
         found["shift"] = figures.shift_label(*(100 * accuracy for accuracy in frame.accuracy[:2]))
-    found["sparsity"] = f"{frame.sparsity:.1%}"
+    found["sparsity"] = f"{100 * frame.sparsity:.1f} %"
     if frame.status == "training" and frame.speed:
         found["images/s"] = f"{frame.speed:,.0f}"
         found["time left"] = SECONDS.format(frame.left)
@@ -53,7 +53,7 @@ def facts(frame: Frame) -> Mapping[str, str]:
 def _number(threshold: float | None, experiment: Experiment) -> str:
     pruning = experiment.pruning
     share = pruning is None or pruning.unit == "sparsity"
-    return f"{threshold:.1%}" if share else f"{threshold:.3g}"
+    return f"{100 * threshold:.1f} %" if share else f"{threshold:.3g}"
 
 
 def line(frame: Frame) -> str:

@@ -133,7 +133,7 @@ def test_dragging_before_training_tries_and_letting_go_only_sets(opened):
         )
     notebook.until(f"() => ({NOW})().sparsity < 90")  # the preview's, while the mouse is still down
     readout = notebook.locator(".explorer-threshold:visible .widget-readout").inner_text()
-    notebook.locator(f"{STATE}:text-is('trying {readout}')").wait_for()
+    notebook.locator(f"{STATE}:text-is('trying {readout[:-1]} %')").wait_for()
     weights = "document.querySelector('.explorer-chart-weights-fc1 canvas').toDataURL()"
     notebook.until(f"(old) => {weights} !== old", before[0])
     assert notebook.value("e.experiment.pruning.threshold") == 0.9  # not set before it is let go

@@ -128,6 +128,20 @@ def test_sliders_have_names_and_say_their_values(opened):
     notebook.until(f"() => ({NAMES})().some(([name]) => name === 'Rounds')")
 
 
+UNEXPLAINED = """() => [...document.querySelectorAll('.explorer-controls :is(select, input, .noUi-handle)')]
+  .filter((el) => el.offsetParent && !el.closest('[title]')).map((el) => el.outerHTML)"""
+
+
+def test_every_control_shows_its_tooltip_on_the_page(opened):
+    notebook = opened()
+    notebook.until_reads(UNEXPLAINED, [])
+    criterion = notebook.locator(".explorer-criterion").get_attribute("title")
+    assert criterion == notebook.value("e._controls['criterion'].widget.tooltip")
+    notebook.locator(".explorer-schedule select").select_option("iterative")  # controls that come later
+    notebook.locator(".explorer-rounds").wait_for()
+    notebook.until_reads(UNEXPLAINED, [])
+
+
 @pytest.mark.slow  # the Python half is in tests/ui
 def test_what_is_hidden_is_gone_and_comes_back(opened):
     notebook = opened()

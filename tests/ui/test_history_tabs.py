@@ -206,3 +206,37 @@ def test_only_the_newest_place_of_the_slider_is_looked_at(done):
     done.session.call(three).result(PATIENCE)
     settled(done)
     assert seen == [12]
+
+
+# -- gradients and the trade-off ----------------------------------------------------------------------
+
+
+def shown(explorer, chart, dataset):
+    return explorer._chart.chart(chart).to_dict()["datasets"][dataset]
+
+
+def test_the_gradients_entries_are_those_of_then(done):
+    tab(done, "gradients")
+    now = shown(done, "gradient-spread", "bins")
+    drag(done, 2)
+    then = shown(done, "gradient-spread", "bins")
+    gradient = done.session.album.at(8).gradient
+    assert sum(row["count"] for row in then if row["layer"] == "fc2") == int(
+        gradient[0, -1290:-10].count_nonzero()
+    )
+    assert then != now
+    assert "epoch 0.5" in shown(done, "gradient-spread", "note")[0]["text"]
+    thin(done, 4, 32)
+    drag(done, 3)
+    assert shown(done, "gradient-spread", "bins") == []
+    assert shown(done, "gradient-spread", "note")[0]["text"] == "no longer kept of this record"
+
+
+def test_the_trade_off_says_when_the_run_was_there(done):
+    tab(done, "tradeoff")
+    accuracy = done.run.summary["val_accuracy"]
+    assert shown(done, "tradeoff", "now")[0]["label"] == f"□ this run now: {100 * accuracy:.2f} %"
+    drag(done, 6)
+    assert shown(done, "tradeoff", "now")[0]["label"].startswith("□ this run at epoch 1.5: ")
+    drag(done, 2)
+    assert shown(done, "tradeoff", "now") == []  # nothing was pruned then

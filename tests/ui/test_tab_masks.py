@@ -85,7 +85,7 @@ def test_a_network_whose_layers_read_no_pixels_says_so(opened, scratch_registry)
     explorer.tab = "masks"
     tab = settled(explorer)
     assert "No layer that can be pruned reads the 784 pixels directly" in tab.told.value
-    assert [s.title for s in tab.maps.sheets] == ["2: 100.0% kept"]
+    assert [s.title for s in tab.maps.sheets] == ["2: 100.0 % kept"]
     assert tab.units.sheets == ()
 
 

@@ -47,7 +47,7 @@ def test_an_untrained_network_has_its_curve_at_once(at_tab):
     found = data(at_tab())
     assert len(found["curve"]) >= 9
     assert found["curve"][0]["compression"] == 1
-    assert found["note"][0]["text"] == "weights of epoch 0.00, n = 100 validation images"
+    assert found["note"][0]["text"] == "weights of epoch 0.00, n = 100 images"
     assert found["now"] == found["retrained"] == []
 
 

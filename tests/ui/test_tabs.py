@@ -1,5 +1,6 @@
 """Tabs: only the one that is shown is drawn, and a new one is told nothing but its context."""
 
+import threading
 from collections import Counter
 
 import ipywidgets as w
@@ -68,6 +69,21 @@ def test_choosing_a_tab_draws_the_present_state_without_a_step(watched):
     kept = datasets(watched, "weights-fc1")["note"]
     assert kept[0]["text"].endswith("of 100,352 kept")
     assert watched.session.status == "done"
+
+
+def test_a_tab_says_that_it_is_coming_until_it_is_drawn_for_the_first_time(opened):
+    explorer, go = opened(), threading.Event()
+    [waiting] = by_class(explorer, "waiting")
+    [told] = by_class(explorer, "panel-digits")
+    settled(explorer)
+    explorer.session.call(lambda _: go.wait(PATIENCE))  # the worker is busy
+    explorer.tab = "digits"
+    assert (waiting.layout.display, told.layout.display) == (None, "none")
+    go.set()
+    settled(explorer)
+    assert (waiting.layout.display, told.layout.display) == ("none", None)
+    explorer.tab = "live"
+    assert waiting.layout.display == "none"  # it is there already
 
 
 def test_an_unknown_tab_is_refused_with_advice(opened):

@@ -29,13 +29,16 @@ from explorer.ui.tiles import Sheet, Tiles
 TITLE, TIP = "Digits", "Which digits pruning costs, the images that flipped, and one to draw yourself"
 PAIRED = (
     "Of {n} validation images the pruned network loses {lost:,} that its dense twin gets right, and gains "
-    "{gained:,} that the twin gets wrong; {right:,} are right and {wrong:,} wrong in both."
+    "{gained:,} that the twin gets wrong; {right:,} are right and {wrong:,} wrong in both. The test speaks "
+    "of these images alone: another seed may lose others."
 )
 SOME_IMAGES = "{n:,} (the first of {all:,}; the others follow)"
-ONE_SEED = "The test speaks of these images alone: another seed may lose others."
 TRYING = "Trying the threshold {:.4g}, not trained any further, beside the dense twin of epoch {:.3g}. "
 PAD = " The pad asks other weights. {}"
-ONE = "Nothing is pruned yet: the two networks are still one. "
+ONE = (
+    "Nothing is pruned yet: the two networks are still one. Of {n} validation images it gets {right:,} right "
+    "and {wrong:,} wrong."
+)
 ALONE = "No dense twin trains beside this network, so nothing can be compared. "
 DENSE_RUN = "This run prunes nothing, so nothing can be compared. "
 WRONG = "Of {n} validation images {wrong:,} are answered wrongly."
@@ -54,7 +57,7 @@ PROBABILITY, OUTPUT = "probability", "output"
 
 SECONDS = 0.5  # between two pictures while it trains
 SLICE = 0.1  # seconds of asking in one frame, where nobody has asked these weights before
-MOST = 20  # images of each kind
+MOST = 18  # images of each kind: two rows of nine on a laptop
 PIXELS = 56  # of each image on the page
 FIGURE = 416  # of all images of a kind, in a figure
 
@@ -171,22 +174,18 @@ class Digits(Tab):
         self._as_of = start if frame.past is not None else ""
         if frame.preview is not None:
             start = TRYING.format(frame.preview, epoch)
-        elif _one(frame):
-            start += ONE
         end = PAD.format(as_of(frame)) if found.step == frame.past != frame.held else ""
         if len(found.lanes) == 1:
             return self._alone((start, end), pixels, truth, own)
-        return self._pair((start, end), pixels, truth, found.lanes[1].long(), own)
+        told = start + (ONE if _one(frame) else PAIRED) + end
+        return self._pair(told, pixels, truth, found.lanes[1].long(), own)
 
-    def _pair(
-        self, around: tuple[str, str], pixels: Tensor, truth: Tensor, dense: Tensor, pruned: Tensor
-    ) -> Tables:
+    def _pair(self, told: str, pixels: Tensor, truth: Tensor, dense: Tensor, pruned: Tensor) -> Tables:
         lost, gained = answers.flipped(truth, dense, pruned)
         wrong = int(((dense != truth) & (pruned != truth)).sum())
         counts = {"n": _of(truth, pixels), "lost": len(lost), "gained": len(gained), "wrong": wrong}
         right = len(truth) - len(lost) - len(gained) - wrong
-        start, end = around
-        self.told.value = f"<p>{escape(start + PAIRED.format(right=right, **counts))} {ONE_SEED}{end}</p>"
+        self.told.value = f"<p>{escape(told.format(right=right, **counts))}</p>"
         answered = {"truth": truth, "dense": dense, "pruned": pruned}
         self.images.show(
             self._sheet("lost", lost, pixels, answered),

@@ -19,7 +19,7 @@ TITLE = "Gradients"
 TIP = "The gradient's norm before and after clipping, how often it was clipped, and what reaches each layer"
 CLIPPED = "{:.0f} % of the last {} steps clipped"
 NO_CLIPPING = "no clipping"
-NOT_KEPT = "kept for the last record only"
+NOT_KEPT = "no longer kept of this record"
 
 SHOWN = 300  # steps drawn as marks, evenly taken from all
 RECENT = 200  # steps over which the share of clipped ones is told
@@ -131,15 +131,15 @@ def _norms(history: Iterable[Row], until: int) -> list[tuple[float, str, float]]
 
 
 def _spread(frame: Frame) -> Tables:
-    """The entries of the gradient of the step before the last record."""
-    trainer = frame.trainer
-    lane = trainer.lanes[0]
+    """The entries of the gradient of the step before the last record; in the past, before the one shown."""
+    trainer, lane = frame.trainer, frame.lanes[0]
+    gradient = (frame.point or trainer).gradient
     recorded = max((row[0] for row in lane.history.history[-1:]), default=0)
     found = figures.spread_tables({}, 0.0)
-    if trainer.gradient is None or (frame.past is not None and frame.past < recorded):
-        found["note"] = {"text": [through_depth.NO_RECORD if trainer.gradient is None else NOT_KEPT]}
+    if gradient is None or (frame.past is not None and frame.past != frame.held):
+        found["note"] = {"text": [through_depth.NO_RECORD if gradient is None else NOT_KEPT]}
     else:
-        row = trainer.gradient[lane.row]
+        row = gradient[lane.row]
         slots = {layer.name: layer.weight for layer in trainer.network.layout.layers}
         counted = {name: _counted(row[slot.start : slot.stop]) for name, slot in slots.items()}
         found = figures.spread_tables(counted, recorded / trainer.per_epoch)

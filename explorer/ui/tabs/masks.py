@@ -27,7 +27,7 @@ from explorer.ui.units import COUNT, Units
 TITLE, TIP = "Masks", "Which pixels are still read, what each unit looks at, and which units are dead"
 ORDER, ORDERS = "Order", (("as in the network", "network"), ("most weights kept first", "kept"))
 ORDER_TIP = "In which order the units stand"
-KEPT = "{name} keeps {kept:,} of its {all:,} weights ({share:.1%})."
+KEPT = "{name} keeps {kept:,} of its {all:,} weights ({share:.1f}\N{NO-BREAK SPACE}%)."
 UNREAD = "{none:,} of {all:,} pixels are read by no unit."
 ALL_READ = "Every pixel is read by some unit."
 UNREAD_TAPS = "{none:,} of {all:,} places are kept by no filter."
@@ -42,7 +42,7 @@ MAP, MAP_TAPS = "Kept weights of each pixel", "Filters keeping each place"
 MAP_CELL = "row {row}, column {column}: {value} of "  # its numbers are filled in on the page
 MAP_TEXT = "{title}, from 0 to {most}; {none} of {all} have none."
 MAP_NONE, MAP_HIGH = "none", "{most:,} of {all:,}"
-LAYER_TITLE = "{name}: {share:.1%} kept"
+LAYER_TITLE = "{name}: {share:.1f} % kept"
 LAYER_TEXT = "{name} keeps {kept:,} of {all:,} weights; units run down, inputs across."
 LAYER_TIP = "{text} Each pixel is a weight."
 LAYER_TIP_BLOCK = "{text} Each pixel is a block of weights: the more are kept, the stronger."
@@ -182,7 +182,7 @@ def other(frame: Frame, layer: Layer, width: int) -> Sheet:
         codes=_bytes(shares),
         width=width,
         height=min(width, max(20, round(width * rows / columns))),
-        title=LAYER_TITLE.format(name=name, share=kept / alive.numel()),
+        title=LAYER_TITLE.format(name=name, share=100 * kept / alive.numel()),
         text=text,
         tips=[tip.format(text=text)],
     )
@@ -215,7 +215,7 @@ def _of_first(units: Units) -> list[str]:
     words = (UNREAD_TAPS, ALL_TAPS) if units.filters else (UNREAD, ALL_READ)
     share = {"kept": sum(units.into), "all": units.alive.numel()}
     return [
-        KEPT.format(name=units.layer.name, share=share["kept"] / share["all"], **share),
+        KEPT.format(name=units.layer.name, share=100 * share["kept"] / share["all"], **share),
         words[none == 0].format(none=none, all=all_),
         units.told_dead(),
     ]

@@ -30,12 +30,12 @@ RETRAIN_TIP = (
 STOP_TIP = "Ends the retraining; seeds that are done stay"
 PROGRESS, STOPPED, DONE = "retraining, {:.0f} %, {} of {} seeds done", "stopped", "done"
 FAILED = "Retraining ended: {}"
-NOTE = "weights of epoch {:.2f}, n = {:,} validation images{}"
+NOTE = "weights of epoch {:.2f}, n = {:,} images{}"
 OVER_SEEDS = "; retrained: n = {} {}, bars and band ± 1 sd"
 SEEDS_WORD = ("seed", "seeds")
 WORKING = "working out the curve …"
-MARK = "{:.1f} % at {:.3g}× ({:.1f} % pruned)"
-AT_PRESENT = "{:.2f} %"
+MARK = "● not retrained: {:.1f} % at {:.3g}× ({:.1f} % pruned)"
+AT_PRESENT, AT_PAST = "□ this run now: {:.2f} %", "□ this run at epoch {:g}: {:.2f} %"
 
 SEEDS = 3
 COMPRESSIONS = (2, 4, 8, 16, 32, 64)
@@ -175,11 +175,15 @@ def _mark(found: tuple[float, float] | None) -> dict[str, Any]:
 
 
 def _now(frame: Frame) -> dict[str, Any]:
-    """The pruned network as it stands in training; nothing before it is pruned."""
+    """The pruned network at the moment that is shown; nothing before it is pruned."""
     pruned = frame.preview is None and frame.sparsity > 0 and frame.accuracy
-    return _spot(
-        (frame.sparsity, frame.accuracy[0]) if pruned else None, lambda _, a: AT_PRESENT.format(100 * a)
-    )
+
+    def label(_: float, accuracy: float) -> str:
+        if frame.past is None:
+            return AT_PRESENT.format(100 * accuracy)
+        return AT_PAST.format(round(frame.past / frame.trainer.per_epoch, 2), 100 * accuracy)
+
+    return _spot((frame.sparsity, frame.accuracy[0]) if pruned else None, label)
 
 
 def _spot(found: tuple[float, float] | None, label: Callable[[float, float], str]) -> dict[str, Any]:
