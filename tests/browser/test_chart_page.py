@@ -156,11 +156,11 @@ def frames_after(notebook, tag):
     return int(notebook.locator(".explorer-charts").get_attribute("data-frames"))
 
 
-LISTENERS = """() => { window.live = 0;
+LISTENERS = """() => { window.signalled = 0;
   const {addEventListener} = Document.prototype;
   document.addEventListener = function (type, hear, options) {
-    if (options?.signal) window.live += 1;
-    options?.signal?.addEventListener('abort', () => { window.live -= 1 });
+    if (options?.signal) window.signalled += 1;
+    options?.signal?.addEventListener('abort', () => { window.signalled -= 1 });
     return addEventListener.call(this, type, hear, options) } }"""
 
 
@@ -169,11 +169,12 @@ def test_removing_the_output_cleans_up(notebook):
     notebook.page.evaluate(LISTENERS)
     notebook.show(SETUP + SHOW)
     notebook.locator(CANVAS).nth(2).wait_for()
-    notebook.until_reads("() => window.live", 7)
+    notebook.until_reads("() => window.signalled", 7)
     notebook.page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     notebook.locator(".explorer-charts").wait_for(state="detached")
-    notebook.until("() => window.live === 0")
+    notebook.until("() => window.signalled === 0")
     notebook.run("charts.update(batch(1))")
+    notebook.page.evaluate("() => { delete document.addEventListener }")  # the page is that of later stories
 
 
 CONTROL = """
