@@ -15,6 +15,7 @@ WORDS = {
     "label": "The experiment as text",
     "hint": "Copy it to share these settings; or paste others over it, and Apply moves the controls there.",
     "copy": "Copy",
+    "copyTip": "Copy the whole text to the clipboard",
     "copied": "copied",
     "selected": "selected: press Ctrl+C",
     "apply": "Apply",
@@ -22,7 +23,9 @@ WORDS = {
     "undo": "Undo",
     "undoTip": "Back to the present experiment",
     "json": "JSON",
+    "jsonTip": "The experiment as JSON: for files and other programs",
     "code": "Python",
+    "codeTip": "The experiment as the Python that makes it: for a notebook's cell",
     "format": "Format",
 }
 APPLIED = "the controls are there now"

@@ -144,6 +144,7 @@ function render({ model, el }) {
     drawing.clear();
     model.send({ type: "clear" });
   });
+  clear.title = words.clear_tip;
   const buttons = make("div", "explorer-sketch-buttons");
   buttons.append(clear, random);
   seenRow.append(seen, make("span", "", words.seen));

@@ -16,6 +16,7 @@ WORDS = {
     "title": "Draw a digit",
     "pad": "A pad for mouse, pen or finger; the button below takes a validation image instead.",
     "clear": "Clear",
+    "clear_tip": "Take the drawing away",
     "random": "Random image",
     "random_tip": "One of the validation images, by chance",
     "empty": "Draw a digit, or take a random one of the validation images.",

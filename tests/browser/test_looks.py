@@ -1,7 +1,7 @@
 """How the explorer looks: a second view, a reloaded page, both themes, folded groups, names for all."""
 
 import pytest
-from at_the_page import CANVAS, expect, press, train, until_state
+from at_the_page import CANVAS, choose, expect, press, train, until_state
 from lab_notebook import KERNEL
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -140,6 +140,19 @@ def test_every_control_shows_its_tooltip_on_the_page(opened):
     notebook.locator(".explorer-schedule select").select_option("iterative")  # controls that come later
     notebook.locator(".explorer-rounds").wait_for()
     notebook.until_reads(UNEXPLAINED, [])
+
+
+BUTTONS = """() => [...document.querySelectorAll('.explorer :is(button, select, input)')]
+  .filter((el) => el.offsetParent && !el.closest('[title]:not([title=""])')).map((el) => el.outerHTML)"""
+
+
+@pytest.mark.slow
+def test_all_that_can_be_pressed_says_what_it_does(opened):
+    notebook = opened()
+    train(notebook)
+    for name in notebook.value("list(e._gallery.tabs)"):
+        choose(notebook, name)
+        notebook.until_reads(BUTTONS, [])
 
 
 @pytest.mark.slow  # the Python half is in tests/ui
