@@ -92,7 +92,7 @@ def _dots() -> alt.Chart:
 
 
 def _shift(floor: str) -> alt.LayerChart:
-    mark = theme.text(align="right", baseline="top", dx=-2, dy=9, fontWeight=600, fontSize=13)
+    mark = theme.text(align="right", baseline="top", dx=-2, dy=13, fontWeight=600, fontSize=13)
     data = alt.Chart(theme.named("shift")).transform_calculate(accuracy=f"max(datum.accuracy, {floor})")
     return theme.label(data, mark, x=alt.X("epoch:Q"), y=alt.Y("accuracy:Q"), text=alt.Text("label:N"))
 
