@@ -1,7 +1,7 @@
 """Every text on every tab stands out from its ground as WCAG AA asks, in both themes, under the mouse too."""
 
 import pytest
-from at_the_page import choose, press, unfold, until_state
+from at_the_page import choose, press, train, unfold
 
 pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
@@ -67,12 +67,9 @@ HOVERED = {
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_all_text_can_be_read(opened, theme):
     notebook = opened()
-    press(notebook, "train")
-    until_state(notebook, "done")
+    train(notebook)
     notebook.run("runs = e._gallery.tabs['runs']; runs.pin(); e.experiment = brisk.replace(lr=0.35)")
-    press(notebook, "train")
-    until_state(notebook, "training")
-    until_state(notebook, "done")
+    train(notebook)
     notebook.run("runs.pin()")
     notebook.run("e._preset.value = e._preset.options[1][1]; e._error.value = '<div role=alert>no</div>'")
     unfold(notebook, "data-and-model")
