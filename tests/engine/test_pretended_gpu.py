@@ -6,6 +6,7 @@ number of them. What a GPU would compute is not seen here.
 
 import pytest
 import torch
+from chosen import some
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from explorer import registry
@@ -15,23 +16,19 @@ from explorer.engine.trainer import Trainer
 
 GPU = torch.device("cuda")
 FEEDBACK = {"error_feedback": True}
-FIELDS = {
-    "the defaults": {},
-    "every term": {"momentum": 0.9, "weight_decay": 1e-3, "l1": 1e-5, "lr_decay": "cosine"},
-    "adam": {"optimizer": "adam", "lr": 1e-3},
-    "a chain of rules": {"clipping": {"rule": ("autoclip", "agc", "top-k"), "options": FEEDBACK}},
-    "batch norm": {"model": "normed"},
-}
-MORE = (
-    {f"model {name}": {"model": name} for name in registry.names("model") if name != "binary-digit"}
+FIELDS = (
+    {
+        "the defaults": {},
+        "every term": {"momentum": 0.9, "weight_decay": 1e-3, "l1": 1e-5, "lr_decay": "cosine"},
+        "adam": {"optimizer": "adam", "lr": 1e-3},
+        "a chain of rules": {"clipping": {"rule": ("autoclip", "agc", "top-k"), "options": FEEDBACK}},
+        "batch norm": {"model": "normed"},
+        "quadratic": {"loss": "mse"},
+        "a rate": {"clipping": {"rule": "threshold", "options": {"rate": 1.0, **FEEDBACK}}},
+    }
+    | {f"model {name}": {"model": name} for name in registry.names("model") if name != "binary-digit"}
     | {f"rule {name}": {"clipping": {"rule": name}} for name in registry.names("rule")}
-    | {"a rate": {"clipping": {"rule": "threshold", "options": {"rate": 1.0, **FEEDBACK}}}}
-    | {"quadratic": {"loss": "mse"}}
 )
-CASES = [
-    *(pytest.param(fields, id=name) for name, fields in FIELDS.items()),
-    *(pytest.param(fields, id=name, marks=pytest.mark.slow) for name, fields in MORE.items()),
-]
 
 
 def there(tensor):
@@ -75,8 +72,8 @@ def gpu(monkeypatch):
 
 
 @pytest.mark.usefixtures("normed")
-@pytest.mark.parametrize("fields", CASES)
-@pytest.mark.parametrize("pruned", [False, True], ids=["dense", "pruned"])
+@pytest.mark.parametrize("fields", some(FIELDS, "the defaults", "adam", "a chain of rules", "batch norm"))
+@pytest.mark.parametrize("pruned", some({"pruned": True, "dense": False}, "pruned"))
 def test_steps_and_records_do_not_wait_for_the_host(tiny, gpu, fields, pruned):
     stack = [tiny(pruning=None, seed=seed, **fields) for seed in (0, 1)]
     trainer = Trainer([*stack, stack[0].replace(clipping=None)], "cpu", together=True)

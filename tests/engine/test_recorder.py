@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from chosen import some
 
 from explorer.engine.recorder import Parcel
 from explorer.engine.train import runs_of
@@ -38,7 +39,7 @@ def trained(stack, kind):
 
 
 @pytest.mark.usefixtures("normed")
-@pytest.mark.parametrize("fields", STACKS.values(), ids=STACKS)
+@pytest.mark.parametrize("fields", some(STACKS, "one event", "all the while", "one diverges"))
 def test_late_records_are_the_same(tiny, monkeypatch, fields):
     stack = [tiny(epochs=2, **each) for each in fields]
     soon, records = trained(stack, Trainer)
