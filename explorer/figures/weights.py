@@ -20,7 +20,7 @@ from explorer.figures import theme
 from explorer.figures.embedding import signed
 
 TITLES = {"weight": "{} weights", "score": "{} scores"}
-X_TITLES = {"weight": "weight (the outer bins and beyond)", "score": "score", "log": "score (log scale)"}
+X_TITLES = {"weight": "weight (first and last bar: all beyond)", "score": "score", "log": "score (log scale)"}
 KEPT_TITLE, PRUNED_TITLE, LOG_TITLE = "kept", "pruned", "{} (log)"
 STATES = ("kept", "revived", "pruned")
 CUTOFF_LABEL, NOTE = "τ = {:.3g}", "{} of {:,} kept"

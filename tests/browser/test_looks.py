@@ -132,6 +132,7 @@ UNEXPLAINED = """() => [...document.querySelectorAll('.explorer-controls :is(sel
   .filter((el) => el.offsetParent && !el.closest('[title]')).map((el) => el.outerHTML)"""
 
 
+@pytest.mark.slow
 def test_every_control_shows_its_tooltip_on_the_page(opened):
     notebook = opened()
     notebook.until_reads(UNEXPLAINED, [])

@@ -34,6 +34,7 @@ def test_live_is_first_and_alone(shown):
         expect(tab).to_have_attribute("title", re.compile(r"\w"))
 
 
+@pytest.mark.slow  # each tab's own story clicks on it
 def test_a_click_shows_another_tab_with_the_present_data(shown):
     shown.locator(".explorer-tab-weights").click()
     shown.locator(".explorer-chart-weights-fc2 canvas").wait_for()

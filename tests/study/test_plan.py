@@ -145,7 +145,8 @@ def alive():
     return sum(storages.values())
 
 
-@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=pytest.mark.slow), "adam"])
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_the_memory_of_a_stack_is_predicted(tiny, optimizer):
     """The tensors that are alive as it ends: matrices, data set and what is judged; see memory.py for RSS."""
     data.load("mnist", CPU)
