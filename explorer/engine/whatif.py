@@ -28,6 +28,7 @@ FEW_POINTS, FEW_IMAGES = 24, 1000  # where a pass takes 30 times as long: no cha
 SPARSE = 0.15  # of the first layer's weights: where more change, a dense product is faster
 
 MOMENT = 100  # images: a word in between where a pass is slow, so that a page may be drawn
+BLOCK = 1250  # images of a chain of Linear layers, likewise
 
 # Of a row and its buffers: loss and accuracy, with a word each time that some images have been looked at.
 Judged = Generator[None, None, tuple[float, float]]
@@ -99,7 +100,6 @@ def points(trainer: Trainer, experiment: Experiment, how: Plan | None = None) ->
         elif last is not None and torch.equal(last[0].keep, verdict.keep):
             yield replace(last[1], threshold=threshold)
         else:
-            yield None  # to choose and to judge take about as long
             pruned = verdict.passed(view)
             buffers = trainer.pruner.calibrated(pruned, experiment, how.calibration) if step else view.buffers
             loss, accuracy = yield from judge(pruned.row, buffers)
@@ -164,26 +164,28 @@ class _Chain:
     def __init__(self, trainer: Trainer, x: Tensor, labels: Tensor) -> None:
         assert trainer.network.chain is not None
         self.first, *self.rest = trainer.network.chain
-        self.layout, self.loss, self.labels = trainer.network.layout, trainer.observer.loss, labels
-        self.x = x.flatten(1).t().contiguous()  # [inputs, images]: a weight adds one row to another
+        self.layout, self.loss = trainer.network.layout, trainer.observer.loss
         self.weight = x.new_zeros(self.layout.slots[self.first.weight].shape)
-        self.z = x.new_zeros(len(self.weight), len(x))  # the first layer's output without its bias
+        self.blocks = [
+            # [inputs, images]: a weight adds one row to another; the first layer's output without its bias
+            (part.t().contiguous(), x.new_zeros(len(self.weight), len(part)), truth)
+            for part, truth in zip(torch.split(x.flatten(1), BLOCK), torch.split(labels, BLOCK), strict=True)
+        ]
 
     def __call__(self, row: Tensor, _buffers: dict[str, Tensor]) -> Judged:
-        yield from ()
         views = self.layout.views(row.unsqueeze(0))
-        self._follow(views[self.first.weight])
-        h = APPLY[self.first.activation](self.z.t() + views[self.first.bias])
-        for link in self.rest:
-            h = APPLY[link.activation](torch.addmm(views[link.bias], h, views[link.weight].t()))
-        value, _ = self.loss(h, self.labels)
-        return float(value), int(right(h, self.labels).sum()) / len(self.labels)
-
-    def _follow(self, weight: Tensor) -> None:
-        """Brings the first layer's output to these weights."""
+        weight = views[self.first.weight]
         change = (weight - self.weight).to_sparse()
-        if change.values().numel() > SPARSE * weight.numel():
-            torch.mm(weight, self.x, out=self.z)
-        else:
-            self.z = torch.addmm(self.z, change, self.x)
+        anew = change.values().numel() > SPARSE * weight.numel()
         self.weight = weight
+        total, correct = 0.0, 0
+        for x, z, truth in self.blocks:
+            yield  # a block takes about a millisecond
+            torch.mm(weight, x, out=z) if anew else z.addmm_(change, x)
+            h = APPLY[self.first.activation](z.t() + views[self.first.bias])
+            for link in self.rest:
+                h = APPLY[link.activation](torch.addmm(views[link.bias], h, views[link.weight].t()))
+            value, _ = self.loss(h, truth)
+            total, correct = total + len(truth) * float(value), correct + int(right(h, truth).sum())
+        images = sum(len(truth) for *_, truth in self.blocks)
+        return total / images, correct / images
