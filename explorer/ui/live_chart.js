@@ -169,7 +169,7 @@ function show({ model, el, latest, tagged }) {
     model.send({ type, values: (await sliders()).map((slider) => slider.get("value")) }),
   );
 
-  const names = watchControls(el, async () => model.get("_explorer") && model.widget_manager.get_model(model.get("_explorer")));
+  const names = watchControls(el, model);
   const unkeep = keepKeys(el);
 
   function rebuild() {

@@ -34,15 +34,17 @@ async function tipControls(model) {
   await Promise.all((model.get("children") ?? []).map(tipControls));
 }
 
-/* Names what is there and what comes; returns what ends it. `root` gives the explorer's model, where there is one. */
-function watchControls(el, root) {
+/* Names what is there and what comes, in the explorer that a chart belongs to if it does; returns what ends it. */
+function watchControls(el, chart) {
+  const id = chart.get("_explorer");
   let due = false;
+  let over = false;
   const name = () => {
     due = false;
     const explorer = el.closest(".explorer");
-    if (!explorer) return;
+    if (!explorer) return id && !over ? soon() : undefined; // the chart may be there before what it is in
     nameControls(explorer);
-    root().then((model) => model && tipControls(model), () => {}); // it may be closed meanwhile
+    if (id) chart.widget_manager.get_model(id).then(tipControls, () => {}); // it may be closed meanwhile
     if (explorer === watched) return;
     watched = explorer; // all of it: a tab may have sliders as well
     const what = { subtree: true, childList: true, characterData: true, attributes: true };
@@ -54,5 +56,9 @@ function watchControls(el, root) {
   };
   let watched = null;
   const changes = new MutationObserver(soon);
-  return { look: soon, stop: () => changes.disconnect() };
+  const stop = () => {
+    over = true;
+    changes.disconnect();
+  };
+  return { look: soon, stop };
 }
