@@ -20,7 +20,7 @@ NO_VALIDATION = "no validation images are held out, so there is no accuracy to s
 PAUSE = 2.0  # seconds between two curves while it trains
 BUSY = 0.05  # of the time while it trains may go into curves
 # seconds of work in one frame: a piece at least, and then no more
-SLICE, IDLE_SLICE = 0.002, 0.1
+SLICE, IDLE_SLICE = 0.0015, 0.1
 
 
 class Follower:
