@@ -5,6 +5,7 @@
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'explorer' has no {name!r}; it has {', '.join(__all__)}")
+    if name == "Explorer":
+        _warm()
     with _quickly(), _told():
         home = importlib.import_module(_HOMES[name])
     value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
@@ -77,6 +80,13 @@ def _quickly() -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]
+
+
+def _warm() -> None:
+    """Starts the JavaScript engine that the first charts need, 0.4 s, beside the imports."""
+    from vl_convert import vegalite_to_vega
+
+    threading.Thread(target=vegalite_to_vega, args=({"mark": "point"},), daemon=True).start()
 
 
 @contextmanager
@@ -102,6 +112,7 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
     """`%load_ext explorer` makes the magic `%explorer` known: it opens the explorer."""
+    _warm()
     with _quickly(), _told():
         from explorer.ui.magic import register
 

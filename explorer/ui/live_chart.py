@@ -66,11 +66,6 @@ def module() -> str:
     return f"const explorerVega = {{}};\n(() => {{\n{vega()}\n}})();\n{ours}"
 
 
-def warm() -> None:
-    """Prepare what the first chart needs; call it in a thread at import to hide the wait."""
-    module()
-
-
 @functools.lru_cache(maxsize=128)
 def compiled(spec: str) -> dict[str, Any]:
     """Compile Vega-Lite JSON to Vega; equal specifications cost once. Not to be changed by the caller."""
