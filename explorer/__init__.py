@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from explorer import figures, presets
     from explorer.engine.prune import prune
     from explorer.engine.run import Run
     from explorer.engine.train import train
     from explorer.experiment import Clipping, Experiment, Pruning
-    from explorer.presets import presets
     from explorer.study.sweep import Study, sweep
     from explorer.ui.dashboard import Explorer
 
@@ -75,7 +75,7 @@ def _quickly() -> Iterator[None]:
     if name in sys.modules or "jsonschema" in sys.modules:
         yield
         return
-    sys.modules[name] = None  # type: ignore[assignment]  this is how Python is told that there is none
+    sys.modules[name] = None  # type: ignore[assignment]  # so Python is told that there is none
     try:
         yield
     finally:

@@ -86,6 +86,16 @@ def test_pinned_runs_are_curves_of_this_chart_and_of_the_live_one(two):
     assert sorted(own) == sorted(row["accuracy"] for row in drawn if row["name"].endswith("0.02"))
 
 
+def test_the_chart_says_how_many_images_judge_each_run(two):
+    def subtitle():
+        return two.session.call(lambda trainer: tab(two).charts(trainer)["runs"]).result().title.subtitle
+
+    first, _ = two._context.pins.pins
+    assert "n = 100 validation images, 1 seed each" in subtitle()
+    first.images = 5000
+    assert "n = 100 to 5,000 validation images, 1 seed each" in subtitle()
+
+
 @pytest.mark.slow
 def test_without_pins_the_live_chart_is_as_it_was(two):
     for pin in list(two._context.pins.pins):

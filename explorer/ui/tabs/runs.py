@@ -18,7 +18,8 @@ from explorer.ui.tabs.live import accuracies, pinned_curves
 
 # Every string that a person reads here.
 PIN, PIN_TIP = "Pin this run", "Keep this run as it is now, to compare the next ones with it"
-SUBTITLE = "the present run and the pinned ones"
+SUBTITLE = "the present run and the pinned ones, n = {} validation images, 1 seed each"
+SPAN = "{:,} to {:,}"
 
 NAMES = 220  # pixels of a name in the legend
 PATIENCE = 60  # seconds for the worker to get there; it takes a step, or the making of a first frame
@@ -49,14 +50,14 @@ class Runs(Tab):
         return pin
 
     def key(self, trainer: Trainer) -> Hashable:
-        """The length of the longest run, and the names."""
-        return self._epochs(trainer), tuple(self.context.pins.names.items())
+        """The length of the longest run, how many images judge, and the names."""
+        return self._epochs(trainer), self._subtitle(trainer), tuple(self.context.pins.names.items())
 
     def charts(self, trainer: Trainer) -> Charts:
         """One chart of all."""
         names = self.context.pins.names
-        epochs = self._epochs(trainer)
-        return {"runs": figures.accuracy(subtitle=SUBTITLE, epochs=epochs, pins=names, names=NAMES)}
+        subtitle, epochs = self._subtitle(trainer), self._epochs(trainer)
+        return {"runs": figures.accuracy(subtitle=subtitle, epochs=epochs, pins=names, names=NAMES)}
 
     def tables(self, frame: Frame, session: Session) -> Tables:
         """The curves so far."""
@@ -70,6 +71,11 @@ class Runs(Tab):
     def _epochs(self, trainer: Trainer) -> int:
         each = [trainer.lanes[0].experiment, *(pin.experiment for pin in self.context.pins.pins)]
         return max(experiment.epochs for experiment in each)
+
+    def _subtitle(self, trainer: Trainer) -> str:
+        counts = [trainer.lanes[0].experiment.validation, *(pin.images for pin in self.context.pins.pins)]
+        few, many = min(counts), max(counts)
+        return SUBTITLE.format(f"{few:,}" if few == many else SPAN.format(few, many))
 
     def _keep(self, trainer: Trainer, session: Session) -> Pin:
         """On the worker."""
