@@ -1,6 +1,6 @@
 """How soon the page answers, in a real JupyterLab and Chromium on this machine.
 
-    python tests/benchmarks/latency.py [--n N] [--starts N] [--seconds S]
+    python tests/benchmarks/latency.py [--n N] [--starts N] [--kernels N] [--seconds S]
 
 Measured are, with server, kernel and browser on the same cores and the browser drawing without a GPU:
 
@@ -13,8 +13,8 @@ Measured are, with server, kernel and browser on the same cores and the browser 
   waits for its turn at the interpreter and at the cores that it shares with server and browser.
 - tabs: what a frame costs the kernel on each of the seven tabs, and how many there are a second.
 - start: the click on Train to the frame that painted the first point of the accuracy curve.
-- view: running the cell that makes an explorer to the frame that painted its charts; the very first one of a
-  kernel, with all imports and the page's own loading, is told apart.
+- view: running the cell that makes an explorer to the frame that painted its charts. The very first one of a
+  kernel is told apart: with all imports and the page's own loading, and where a cell before it imported.
 
 The reading is kept in `results/`, one file a machine.
 """
@@ -47,6 +47,8 @@ GOALS = {
     "kernel, the charts' message": ("median", 5),
     "first point": ("p95", 1000),
     "first view": ("p95", 2000),
+    "first view of a kernel": ("p95", 2000),
+    "the same, imported before": ("p95", 2000),
 }
 SELECT = """(code) => {
   const notebook = window.jupyterapp.shell.currentWidget.content;
@@ -216,12 +218,23 @@ def measure_tabs(notebook, seconds):
 
 
 def measure_view(notebook, n):
-    """Running the cell to the painted charts; the first is the kernel's first."""
+    """Running the cell to the painted charts."""
     waits = []
-    for _ in range(n + 1):
+    for _ in range(n):
         notebook.sweep()
         notebook.page.evaluate(SELECT, EXPLORER.format(epochs=3))
         waits.append(notebook.page.evaluate(VIEW))
+    return waits
+
+
+def measure_first_view(n):
+    """The same in fresh servers, pages and kernels: with the imports, and after a cell that imported."""
+    waits = [], []
+    for imported in [False, True] * n:
+        with opened_notebook() as notebook:
+            if imported:
+                notebook.run("import explorer as ex; ex.Explorer")
+            waits[imported].extend(measure_view(notebook, 1))
     return waits
 
 
@@ -269,13 +282,15 @@ def main():
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--n", type=int, default=40, help="key presses, idle and training each")
     parser.add_argument("--starts", type=int, default=7)
+    parser.add_argument("--kernels", type=int, default=5, help="whose first view is timed")
     parser.add_argument(
         "--seconds", type=float, default=10, help="of training over which updates are counted"
     )
     arguments = parser.parse_args()
     about = machine()
+    first, imported = measure_first_view(arguments.kernels)
     with opened_notebook() as notebook:
-        first, *views = measure_view(notebook, arguments.starts)
+        views = measure_view(notebook, arguments.starts + 1)[1:]
         idle, idle_called = measure_idle(notebook, arguments.n)
         painted, called, per_second, costs, speed = measure_training(notebook, arguments.n, arguments.seconds)
         tabs = measure_tabs(notebook, arguments.seconds / 2)
@@ -293,7 +308,8 @@ def main():
         "wall, a whole frame": costs[2],
         "first point": starts,
         "first view": views,
-        "first view of a kernel": [first],
+        "first view of a kernel": first,
+        "the same, imported before": imported,
         **{f"kernel, a frame of {tab}": costs for tab, costs in tabs.items()},
     }
     found = {name: summary(values) for name, values in readings.items()}
