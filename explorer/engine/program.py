@@ -86,8 +86,7 @@ class Program:
             losses, norms = part.backward(self._batch())
         if keep:
             self.kept.copy_(part.grad)  # masked, but not clipped
-        lr = part.freeze(norms, part.rates.lr * self._factors.index_select(0, number))
-        clipped = part.update(norms, lr)
+        clipped = part.update(norms, part.rates.lr * self._factors.index_select(0, number))
         self.log.index_copy_(0, number, measured(losses, norms, clipped).unsqueeze(0))
         self.place.add_(self.size)
         self.number.add_(1)

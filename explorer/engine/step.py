@@ -87,15 +87,19 @@ class Part:
             self.grad.addcmul_(state.theta, rates.weight_decay)
             if state.fill is not None:  # what is not 0 would decay
                 self.grad.masked_fill_(state.fill != 0, 0)
+        if state.frozen is not None:
+            lr = self._freeze(state.frozen, norms, lr)
         self.tools.optimizer(state.theta, self.grad, lr, rates.momentum, state.memory)
         return clipped
 
-    def freeze(self, norms: Tensor, lr: Tensor) -> Tensor:
-        """Learning rates that leave alone, from now on, rows whose gradient is not finite; no host asked."""
-        assert self.state.frozen is not None
-        self.state.frozen |= ~norms.isfinite()
-        self.grad.masked_fill_(self.state.frozen[:, None], 0)
-        return lr.masked_fill(self.state.frozen[:, None], 0)
+    def _freeze(self, frozen: Tensor, norms: Tensor, lr: Tensor) -> Tensor:
+        """Learning rates that leave alone, from now on, rows whose gradient is not finite; no host asked.
+
+        Their gradient is cleared last of all: a rule that scales by a norm of NaN would undo it.
+        """
+        frozen |= ~norms.isfinite()
+        self.grad.masked_fill_(frozen[:, None], 0)
+        return lr.masked_fill(frozen[:, None], 0)
 
 
 class Stepper:
@@ -183,8 +187,7 @@ class Stepper:
                 keep[span] = part.grad
             lr = part.rates.lr if decay == 1 else part.rates.lr * decay
             if self.together:
-                clipped = part.update(norms, part.freeze(norms, lr))
-                return measured(losses, norms, clipped)
+                return measured(losses, norms, part.update(norms, lr))
             norm = norms.item()
             if not math.isfinite(norm):
                 on_broken(span.start)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from chosen import some
 
+from explorer import registry
 from explorer.engine.trainer import Trainer
 
 FIELDS = {
@@ -67,3 +68,24 @@ def test_a_program_freezes_what_diverges_and_tells_the_step(tiny):
     assert "is not finite at step" in trainer.lanes[0].diverged
     assert trainer.view(trainer.lanes[0]).row.isfinite().all()
     assert not trainer.lanes[1].diverged
+
+
+@pytest.mark.parametrize("programs", [True, False])
+@pytest.mark.parametrize("rule", registry.names("rule"))
+def test_a_gradient_of_nan_leaves_the_last_good_weights_whatever_clips_it(tiny, rule, programs):
+    stack = [tiny(pruning=None, clipping={"rule": rule}, seed=seed) for seed in (0, 1)]
+    trainer = Trainer(stack, "cpu", together=True)
+    trainer.laps.allowed, steps, gradient = programs, [], trainer.network.gradient
+
+    def breaks_at_the_third(views, grads, *rest):
+        steps.append(gradient(views, grads, *rest))
+        if len(steps) == 3:
+            grads["fc1.weight"][0, 0, 0] = torch.nan
+        return steps[-1]
+
+    trainer.network.gradient = breaks_at_the_third
+    for _ in trainer.run():
+        pass
+    assert "step 3" in trainer.lanes[0].diverged
+    assert not trainer.lanes[1].diverged
+    assert trainer.state.theta.isfinite().all()
