@@ -1,6 +1,9 @@
 """Plans: which runs share a stack, how stacks are cut to memory, and that no plan changes a result."""
 
 import gc
+import io
+import pickle
+import queue
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ import torch
 import explorer as ex
 from explorer.engine import compiled, data, memory
 from explorer.engine.trainer import Trainer
+from explorer.study import worker
 from explorer.study.plan import LANES, _groups, plan, with_twins
 
 CPU = torch.device("cpu")
@@ -125,10 +129,16 @@ def test_processes_give_the_same_runs_as_a_stack():
     assert {run.summary["threads"] for run in elsewhere.runs} == {1}
 
 
+def test_a_process_that_is_done_before_the_others_has_not_failed():
+    said, heard = [("steps", 3), ("runs", [])], queue.Queue()
+    for words in (said, said[:1]):
+        worker._listen(io.BytesIO(b"".join(map(pickle.dumps, words))), 0, heard)
+    told = [heard.get_nowait()[1] for _ in range(heard.qsize())]
+    assert told == ["steps", "runs", "steps", "end"]
+
+
 @pytest.mark.slow
 def test_what_fails_in_a_process_is_told():
-    from explorer.study import worker
-
     broken = ex.Experiment(epochs=1, pruning={"granularity": "filter"})  # an MLP has none
     with pytest.raises(RuntimeError, match=r"(?s)a process of the sweep failed.*granularity"):
         worker.train_all([[[broken]]], lambda _: None)
