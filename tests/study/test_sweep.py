@@ -42,6 +42,19 @@ def test_all_takes_every_method_and_says_why_some_make_no_sense(tiny):
     assert all("granularity" in why for why in skipped.values())
 
 
+def test_what_does_not_fit_the_network_is_skipped_with_the_reason(tiny):
+    study = ex.sweep(tiny(), {"pruning.granularity": "all"}, progress=False)
+    assert {run.experiment.pruning.granularity for run in study.runs} == {"weight", "neuron", "input", "n:m"}
+    (_, one), (_, other) = study.skipped
+    assert "prunes filters of convolutions, and here there are none" in one
+    assert "prunes square hidden layers, and here there are none" in other
+
+
+def test_each_seed_of_a_grid_is_where_the_seeds_begin(tiny):
+    study = ex.sweep(tiny(pruning=None), {"seed": [3, 7]}, seeds=2, progress=False)
+    assert study.frame["seed"].to_list() == [3, 4, 7, 8]
+
+
 def test_a_word_that_is_no_list_is_refused(tiny):
     with pytest.raises(ValueError, match="give a list"):
         ex.sweep(tiny(), {"pruning.criterion": "magnitude"}, progress=False)
