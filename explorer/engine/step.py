@@ -70,6 +70,8 @@ class Part:
         state, grad = self.state, self.grad
         if self.seen is not state.theta and state.mask is not None:
             torch.mul(state.theta, state.mask, out=self.seen)
+            if self.learning is not None and state.shadow is not None:  # masks of other rows may change
+                torch.maximum(state.mask, state.shadow[:, None], out=self.learning)
         losses = self.tools.network.gradient(self.views, self.grads, batch, self.tools.loss)
         if "movement" in state.traces:
             state.traces["movement"].addcmul_(state.theta, grad, value=-1)

@@ -243,6 +243,15 @@ def test_rows_together_equal_rows_alone(tiny, fields):
             assert a[4] == pytest.approx(b[4], rel=1e-6, abs=1e-8)
 
 
+def test_together_a_row_whose_mask_changes_is_masked_anew_beside_one_whose_weights_come_back(tiny):
+    splicing, iterative = (tiny(pruning={"schedule": name}) for name in ("splicing", "iterative"))
+    stack = [splicing, iterative.replace(seed=1)]
+    trainers = [finish(Trainer(stack, "cpu", torch.float64, together=both)) for both in (True, False)]
+    one, two = (trainer.view(trainer.lanes[1]).row for trainer in trainers)
+    torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11)
+    assert not one[~trainers[0].lanes[1].verdict.keep].any()
+
+
 def test_together_a_row_that_diverges_is_frozen_and_leaves_its_neighbours_alone(tiny):
     wild, calm = tiny(lr=1e30, clipping=None, pruning=None), tiny(lr=0.1, clipping=None, pruning=None)
     trainer = finish(Trainer([wild, calm], "cpu", together=True))
