@@ -228,6 +228,12 @@ TOGETHER = {
 }
 
 
+def test_a_last_batch_of_one_image_trains_rows_together_as_any_other(tiny):
+    stack = [tiny(pruning=None, batch_size=499), tiny(pruning=None, batch_size=499, lr=0.05)]
+    one, two = (finish(Trainer(stack, "cpu", torch.float64, together=both)) for both in (True, False))
+    torch.testing.assert_close(one.state.theta, two.state.theta, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.usefixtures("normed")
 @pytest.mark.parametrize("fields", some(TOGETHER, "chain", "batch norm", "error feedback"))
 def test_rows_together_equal_rows_alone(tiny, fields):
