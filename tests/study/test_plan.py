@@ -66,6 +66,12 @@ def test_stacks_are_cut_to_the_memory_there_is(tiny, monkeypatch):
     assert [e for s in made.stacks for e in s if e.pruning] == exps
 
 
+def test_what_torch_keeps_of_an_earlier_sweep_is_free_for_the_next(monkeypatch):
+    for name, there in {"mem_get_info": (3, 10), "memory_reserved": 6, "memory_allocated": 2}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, there=there: there)
+    assert memory.free(torch.device("cuda")) == 7
+
+
 def test_processes_share_the_work_evenly():
     exps = [ex.Experiment(epochs=2).replace({"pruning.threshold": 0.1 + i / 100}) for i in range(20)]
     made = plan(exps, CPU, "processes")
