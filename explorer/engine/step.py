@@ -138,21 +138,21 @@ class Stepper:
         return any(chain is not None and chain.sparse for chain in self.chains)
 
     def _bind(self) -> None:
-        self._pruned = self.state.pruned
+        self._bound = self.state.pruned, self.state.fill is None
         rows = len(self.grad)
         # rows as they train and are looked at: together, or one after the other
         self.spans = [slice(0, rows)] if self.together else [slice(i, i + 1) for i in range(rows)]
         self.parts = [self._part(span) for span in self.spans]
 
     def _part(self, span: slice) -> Part:
-        masked = any(span.start <= row < span.stop for row in self._pruned)
+        masked = any(span.start <= row < span.stop for row in self.state.pruned)
         state = self.state.map(lambda t: t[span])
         rates, chains = self.rates.rows(span), self.chains[span]
         return Part(self.tools, state, self.grad[span], rates, chains, masked=masked)
 
     def refresh(self) -> None:
-        """Binds the parts anew where rows have been pruned for the first time."""
-        if self._pruned != self.state.pruned:
+        """Binds the parts anew where rows have been pruned, or layers replaced, for the first time."""
+        if self._bound != (self.state.pruned, self.state.fill is None):
             self._bind()
 
     def set_rates(self, rates: Rates) -> None:
