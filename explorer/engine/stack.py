@@ -73,7 +73,7 @@ class Stack:
         self._load(State(theta, traces=self._traces(theta), buffers=buffers))
         for lane in self.lanes:
             if lane.experiment.pruning:  # one that does not fit the network is refused before it trains
-                self.pruner.eligible(self.state.view(lane.row), lane.experiment.pruning)
+                self.pruner.check(self.state.view(lane.row), lane.experiment.pruning)
 
     def _initial(self, seed: int) -> nn.Module:
         module = models.initialised(self.lanes[0].experiment, data.generator(seed, 0))

@@ -150,7 +150,8 @@ def _combinations(
 def _check(experiment: Experiment, fitting: dict[str, str]) -> None:
     """Raises ValueError where a pruning does not fit its network, each kind of which is built once."""
     pruning = experiment.pruning
-    named = (pruning.granularity, pruning.own("granularity")) if pruning else ()
+    axes = ("granularity", "allocation", "unit")
+    named = [(getattr(pruning, axis), pruning.own(axis)) for axis in axes] if pruning else []
     key = repr((experiment.model, experiment.model_options, *named))
     if key not in fitting:
         try:

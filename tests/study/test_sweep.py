@@ -5,6 +5,7 @@ import torch
 
 import explorer as ex
 from explorer import registry
+from explorer.engine.trainer import Trainer
 
 
 def test_every_run_of_a_sweep_equals_the_single_run(tiny):
@@ -48,6 +49,16 @@ def test_what_does_not_fit_the_network_is_skipped_with_the_reason(tiny):
     (_, one), (_, other) = study.skipped
     assert "prunes filters of convolutions, and here there are none" in one
     assert "prunes square hidden layers, and here there are none" in other
+
+
+def test_shares_for_another_number_of_layers_are_refused_before_anything_trains(tiny):
+    exp = tiny(pruning={"allocation": "shares", "options": {"shares": (0.2, 0.8)}})
+    study = ex.sweep(exp, {"model": ["mlp-784-64-32-10", "mlp-784-128-10"]}, progress=False)
+    assert [run.experiment.model for run in study.runs] == ["mlp-784-128-10"]
+    ((_, why),) = study.skipped
+    assert "has 2 entries, but 3 layers are pruned" in why
+    with pytest.raises(ValueError, match="3 layers are pruned"):
+        Trainer([exp.replace(model="mlp-784-64-32-10")], "cpu")
 
 
 def test_each_seed_of_a_grid_is_where_the_seeds_begin(tiny):
