@@ -130,7 +130,12 @@ class Program:
                 tensor.copy_(before)
 
     def _changing(self) -> list[Tensor]:
-        return [*self.stepper.state.tensors(), self.place, self.number, self.log]
+        """What a step changes, and no more: as long as a capture lasts there is a copy of it."""
+        state = self.stepper.state
+        assert state.frozen is not None
+        kept = [*state.memory.values(), *state.past.values(), *state.buffers.values()]
+        moved = [trace for name, trace in state.traces.items() if name == "movement"]
+        return [state.theta, *kept, *moved, state.frozen, self.place, self.number, self.log]
 
 
 @contextmanager

@@ -144,6 +144,25 @@ def test_one_thread_captures_at_a_time_and_no_garbage_is_collected_meanwhile(tin
     assert not program._ONE_AT_A_TIME.locked()
 
 
+@pytest.mark.usefixtures("normed")
+def test_what_is_put_back_after_a_capture_is_what_steps_change(tiny):
+    pruning = {"criterion": "movement", "schedule": "rewind", "options": {"rewind_epoch": 0.1}}
+    residuals = {"rule": ("autoclip", "top-k"), "options": {"error_feedback": True}}
+    exp = tiny(model="normed", momentum=0.9, pruning=pruning, clipping=residuals)
+    trainer = Trainer([exp, exp.replace(lr=1e30)], "cpu", together=True)
+    for _ in trainer.run():
+        pass
+    steps, state = trainer.laps._made(Program), trainer.state
+    state.frozen.zero_()
+    before = [tensor.clone() for tensor in state.tensors()]
+    steps.run(trainer.laps._orders(0), 0, 0, 3)
+    pairs = zip(state.tensors(), before, strict=True)
+    changed = {now.data_ptr() for now, was in pairs if not torch.equal(now.nan_to_num(), was.nan_to_num())}
+    put_back = {tensor.data_ptr() for tensor in steps._changing()}
+    assert changed < put_back
+    assert not put_back & {t.data_ptr() for t in (state.mask, state.fallen, state.traces["early"])}
+
+
 @pytest.mark.usefixtures("captures")
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_capture_that_ends_early_leaves_no_trace_either(tiny, monkeypatch, error):
