@@ -138,7 +138,8 @@ class Compiled:
 
     def _row(self, part: Part) -> Row:
         inputs, _, wide, at, *_ = self.net.layers[-1].tolist()
-        width, moves = at + (inputs + 1) * wide, part.rates.momentum is not None
+        width, momentum = at + (inputs + 1) * wide, part.rates.momentum
+        moves = momentum is not None and bool(momentum)  # though a row beside it may
         there = (True, True, moves, part.learning is not None)
         return Row(*(_numbers(width if each else 0) for each in there))
 

@@ -21,8 +21,12 @@ def pick_device(name: str) -> torch.device:
 def tf32() -> bool:
     """Whether float32 products on a GPU may round to TF32: faster, with about three digits instead of seven.
 
-    The choice is torch's own, `torch.set_float32_matmul_precision("high")`; it is off unless it is made.
+    The choice is torch's own, `torch.set_float32_matmul_precision("high")` or since torch 2.9
+    `torch.backends.cuda.matmul.fp32_precision = "tf32"`; it is off unless it is made.
     """
+    products = torch.backends.cuda.matmul
+    if hasattr(products, "fp32_precision"):  # knows of both ways, where the older one may refuse to tell
+        return bool(products.fp32_precision == "tf32")
     return bool(torch.get_float32_matmul_precision() != "highest")
 
 

@@ -94,9 +94,10 @@ class Checkpoint:
 def check_stack(experiments: Sequence[Experiment]) -> None:
     """Raises ValueError where experiments cannot share one network, one loss and one clock."""
     first = experiments[0]
+    draws = _draws(first)  # so do all whose model is the same
     for other in experiments[1:]:
         for name in Experiment.model_fields:
-            ours, theirs = _shared(first, name), _shared(other, name)
+            ours, theirs = (_shared(each, name, draws=draws) for each in (first, other))
             if ours != theirs:
                 raise ValueError(
                     f"{name} = {ours!r} and {theirs!r} cannot train in one stack; its lanes may differ in "
@@ -106,12 +107,16 @@ def check_stack(experiments: Sequence[Experiment]) -> None:
 
 def shared_key(experiment: Experiment) -> str:
     """What experiments must have in common to train in one stack."""
-    return repr([_shared(experiment, name) for name in Experiment.model_fields])
+    draws = _draws(experiment)
+    return repr([_shared(experiment, name, draws=draws) for name in Experiment.model_fields])
 
 
-def _shared(experiment: Experiment, name: str) -> object:
+def _draws(experiment: Experiment) -> bool:
+    return chance.may_draw(models.build(experiment))
+
+
+def _shared(experiment: Experiment, name: str, *, draws: bool) -> object:
     """The part of a field that all lanes of a stack have in common."""
-    value = getattr(experiment, name)
-    if name == "seed" and chance.may_draw(models.build(experiment)):
-        return value  # lanes draw their random numbers together
-    return None if name in OWN else value
+    if name == "seed" and draws:
+        return experiment.seed  # lanes draw their random numbers together
+    return None if name in OWN else getattr(experiment, name)

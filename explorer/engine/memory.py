@@ -29,9 +29,10 @@ LIT = 3 * 150  # bytes of an image's lit pixels, in MNIST
 
 
 def free(device: torch.device) -> int:
-    """Bytes that are free on a device now."""
+    """Bytes that are free on a device now, those that torch keeps there for later included."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     try:
         with open("/proc/meminfo") as file:  # noqa: PTH123  a pseudo-file
             kilobytes = next(line.split()[1] for line in file if line.startswith("MemAvailable"))

@@ -143,8 +143,10 @@ class Network:
         value, d = loss(outputs[-1], labels)
         for i in range(len(self.chain) - 1, -1, -1):
             link = self.chain[i]
-            product = torch.mm if d.dim() == 2 and outputs[i].dim() == 2 else torch.matmul
-            product(d.mT, outputs[i], out=grads[link.weight])
+            product, below = (torch.mm if d.dim() == 2 else torch.bmm), outputs[i]
+            if below.dim() < d.dim():  # images that all lanes share
+                below = below.expand(len(d), -1, -1)
+            product(d.mT, below, out=grads[link.weight])
             torch.sum(d, -2, out=grads[link.bias])
             if i:
                 d = product(d, views[link.weight])

@@ -4,9 +4,14 @@ All that differs from step to step is read from tensors on the device: the place
 number of the step, the factor of the learning rate. What a step measures goes into a log there.
 """
 
+import functools
+import gc
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +21,8 @@ from explorer.engine.step import Stepper, measured
 
 WARM_UP = 3  # steps before a capture, as torch asks for: they choose algorithms and make room
 REPLAYED = 16  # steps in one replay
+_ONE_AT_A_TIME = threading.Lock()
+Replay = Callable[[], object]
 
 
 class Program:
@@ -54,8 +61,8 @@ class Program:
         measures = 5 if stepper.sparse else 4
         self.log = like.new_zeros(len(factors), measures, len(like))
         self.kept = torch.zeros_like(like)  # the gradient of the last step that was to
-        self._replays: dict[int, Callable[[], object]] = {}
-        self._keeping: Callable[[], object] = partial(self.step, keep=True)
+        self._replays: dict[int, Replay] = {}
+        self._keeping: Replay = partial(self.step, keep=True)
         if self.device.type == "cuda":
             self._capture()
 
@@ -86,8 +93,7 @@ class Program:
             losses, norms = part.backward(self._batch())
         if keep:
             self.kept.copy_(part.grad)  # masked, but not clipped
-        lr = part.freeze(norms, part.rates.lr * self._factors.index_select(0, number))
-        clipped = part.update(norms, lr)
+        clipped = part.update(norms, part.rates.lr * self._factors.index_select(0, number))
         self.log.index_copy_(0, number, measured(losses, norms, clipped).unsqueeze(0))
         self.place.add_(self.size)
         self.number.add_(1)
@@ -108,27 +114,60 @@ class Program:
         """Captures one step and many; where something cannot be captured, steps go one by one."""
         saved = [(tensor, tensor.clone()) for tensor in self._changing()]
         try:
-            side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-            side.wait_stream(torch.cuda.current_stream(self.device))
-            with torch.cuda.stream(side):
+            with _aside(self.device) as side:
                 for _ in range(WARM_UP):
                     self.step()
-            torch.cuda.current_stream(self.device).wait_stream(side)
-            self._replays = {steps: self._graph(self.step, steps) for steps in (1, REPLAYED)}
-            self._keeping = self._graph(self._keeping, 1)
+                    self.place.zero_()  # an epoch may have fewer batches
+                    self.number.zero_()
+                graph = partial(_graph, stream=side, pool=torch.cuda.graph_pool_handle())
+                self._replays = {steps: graph(self.step, steps) for steps in (1, REPLAYED)}
+                self._keeping = graph(self._keeping, 1)
         except RuntimeError as error:
             self._replays.clear()
             warnings.warn(f"steps go one by one, as they cannot be captured: {error}", stacklevel=2)
-        for tensor, before in saved:
-            tensor.copy_(before)
-
-    @staticmethod
-    def _graph(step: Callable[[], object], times: int) -> Callable[[], object]:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may use the GPU
-            for _ in range(times):
-                step()
-        return graph.replay
+        finally:
+            for tensor, before in saved:
+                tensor.copy_(before)
 
     def _changing(self) -> list[Tensor]:
-        return [*self.stepper.state.tensors(), self.place, self.number, self.log]
+        """What a step changes, and no more: as long as a capture lasts there is a copy of it."""
+        state = self.stepper.state
+        assert state.frozen is not None
+        kept = [*state.memory.values(), *state.past.values(), *state.buffers.values()]
+        moved = [trace for name, trace in state.traces.items() if name == "movement"]
+        return [state.theta, *kept, *moved, state.frozen, self.place, self.number, self.log]
+
+
+@contextmanager
+def _aside(device: torch.device) -> Iterator[torch.cuda.Stream]:
+    """Inside, work goes to a side stream, one and the same for all captures of a GPU.
+
+    One thread captures at a time, as torch asks for: another that waits for the whole GPU would spoil it. So
+    would the end of an earlier graph, which is why no garbage is collected meanwhile.
+    """
+    with _ONE_AT_A_TIME:
+        side, collects = _side(device), gc.isenabled()
+        before = torch.cuda.current_stream(device)
+        side.wait_stream(before)
+        gc.disable()
+        try:
+            with torch.cuda.stream(side):
+                yield side
+        finally:
+            before.wait_stream(side)
+            if collects:
+                gc.enable()
+
+
+@functools.cache  # each stream has a workspace of its own, of up to 32 MiB
+def _side(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _graph(step: Callable[[], object], times: int, *, stream: torch.cuda.Stream, pool: Any) -> Replay:
+    """Captures so many steps; graphs may share a pool, as none leaves in it what another reads."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        for _ in range(times):
+            step()
+    return graph.replay

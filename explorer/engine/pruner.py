@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from explorer import registry
-from explorer.engine import data, masking, norms
+from explorer.engine import data, masking, models, norms
 from explorer.engine.data import Images
 from explorer.engine.network import Network
 from explorer.engine.quantities import LossValue, Scene
@@ -180,6 +180,15 @@ class Pruner:
         names = masking.eligible(shapes, last, pruning)
         return [layer for layer in self.network.layout.layers if layer.name in names]
 
+    def check(self, view: View, pruning: Pruning) -> None:
+        """Raises ValueError, with the reason, where a pruning does not fit the network."""
+        shapes = [layer.weight.shape for layer in self.eligible(view, pruning)]
+        within = registry.get("granularity", pruning.granularity).traits.get("select")
+        if registry.get("unit", pruning.unit).traits.get("counts") and not within:
+            allocation = registry.get("allocation", pruning.allocation)
+            sizes = [shape.numel() for shape in shapes]
+            allocation(sizes, shapes, pruning.threshold, **pruning.own("allocation"))
+
     def _wiring(self, view: View) -> dict[str, Wire]:
         """Which parameters depend on a layer's units; every row of the network is wired alike."""
         if not self._wires:
@@ -295,6 +304,17 @@ class Pruner:
             each, rest = divmod(slot.shape[1], len(alive))
             if not rest:  # a map that was flattened is read by so many weights
                 read &= alive.repeat_interleave(each).view(1, -1, *[1] * (read.dim() - 2))
+
+
+def check(experiment: Experiment) -> None:
+    """Raises ValueError, with the reason, where a pruning does not fit the network; nothing is trained."""
+    if experiment.pruning is None:
+        return
+    module = models.build(experiment)
+    network, blank = Network(module), torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    view = View(network.layout.row(module), buffers=dict(module.named_buffers()))
+    pruner = Pruner(network, Images(blank, torch.zeros(2, dtype=torch.long)), torch.float32)
+    pruner.check(view, experiment.pruning)
 
 
 def _revivable(scores: list[Tensor], alive: list[Tensor], margin: float) -> tuple[list[Tensor], list[Tensor]]:

@@ -73,7 +73,7 @@ class Stack:
         self._load(State(theta, traces=self._traces(theta), buffers=buffers))
         for lane in self.lanes:
             if lane.experiment.pruning:  # one that does not fit the network is refused before it trains
-                self.pruner.eligible(self.state.view(lane.row), lane.experiment.pruning)
+                self.pruner.check(self.state.view(lane.row), lane.experiment.pruning)
 
     def _initial(self, seed: int) -> nn.Module:
         module = models.initialised(self.lanes[0].experiment, data.generator(seed, 0))
@@ -101,8 +101,9 @@ class Stack:
         if pruning is None:
             return {}
         schedule = registry.get("schedule", pruning.schedule)
-        begin = self._at(pruning.begin_epoch, schedule.traits["begin"])
-        end = max(begin, self._at(pruning.end_epoch, DEFAULT_END))
+        room = int(schedule.traits["spans"])  # a step, where begin and end come to the same one
+        begin = min(self._at(pruning.begin_epoch, schedule.traits["begin"]), self.total - room)
+        end = max(begin + room, self._at(pruning.end_epoch, DEFAULT_END))
         events = schedule(begin, end, pruning.unit, pruning.threshold, **pruning.own("schedule"))
         return {event.step: event for event in events}
 

@@ -70,6 +70,8 @@ class Part:
         state, grad = self.state, self.grad
         if self.seen is not state.theta and state.mask is not None:
             torch.mul(state.theta, state.mask, out=self.seen)
+            if self.learning is not None and state.shadow is not None:  # masks of other rows may change
+                torch.maximum(state.mask, state.shadow[:, None], out=self.learning)
         losses = self.tools.network.gradient(self.views, self.grads, batch, self.tools.loss)
         if "movement" in state.traces:
             state.traces["movement"].addcmul_(state.theta, grad, value=-1)
@@ -87,15 +89,19 @@ class Part:
             self.grad.addcmul_(state.theta, rates.weight_decay)
             if state.fill is not None:  # what is not 0 would decay
                 self.grad.masked_fill_(state.fill != 0, 0)
+        if state.frozen is not None:
+            lr = self._freeze(state.frozen, norms, lr)
         self.tools.optimizer(state.theta, self.grad, lr, rates.momentum, state.memory)
         return clipped
 
-    def freeze(self, norms: Tensor, lr: Tensor) -> Tensor:
-        """Learning rates that leave alone, from now on, rows whose gradient is not finite; no host asked."""
-        assert self.state.frozen is not None
-        self.state.frozen |= ~norms.isfinite()
-        self.grad.masked_fill_(self.state.frozen[:, None], 0)
-        return lr.masked_fill(self.state.frozen[:, None], 0)
+    def _freeze(self, frozen: Tensor, norms: Tensor, lr: Tensor) -> Tensor:
+        """Learning rates that leave alone, from now on, rows whose gradient is not finite; no host asked.
+
+        Their gradient is cleared last of all: a rule that scales by a norm of NaN would undo it.
+        """
+        frozen |= ~norms.isfinite()
+        self.grad.masked_fill_(frozen[:, None], 0)
+        return lr.masked_fill(frozen[:, None], 0)
 
 
 class Stepper:
@@ -132,21 +138,21 @@ class Stepper:
         return any(chain is not None and chain.sparse for chain in self.chains)
 
     def _bind(self) -> None:
-        self._pruned = self.state.pruned
+        self._bound = self.state.pruned, self.state.fill is None
         rows = len(self.grad)
         # rows as they train and are looked at: together, or one after the other
         self.spans = [slice(0, rows)] if self.together else [slice(i, i + 1) for i in range(rows)]
         self.parts = [self._part(span) for span in self.spans]
 
     def _part(self, span: slice) -> Part:
-        masked = any(span.start <= row < span.stop for row in self._pruned)
+        masked = any(span.start <= row < span.stop for row in self.state.pruned)
         state = self.state.map(lambda t: t[span])
         rates, chains = self.rates.rows(span), self.chains[span]
         return Part(self.tools, state, self.grad[span], rates, chains, masked=masked)
 
     def refresh(self) -> None:
-        """Binds the parts anew where rows have been pruned for the first time."""
-        if self._pruned != self.state.pruned:
+        """Binds the parts anew where rows have been pruned, or layers replaced, for the first time."""
+        if self._bound != (self.state.pruned, self.state.fill is None):
             self._bind()
 
     def set_rates(self, rates: Rates) -> None:
@@ -183,8 +189,7 @@ class Stepper:
                 keep[span] = part.grad
             lr = part.rates.lr if decay == 1 else part.rates.lr * decay
             if self.together:
-                clipped = part.update(norms, part.freeze(norms, lr))
-                return measured(losses, norms, clipped)
+                return measured(losses, norms, part.update(norms, lr))
             norm = norms.item()
             if not math.isfinite(norm):
                 on_broken(span.start)

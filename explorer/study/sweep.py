@@ -8,6 +8,7 @@ from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
 from explorer import registry
+from explorer.engine import pruner
 from explorer.engine.device import pick_device
 from explorer.engine.run import Run
 from explorer.engine.train import runs_of
@@ -66,7 +67,8 @@ def sweep(
     """Trains an experiment in every combination of a grid, for several seeds; dense twins are shared.
 
     `ex.sweep(exp, {"pruning.criterion": "all", "pruning.threshold": [0.5, 0.9]}, seeds=5)` takes seeds
-    `exp.seed + 0` to `exp.seed + 4`. What makes no sense is skipped, and `study.skipped` says why.
+    `exp.seed + 0` to `exp.seed + 4`, or from each seed in the grid on. What makes no
+    sense is skipped, and `study.skipped` says why.
 
     Args:
         experiment: what the combinations start from.
@@ -130,16 +132,36 @@ def _combinations(
 ) -> tuple[list[Experiment], list[dict[str, Any]], list[tuple[dict[str, Any], str]]]:
     values = [_values(name, given) for name, given in grid.items()]
     chosen, varied, skipped = [], [], []
+    fitting: dict[str, str] = {}  # why not, by what decides whether a pruning fits its network
     for point in product(*values):
         changes = dict(zip(grid, point, strict=True))
         try:
-            variants = [experiment.replace(changes, seed=experiment.seed + i) for i in range(seeds)]
+            first = experiment.replace(changes)
+            variants = [first.replace(seed=first.seed + i) for i in range(seeds)]
+            _check(first, fitting)
         except ValueError as error:
             skipped.append((changes, str(error)))
             continue
         chosen += variants
         varied += [changes] * seeds
     return chosen, varied, skipped
+
+
+def _check(experiment: Experiment, fitting: dict[str, str]) -> None:
+    """Raises ValueError where a pruning does not fit its network, each kind of which is built once."""
+    pruning = experiment.pruning
+    axes = ("granularity", "allocation", "unit")
+    named = [(getattr(pruning, axis), pruning.own(axis)) for axis in axes] if pruning else []
+    key = repr((experiment.model, experiment.model_options, *named))
+    if key not in fitting:
+        try:
+            pruner.check(experiment)
+        except ValueError as error:
+            fitting[key] = str(error)
+        else:
+            fitting[key] = ""
+    if fitting[key]:
+        raise ValueError(fitting[key])
 
 
 def _values(name: str, given: Sequence[Any] | str) -> Sequence[Any]:

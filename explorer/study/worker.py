@@ -61,8 +61,9 @@ def _start(job: Stacks) -> "subprocess.Popen[bytes]":
 
 
 def _listen(stream: BinaryIO, number: int, heard: "queue.Queue[tuple[int, str, Any]]") -> None:
+    what = ""
     try:
-        while True:
+        while what != "runs":  # its last word: that it ends then is no news
             what, content = pickle.load(stream)
             heard.put((number, what, content))
     except (EOFError, pickle.UnpicklingError, ValueError):

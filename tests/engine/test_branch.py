@@ -179,3 +179,14 @@ def test_differences_name_what_differs(tiny):
     }
     unclipped = {"clipping.rule": ("norm", "none"), "clipping.max_norm": (1.0, None)}
     assert differences(one, one.replace(clipping=None)) == unclipped
+
+
+def test_layers_that_a_branch_replaces_do_not_decay(tiny):
+    deep = tiny(model="deep-sigmoid", model_options={"depth": 3}, weight_decay=0.5, epochs=2, lr=0.5)
+    exp = deep.replace({"pruning.threshold": 0.1, "pruning.begin_epoch": 0.5})
+    point = next(s for step, s in snapshots(Trainer([exp], "cpu")).items() if step > 12)
+    other = deep.replace({"pruning.granularity": "layer", "pruning.begin_epoch": 1.0})
+    trainer = finish(branch(point, [other], "cpu"))
+    fill = trainer.state.fill
+    assert fill.any()
+    assert (trainer.state.theta[fill != 0] == 1).all()

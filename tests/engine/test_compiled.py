@@ -117,7 +117,8 @@ def test_a_row_does_not_hang_on_its_neighbours_threads_or_laps(tiny, monkeypatch
     """To the bit."""
     experiment = tiny(pruning={"threshold": 0.8})
     alone = finished([experiment])
-    beside = finished([experiment, experiment.replace(lr=0.3), experiment.dense()])
+    others = [experiment.replace(lr=0.3), experiment.replace(momentum=0.9), experiment.dense()]
+    beside = finished([experiment, *others])
     assert torch.equal(alone.state.theta[0], beside.state.theta[beside.lanes[0].row])
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     threaded = finished([experiment, experiment.dense()])

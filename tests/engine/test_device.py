@@ -24,6 +24,18 @@ def test_convolutions_round_as_products_do(chosen, on):
     assert torch.backends.cudnn.allow_tf32 is on
 
 
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9")
+def test_the_choice_may_be_made_the_newer_way():
+    products = torch.backends.cuda.matmul
+    before, products.fp32_precision = products.fp32_precision, "tf32"
+    try:
+        let_convolutions_follow()
+        assert tf32() is True
+        assert torch.backends.cudnn.allow_tf32 is True
+    finally:
+        products.fp32_precision = before
+
+
 def test_it_is_off_unless_it_is_chosen():
     assert tf32() is False
 

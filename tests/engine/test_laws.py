@@ -228,6 +228,12 @@ TOGETHER = {
 }
 
 
+def test_a_last_batch_of_one_image_trains_rows_together_as_any_other(tiny):
+    stack = [tiny(pruning=None, batch_size=499), tiny(pruning=None, batch_size=499, lr=0.05)]
+    one, two = (finish(Trainer(stack, "cpu", torch.float64, together=both)) for both in (True, False))
+    torch.testing.assert_close(one.state.theta, two.state.theta, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.usefixtures("normed")
 @pytest.mark.parametrize("fields", some(TOGETHER, "chain", "batch norm", "error feedback"))
 def test_rows_together_equal_rows_alone(tiny, fields):
@@ -241,6 +247,15 @@ def test_rows_together_equal_rows_alone(tiny, fields):
         for a, b in zip(frames(one)[0], frames(two)[0], strict=True):
             assert a[:4] == b[:4]
             assert a[4] == pytest.approx(b[4], rel=1e-6, abs=1e-8)
+
+
+def test_together_a_row_whose_mask_changes_is_masked_anew_beside_one_whose_weights_come_back(tiny):
+    splicing, iterative = (tiny(pruning={"schedule": name}) for name in ("splicing", "iterative"))
+    stack = [splicing, iterative.replace(seed=1)]
+    trainers = [finish(Trainer(stack, "cpu", torch.float64, together=both)) for both in (True, False)]
+    one, two = (trainer.view(trainer.lanes[1]).row for trainer in trainers)
+    torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11)
+    assert not one[~trainers[0].lanes[1].verdict.keep].any()
 
 
 def test_together_a_row_that_diverges_is_frozen_and_leaves_its_neighbours_alone(tiny):

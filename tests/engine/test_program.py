@@ -1,9 +1,16 @@
 """A program's steps are the stack's own: what a GPU replays is run here step by step on a CPU."""
 
+import gc
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 from chosen import some
 
+from explorer import registry
+from explorer.engine import program
+from explorer.engine.program import Program
 from explorer.engine.trainer import Trainer
 
 FIELDS = {
@@ -67,3 +74,105 @@ def test_a_program_freezes_what_diverges_and_tells_the_step(tiny):
     assert "is not finite at step" in trainer.lanes[0].diverged
     assert trainer.view(trainer.lanes[0]).row.isfinite().all()
     assert not trainer.lanes[1].diverged
+
+
+@pytest.mark.parametrize("programs", [True, False])
+@pytest.mark.parametrize("rule", registry.names("rule"))
+def test_a_gradient_of_nan_leaves_the_last_good_weights_whatever_clips_it(tiny, rule, programs):
+    stack = [tiny(pruning=None, clipping={"rule": rule}, seed=seed) for seed in (0, 1)]
+    trainer = Trainer(stack, "cpu", together=True)
+    trainer.laps.allowed, steps, gradient = programs, [], trainer.network.gradient
+
+    def breaks_at_the_third(views, grads, *rest):
+        steps.append(gradient(views, grads, *rest))
+        if len(steps) == 3:
+            grads["fc1.weight"][0, 0, 0] = torch.nan
+        return steps[-1]
+
+    trainer.network.gradient = breaks_at_the_third
+    for _ in trainer.run():
+        pass
+    assert "step 3" in trainer.lanes[0].diverged
+    assert not trainer.lanes[1].diverged
+    assert trainer.state.theta.isfinite().all()
+
+
+@pytest.fixture
+def captures(monkeypatch):
+    """Captures without a GPU: what comes before them is done; of each is told with which pool and how."""
+    told, stream = [], SimpleNamespace(wait_stream=lambda _: None)
+
+    def graph(step, times, *, stream, pool):  # noqa: ARG001
+        told.append((times, pool, gc.isenabled(), program._ONE_AT_A_TIME.locked()))
+        return step
+
+    stubs = {"current_stream": lambda _: stream, "stream": lambda _: nullcontext()}
+    for name, stub in {**stubs, "graph_pool_handle": object}.items():
+        monkeypatch.setattr(torch.cuda, name, stub)
+    monkeypatch.setattr(program, "_side", lambda _: stream)
+    monkeypatch.setattr(program, "_graph", graph)
+    return told
+
+
+def made(experiment):
+    trainer = Trainer([experiment], "cpu", together=True)
+    return trainer.laps._made(Program)
+
+
+def values(steps):
+    return [tensor.clone() for tensor in steps._changing()]
+
+
+def same(steps, before):
+    return all(map(torch.equal, steps._changing(), before))
+
+
+def test_a_capture_leaves_no_trace_though_an_epoch_has_only_one_batch(tiny, captures):
+    """On a GPU to ask for an image behind the last is the end of all that the process does there."""
+    steps = made(tiny(pruning=None, batch_size=500))
+    before = values(steps)
+    steps._capture()
+    assert same(steps, before)
+    assert [times for times, *_ in captures] == [1, program.REPLAYED, 1]
+
+
+def test_one_thread_captures_at_a_time_and_no_garbage_is_collected_meanwhile(tiny, captures):
+    made(tiny(pruning=None))._capture()
+    assert len({pool for _, pool, *_ in captures}) == 1
+    assert {(collects, alone) for *_, collects, alone in captures} == {(False, True)}
+    assert gc.isenabled()
+    assert not program._ONE_AT_A_TIME.locked()
+
+
+@pytest.mark.usefixtures("normed")
+def test_what_is_put_back_after_a_capture_is_what_steps_change(tiny):
+    pruning = {"criterion": "movement", "schedule": "rewind", "options": {"rewind_epoch": 0.1}}
+    residuals = {"rule": ("autoclip", "top-k"), "options": {"error_feedback": True}}
+    exp = tiny(model="normed", momentum=0.9, pruning=pruning, clipping=residuals)
+    trainer = Trainer([exp, exp.replace(lr=1e30)], "cpu", together=True)
+    for _ in trainer.run():
+        pass
+    steps, state = trainer.laps._made(Program), trainer.state
+    state.frozen.zero_()
+    before = [tensor.clone() for tensor in state.tensors()]
+    steps.run(trainer.laps._orders(0), 0, 0, 3)
+    pairs = zip(state.tensors(), before, strict=True)
+    changed = {now.data_ptr() for now, was in pairs if not torch.equal(now.nan_to_num(), was.nan_to_num())}
+    put_back = {tensor.data_ptr() for tensor in steps._changing()}
+    assert changed < put_back
+    assert not put_back & {t.data_ptr() for t in (state.mask, state.fallen, state.traces["early"])}
+
+
+@pytest.mark.usefixtures("captures")
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_capture_that_ends_early_leaves_no_trace_either(tiny, monkeypatch, error):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(program, "_graph", fails)
+    steps = made(tiny(pruning=None))
+    before = values(steps)
+    with pytest.warns(match="one by one") if error is RuntimeError else pytest.raises(error):
+        steps._capture()
+    assert same(steps, before)
+    assert gc.isenabled()

@@ -52,6 +52,15 @@ def test_rigl_drops_less_and_less_and_set_always_the_same():
     assert [e.drop for e in plan("set", 0, 300, every=100, drop=0.2)] == [0, 0.2, 0.2]
 
 
+@pytest.mark.parametrize("span", [(0.001, 0.002), (0.99, 1.0)])
+@pytest.mark.parametrize("name", [m.name for m in registry.methods("schedule") if m.traits["spans"]])
+def test_a_span_shorter_than_a_step_still_prunes(tiny, name, span):
+    begin, end = span
+    exp = tiny(pruning={"schedule": name, "begin_epoch": begin, "end_epoch": end})
+    run = ex.train(exp, progress=False, twin=False)
+    assert run.summary["sparsity"] == pytest.approx(0.9, abs=1e-4)
+
+
 def test_iterative_only_shrinks_and_meets_the_threshold(tiny):
     exp = tiny(epochs=2, pruning={"schedule": "iterative", "threshold": 0.875, "options": {"rounds": 3}})
     run = ex.train(exp, progress=False, twin=False)

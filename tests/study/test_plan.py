@@ -1,6 +1,9 @@
 """Plans: which runs share a stack, how stacks are cut to memory, and that no plan changes a result."""
 
 import gc
+import io
+import pickle
+import queue
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ import torch
 import explorer as ex
 from explorer.engine import compiled, data, memory
 from explorer.engine.trainer import Trainer
+from explorer.study import worker
 from explorer.study.plan import LANES, _groups, plan, with_twins
 
 CPU = torch.device("cpu")
@@ -60,6 +64,12 @@ def test_stacks_are_cut_to_the_memory_there_is(tiny, monkeypatch):
     assert len(made.stacks) > 1
     assert made.peak_bytes <= (whole + one) // 2
     assert [e for s in made.stacks for e in s if e.pruning] == exps
+
+
+def test_what_torch_keeps_of_an_earlier_sweep_is_free_for_the_next(monkeypatch):
+    for name, there in {"mem_get_info": (3, 10), "memory_reserved": 6, "memory_allocated": 2}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, there=there: there)
+    assert memory.free(torch.device("cuda")) == 7
 
 
 def test_processes_share_the_work_evenly():
@@ -125,10 +135,16 @@ def test_processes_give_the_same_runs_as_a_stack():
     assert {run.summary["threads"] for run in elsewhere.runs} == {1}
 
 
+def test_a_process_that_is_done_before_the_others_has_not_failed():
+    said, heard = [("steps", 3), ("runs", [])], queue.Queue()
+    for words in (said, said[:1]):
+        worker._listen(io.BytesIO(b"".join(map(pickle.dumps, words))), 0, heard)
+    told = [heard.get_nowait()[1] for _ in range(heard.qsize())]
+    assert told == ["steps", "runs", "steps", "end"]
+
+
 @pytest.mark.slow
 def test_what_fails_in_a_process_is_told():
-    from explorer.study import worker
-
     broken = ex.Experiment(epochs=1, pruning={"granularity": "filter"})  # an MLP has none
     with pytest.raises(RuntimeError, match=r"(?s)a process of the sweep failed.*granularity"):
         worker.train_all([[[broken]]], lambda _: None)

@@ -5,6 +5,7 @@ import torch
 
 import explorer as ex
 from explorer import registry
+from explorer.engine.trainer import Trainer
 
 
 def test_every_run_of_a_sweep_equals_the_single_run(tiny):
@@ -40,6 +41,29 @@ def test_all_takes_every_method_and_says_why_some_make_no_sense(tiny):
     assert done | set(skipped) == set(registry.names("criterion"))
     assert set(skipped) == {"activity", "apoz"}
     assert all("granularity" in why for why in skipped.values())
+
+
+def test_what_does_not_fit_the_network_is_skipped_with_the_reason(tiny):
+    study = ex.sweep(tiny(), {"pruning.granularity": "all"}, progress=False)
+    assert {run.experiment.pruning.granularity for run in study.runs} == {"weight", "neuron", "input", "n:m"}
+    (_, one), (_, other) = study.skipped
+    assert "prunes filters of convolutions, and here there are none" in one
+    assert "prunes square hidden layers, and here there are none" in other
+
+
+def test_shares_for_another_number_of_layers_are_refused_before_anything_trains(tiny):
+    exp = tiny(pruning={"allocation": "shares", "options": {"shares": (0.2, 0.8)}})
+    study = ex.sweep(exp, {"model": ["mlp-784-64-32-10", "mlp-784-128-10"]}, progress=False)
+    assert [run.experiment.model for run in study.runs] == ["mlp-784-128-10"]
+    ((_, why),) = study.skipped
+    assert "has 2 entries, but 3 layers are pruned" in why
+    with pytest.raises(ValueError, match="3 layers are pruned"):
+        Trainer([exp.replace(model="mlp-784-64-32-10")], "cpu")
+
+
+def test_each_seed_of_a_grid_is_where_the_seeds_begin(tiny):
+    study = ex.sweep(tiny(pruning=None), {"seed": [3, 7]}, seeds=2, progress=False)
+    assert study.frame["seed"].to_list() == [3, 4, 7, 8]
 
 
 def test_a_word_that_is_no_list_is_refused(tiny):
