@@ -174,16 +174,16 @@ def batches(
     *,
     skip: int,
     dtype: torch.dtype,
-    seed: int | None = None,
+    indices: Tensor | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The epoch's batches from number `skip` on; the last one may be smaller, none is dropped.
 
     Images lie in memory that is used again: a batch is good until the next one is asked for. The order is
-    that of the experiment's seed, unless another is given.
+    that of the experiment's seed, unless one is given, `indices` [N].
     """
     size, device = experiment.batch_size, images.labels.device
-    seed = experiment.seed if seed is None else seed
-    indices = order(len(images), seed, epoch).to(device)[skip * size :]
+    indices = order(len(images), experiment.seed, epoch) if indices is None else indices
+    indices = indices.to(device)[skip * size :]
     shape = (min(CHUNK * size, len(indices)), *images.pixels.shape[1:])
     pixels = torch.empty(shape, dtype=images.pixels.dtype, device=device)
     inputs = torch.empty(shape, dtype=dtype, device=device)

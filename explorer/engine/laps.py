@@ -41,7 +41,7 @@ class Laps:
         cuda = stack.device.type == "cuda"
         self.allowed = not stack.network.draws if cuda else not stack.together
         self.compiled = False  # whether any were machine code
-        self._known: tuple[tuple[int, ...], list[Tensor]] = ((), [])  # the orders of an epoch, by its key
+        self._known: tuple[tuple[int, ...], dict[int, Tensor]] = ((), {})  # an epoch's orders, by its key
 
     def free(self) -> int:
         """How many steps a lap may have from here: up to what the host must see; 0 where there are no laps.
@@ -102,7 +102,7 @@ class Laps:
             self.program = self._made(Program)
         epoch, place = divmod(stack.step, stack.per_epoch)
         place *= stack.lanes[0].experiment.batch_size
-        orders = self._orders(epoch)
+        orders = list(self.orders(epoch).values())
         if isinstance(self.program, Program):
             kept = stack.recorded_at(stack.step + count)
             stack.keep(self.program.run(orders, stack.step, place, count, keep=kept))
@@ -128,7 +128,7 @@ class Laps:
         if stack.recorded_at(stack.step):
             stack.gradient = program.gradient()
 
-    def _orders(self, epoch: int) -> list[Tensor]:
+    def orders(self, epoch: int) -> dict[int, Tensor]:
         """The order of an epoch's images for each seed."""
         stack = self.stack
         key = (epoch, *dict.fromkeys(stack.seeds))
@@ -137,7 +137,7 @@ class Laps:
             orders = [data.order(images, seed, epoch) for seed in key[1:]]
             if stack.device.type == "cuda":  # the host does not wait for what lies in pinned memory
                 orders = [order.pin_memory().to(stack.device, non_blocking=True) for order in orders]
-            self._known = (key, orders)
+            self._known = (key, dict(zip(key[1:], orders, strict=True)))
         return self._known[1]
 
 

@@ -155,8 +155,8 @@ class Stack:
         epoch, skip = divmod(self.step, self.per_epoch)
         first = self.lanes[0].experiment
         orders = {
-            seed: data.batches(self.split.train, first, epoch, skip=skip, dtype=self.dtype, seed=seed)
-            for seed in dict.fromkeys(self.seeds)
+            seed: data.batches(self.split.train, first, epoch, skip=skip, dtype=self.dtype, indices=indices)
+            for seed, indices in self.laps.orders(epoch).items()
         }
         for batches in zip(*orders.values(), strict=True):
             yield dict(zip(orders, batches, strict=True))

@@ -155,7 +155,7 @@ def test_what_is_put_back_after_a_capture_is_what_steps_change(tiny):
     steps, state = trainer.laps._made(Program), trainer.state
     state.frozen.zero_()
     before = [tensor.clone() for tensor in state.tensors()]
-    steps.run(trainer.laps._orders(0), 0, 0, 3)
+    steps.run(list(trainer.laps.orders(0).values()), 0, 0, 3)
     pairs = zip(state.tensors(), before, strict=True)
     changed = {now.data_ptr() for now, was in pairs if not torch.equal(now.nan_to_num(), was.nan_to_num())}
     put_back = {tensor.data_ptr() for tensor in steps._changing()}
