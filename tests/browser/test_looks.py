@@ -117,7 +117,7 @@ def test_folding_needs_no_kernel(opened, lab):
 def test_sliders_have_names_and_say_their_values(opened):
     notebook = opened()
     notebook.until_reads(
-        NAMES, [["Threshold", "90.0%"], ["Clip norm", "1.00"], ["Learning rate", "0.398"], ["Epochs", "1"]]
+        NAMES, [["Threshold (%)", "90.0"], ["Clip norm", "1.00"], ["Learning rate", "0.398"], ["Epochs", "1"]]
     )
     notebook.locator(".explorer-lr .noUi-handle").focus()
     notebook.page.keyboard.press("ArrowLeft")

@@ -136,7 +136,7 @@ def test_reset_is_the_first_experiment_untrained(opened, tiny):
     explorer._button["reset"].click()
     run = explorer.wait(PATIENCE)
     assert (explorer.experiment, explorer.session.status, run.summary["steps"]) == (tiny(), "idle", 0)
-    assert explorer._threshold.share.value == 0.9
+    assert explorer._threshold.share.value == 90
     assert explorer._controls["epochs"].widget.value == 1
 
 
@@ -202,7 +202,7 @@ def test_closing_ends_the_threads_and_takes_the_widgets_away(tiny, monkeypatch):
     threads, widgets = set(threading.enumerate()), set(_instances)
     explorer = Explorer(tiny(epochs=ENDLESS), device="cpu")
     explorer._button["train"].click()
-    explorer._threshold.share.value = 0.5  # leaves a timer running
+    explorer._threshold.share.value = 50  # leaves a timer running
     timer = explorer._threshold.timer
     explorer.close()
     for thread in set(threading.enumerate()) - threads:  # they end in their own time
