@@ -138,6 +138,16 @@ def test_retraining_stops_and_can_begin_anew(at_tab):
     assert tab.told.value == tradeoff.STOPPED
 
 
+def test_a_double_click_retrains_once(at_tab):
+    explorer = at_tab(epochs=20)
+    tab, start = explorer._gallery.tabs["tradeoff"], by_class(explorer, "retrain")[0]
+    start.click()
+    first = tab._retraining
+    start.click()
+    assert tab._retraining is first
+    assert told(explorer) == ""
+
+
 def test_what_goes_wrong_is_told_beside_the_button(at_tab, monkeypatch):
     def broken(*_):
         raise RuntimeError("no <memory>")
