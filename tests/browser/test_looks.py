@@ -128,6 +128,20 @@ def test_sliders_have_names_and_say_their_values(opened):
     notebook.until(f"() => ({NAMES})().some(([name]) => name === 'Rounds')")
 
 
+SAID = "() => document.querySelector('.explorer .explorer-said').textContent"
+
+
+@pytest.mark.slow
+def test_what_a_run_does_is_read_out_by_one_element_that_stays(opened):
+    notebook = opened()
+    notebook.until_reads(SAID, "ready")
+    notebook.page.evaluate("() => { window.said = document.querySelector('.explorer-said[role=status]') }")
+    train(notebook)
+    notebook.until_reads(SAID, "done")
+    assert notebook.page.evaluate("() => window.said.isConnected")
+    assert notebook.locator(".explorer-status [role=status]").count() == 0
+
+
 UNEXPLAINED = """() => [...document.querySelectorAll('.explorer-controls :is(select, input, .noUi-handle)')]
   .filter((el) => el.offsetParent && !el.closest('[title]')).map((el) => el.outerHTML)"""
 
