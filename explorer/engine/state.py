@@ -143,7 +143,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
     if a is b or (a.shape, a.dtype, a.device) != (b.shape, b.dtype, b.device):
         return a is b
     bits = BITS.get(a.dtype, a.dtype)
-    return not bool(a.view(bits).ne(b.view(bits)).any())
+    return torch.equal(a.view(bits), b.view(bits))  # ends at the first that differs
 
 
 @dataclass

@@ -184,7 +184,8 @@ def write(spec: dict[str, Any], path: str | Path, scale: float = 2) -> Path:
         case ".pdf":
             content = vl_convert.vegalite_to_pdf(spec, vl_version=version)
         case ".html":
-            content = vl_convert.vegalite_to_html(spec, vl_version=version, bundle=True).encode()
+            html = vl_convert.vegalite_to_html(spec, vl_version=version, bundle=True)
+            content = embedding.harmless(html).encode()
         case ".json":
             content = json.dumps(spec, indent=1, ensure_ascii=False).encode()
         case other:

@@ -214,8 +214,10 @@ def layers_of(run: Any, step: int | None = None, axis: str | None = None) -> dic
 
 
 def _cut_axis(experiment: Any) -> str:
+    """Where the threshold cuts: at weights only where each is its own score, not a neuron's norm, say."""
     pruning = experiment.pruning
-    return "weight" if pruning is None or pruning.criterion == "magnitude" else "score"
+    plain = pruning is None or (pruning.criterion, pruning.granularity) == ("magnitude", "weight")
+    return "weight" if plain else "score"
 
 
 def _at(frame: pl.DataFrame, step: int | None) -> pl.DataFrame:

@@ -53,7 +53,10 @@ def train_all(jobs: list[Stacks], on_steps: OnSteps) -> list[list[Run]]:
 def _start(job: Stacks) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "explorer.study.worker"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+    # a session of its own: Jupyter interrupts a cell by a signal to all processes of the kernel's group
+    worker = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True
+    )
     assert worker.stdin is not None
     pickle.dump(job, worker.stdin)
     worker.stdin.close()

@@ -213,9 +213,8 @@ class Explorer(w.VBox):
             changes = {**changes, **same_sparsity(self.session, changes)}
         self._hint.value = ""
         self.session.set(changes)
-        self._remark(remark)
-        self._preset.value = ""
         self._show(self.experiment)
+        self._remark(remark)
 
     def _remark(self, text: str) -> None:
         if text:
@@ -252,6 +251,7 @@ class Explorer(w.VBox):
 
     def _settle(self, value: float) -> None:
         self.session.set({"pruning.threshold": value})
+        self._name(self.experiment)
 
     def _go_to_threshold(self, value: float) -> None:
         """Moves the slider to a threshold and lets it go there."""
@@ -278,7 +278,6 @@ class Explorer(w.VBox):
 
     def _on_reset(self) -> None:
         self._hint.value = ""
-        self._preset.value = ""
         self._show(self._first)
         self.session.reset(self._first)
 
@@ -286,17 +285,12 @@ class Explorer(w.VBox):
 
     def _go_to(self, experiment: Experiment) -> None:
         """Moves everything to an Experiment; begins anew if a run is under way."""
-        active = self.session.status in ACTIVE
         self._show(experiment)
-        if active:
-            self.session.start(experiment)
-        else:
-            self.session.reset(experiment)
+        (self.session.start if self.session.status in ACTIVE else self.session.reset)(experiment)
 
     def _bring_back(self, kept: Kept) -> None:
         """Shows a run again that was kept, and moves the controls to it."""
         self._show(kept.point.lanes[0].experiment)
-        self._preset.value = ""
         self.session.revive(kept)
 
     @contextmanager
@@ -315,6 +309,12 @@ class Explorer(w.VBox):
                 control.show(experiment)
             self._options.show(experiment)
             self._threshold.show(experiment)
+            self._name(experiment)
+
+    def _name(self, experiment: Experiment) -> None:
+        """Takes a preset's name and commentary away where the controls are no longer at it."""
+        if self._preset.value and presets[self._preset.value].experiment != experiment:
+            self._preset.value = self._hint.value = ""
 
     def _on_frame(self, frame: Frame) -> None:
         self._good = frame.trainer.lanes[0].experiment

@@ -34,6 +34,30 @@ async function tipControls(model) {
   await Promise.all((model.get("children") ?? []).map(tipControls));
 }
 
+const REST = 500; // ms that a state stands before it is read out: a drag tries many thresholds
+
+/* Reads out what the run is doing. The status line is written anew at each frame, and what is new is no news to a
+   screen reader: only an element that stays can be heard to change. */
+function readOut(el) {
+  const said = document.createElement("span");
+  said.className = "explorer-said";
+  said.setAttribute("role", "status");
+  el.append(said);
+  let [next, timer] = ["", 0];
+  const hear = (explorer) => {
+    const state = explorer.querySelector(".explorer-fact-state b")?.textContent ?? "";
+    if (state === next) return;
+    next = state;
+    clearTimeout(timer);
+    timer = setTimeout(() => said.replaceChildren(state), REST);
+  };
+  const end = () => {
+    clearTimeout(timer);
+    said.remove();
+  };
+  return { hear, end };
+}
+
 /* Names what is there and what comes, in the explorer that a chart belongs to if it does; returns what ends it. */
 function watchControls(el, chart) {
   const id = chart.get("_explorer");
@@ -44,6 +68,7 @@ function watchControls(el, chart) {
     const explorer = el.closest(".explorer");
     if (!explorer) return id && !over ? soon() : undefined; // the chart may be there before what it is in
     nameControls(explorer);
+    state.hear(explorer);
     if (id) chart.widget_manager.get_model(id).then(tipControls, () => {}); // it may be closed meanwhile
     if (explorer === watched) return;
     watched = explorer; // all of it: a tab may have sliders as well
@@ -54,10 +79,12 @@ function watchControls(el, chart) {
     if (!due) requestAnimationFrame(name);
     due = true;
   };
+  const state = readOut(el);
   let watched = null;
   const changes = new MutationObserver(soon);
   const stop = () => {
     over = true;
+    state.end();
     changes.disconnect();
   };
   return { look: soon, stop };

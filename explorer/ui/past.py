@@ -59,13 +59,21 @@ class Album:
 
     def keep(self, trainer: Trainer) -> None:
         """Keeps the present moment; what has not changed since the one before takes no memory."""
-        point = trainer.snapshot()
-        before = self.nearest(point.step)
-        point = point if before is None else point.sharing(before)
+        point, newest = trainer.snapshot(), self.steps[-1:]
         with self._lock:
             self._points[point.step] = point
             while len(self._points) > 2 and self._bytes() > self._most:
                 del self._points[self._closest()]
+        for step in newest:  # compared now that it is known whether it stays, as that takes longest
+            self._share(step)
+
+    def _share(self, step: int) -> None:
+        """Keeps a moment, if it is still there, in the memory of the one before where that holds the same."""
+        *_, before = None, *(each for each in self.steps if each < step)
+        if before is not None and step in self._points:
+            shared = self._points[step].sharing(self._points[before])
+            with self._lock:
+                self._points[step] = shared
 
     def forget_from(self, step: int) -> None:
         """Forgets a step and what came after it: the run goes on otherwise from there."""

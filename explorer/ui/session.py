@@ -121,7 +121,10 @@ class Session(Travel):
         return future
 
     def wait(self, timeout: float | None = None) -> Run:
-        """Waits for the run to end and returns it; raises TimeoutError, or what went wrong."""
+        """Waits for the run to end and returns it; raises TimeoutError, or what went wrong.
+
+        RuntimeError where the session is closed meanwhile.
+        """
         reached = threading.Event()
         self._do(reached.set)  # behind all that was asked for before
         if not (reached.wait(timeout) and self._settled.wait(timeout)):
@@ -179,6 +182,7 @@ class Session(Travel):
                     with self._wake:
                         self._wake.wait_for(lambda: bool(self._inbox))
             except _End:
+                self._settled.set()  # who waits for a run that was given up is told so
                 return
             except Exception as error:  # noqa: BLE001  shown in the widget, raised by wait()
                 self._fail(error)

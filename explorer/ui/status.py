@@ -21,8 +21,6 @@ LOOKING = "looking at epoch {:g}"
 EPOCHS = "{:.2f} of {}"
 SECONDS = "{:.0f} s"
 
-STATE = ' role="status">'  # ten numbers a second are no news
-
 
 def progress(frame: Frame) -> float:
     """The share of the training that is done, 0 to 1."""
@@ -57,10 +55,10 @@ def _number(threshold: float | None, experiment: Experiment) -> str:
 
 
 def line(frame: Frame) -> str:
-    """The status line as HTML; each fact has a class of its own, and the state alone is read out."""
+    """The status line as HTML; each fact has a class of its own, and the page reads the state alone out."""
     parts = [
-        f'<span class="explorer-fact explorer-fact-{name.replace(" ", "-").replace("/", "-")}"'
-        f"{STATE if name == 'state' else '>' + escape(name)} <b>{escape(text)}</b></span>"
+        f'<span class="explorer-fact explorer-fact-{name.replace(" ", "-").replace("/", "-")}">'
+        f"{'' if name == 'state' else escape(name)} <b>{escape(text)}</b></span>"
         for name, text in facts(frame).items()
     ]
     return f'<div class="explorer-line">{"".join(parts)}</div>'

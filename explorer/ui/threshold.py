@@ -11,15 +11,14 @@ from explorer import registry
 from explorer.experiment import Experiment
 from explorer.ui.controls import dress
 
-SHARE_STEPS, SCORE_STEPS = (
-    (0.005, 0.0001),
-    (0.02, 0.0001),
-)  # of the sliders: coarse, and for what lies between
+SHARE_LABEL = "Threshold (%)"  # its field takes what is typed as it stands there
+# Steps of the sliders: coarse, and for what lies between; percent, and decades
+SHARE_STEPS, SCORE_STEPS = (0.5, 0.01), (0.02, 0.0001)
 RELEASE_SECONDS = 0.6  # a threshold that rests this long was let go, where the page can't say so
 
 
 class Threshold:
-    """Two sliders, even for a share, logarithmic for a score; one of the two is shown.
+    """Two sliders, percent for a share, logarithmic for a score; one of the two is shown.
 
     Args:
         guarded: wraps a callback so that its errors are told, and moves made by code are not heard.
@@ -35,16 +34,17 @@ class Threshold:
         attempt: Callable[[float], None],
         settle: Callable[[float], None],
     ) -> None:
-        self.share = w.FloatSlider(min=0, max=0.995, step=SHARE_STEPS[0], readout_format=".1%")
+        self.share = w.FloatSlider(min=0, max=99.5, step=SHARE_STEPS[0], readout_format=".1f")
         self.score = w.FloatLogSlider(min=-8, max=2, step=SCORE_STEPS[0], readout_format=".3g")
         self.wanted: float | None = None  # tried out, and not set yet
         self.timer: threading.Timer | None = None
         self._held = False
         self._echo: float | None = None  # what the page may answer with though nobody moved the slider
         self._guarded, self._present, self._attempt, self._settle = guarded, present, attempt, settle
-        for slider in (self.share, self.score):
-            dress(slider, "threshold")
-            slider.observe(guarded(lambda change: self._move(_rounded(change["new"]))), "value")
+        for slider, label in ((self.share, SHARE_LABEL), (self.score, "")):
+            dress(slider, "threshold", label)
+            moved = guarded(lambda change: self._move(self._says(change["owner"], change["new"])))
+            slider.observe(moved, "value")
         self.box = w.VBox([self.share, self.score])
 
     def show(self, experiment: Experiment) -> None:
@@ -57,17 +57,22 @@ class Threshold:
         if pruning is None:
             return
         if share:
-            self.share.max = max(self.share.max, pruning.threshold)
-            self._place(self.share, pruning.threshold, _step(pruning.threshold, SHARE_STEPS))
+            percent = _percent(pruning.threshold)
+            self.share.max = max(self.share.max, percent)
+            self._place(self.share, percent, _step(percent, SHARE_STEPS))
         else:
             value = _within(pruning.threshold)
             self._place(self.score, value, _step(math.log10(value), SCORE_STEPS))
 
     def _place(self, slider: w.FloatSlider | w.FloatLogSlider, value: float, step: float) -> None:
         """Moves a slider; its step comes first, as the page rounds to it, and echoes the value it had."""
-        self._echo = _rounded(slider.value) if slider.step != step else None
+        self._echo = self._says(slider, slider.value) if slider.step != step else None
         slider.step = step
         slider.value = value
+
+    def _says(self, slider: w.FloatSlider | w.FloatLogSlider, value: float) -> float:
+        """The threshold that a slider's value stands for."""
+        return _rounded(value / 100 if slider is self.share else value)
 
     def hear(self, what: str, values: list[float]) -> None:
         """What the page says of the sliders: "grab" or "release", with the values that they have there."""
@@ -111,7 +116,7 @@ class Threshold:
         if value == self._echo:
             self._echo = None
             return True
-        now, then, steps = value, present, SHARE_STEPS
+        now, then, steps = _percent(value), _percent(present), SHARE_STEPS
         if self.share.layout.display == "none":
             now, then, steps = math.log10(_within(value)), math.log10(_within(present)), SCORE_STEPS
         return _step(then, steps) != steps[0] and abs(now - then) <= 0.501 * steps[0]
@@ -128,7 +133,7 @@ class Threshold:
         hidden = self.share.layout.display == "none"
         slider, value = (self.score, score) if hidden else (self.share, share)
         if value != slider.value:
-            self._move(_rounded(value))
+            self._move(self._says(slider, value))
         self.release()
 
 
@@ -146,6 +151,10 @@ def _step(position: float, steps: tuple[float, float]) -> float:
     """The coarse step where it leads to a position, else the fine one: the page rounds what lies between."""
     places = position / steps[0]
     return steps[0] if abs(places - round(places)) < 1e-6 else steps[1]
+
+
+def _percent(share: float) -> float:
+    return float(f"{100 * share:.12g}")  # 57 % is not 56.99999999999999
 
 
 def _rounded(value: float) -> float:

@@ -51,7 +51,7 @@ def test_the_magic_opens_an_explorer(notebook):
     notebook.show("%load_ext explorer\n%explorer epochs=1 pruning.threshold=0.75")
     until_state(notebook, "ready")
     expect(notebook.locator(".explorer-epochs .widget-readout")).to_have_text("1")
-    expect(notebook.locator(".explorer-threshold:visible .widget-readout")).to_have_text("75.0%")
+    expect(notebook.locator(".explorer-threshold:visible .widget-readout")).to_have_text("75.0")
 
 
 # -- training -----------------------------------------------------------------------------------------
@@ -133,15 +133,28 @@ def test_dragging_before_training_tries_and_letting_go_only_sets(opened):
         )
     notebook.until(f"() => ({NOW})().sparsity < 90")  # the preview's, while the mouse is still down
     readout = notebook.locator(".explorer-threshold:visible .widget-readout").inner_text()
-    notebook.locator(f"{STATE}:text-is('trying {readout[:-1]} %')").wait_for()
+    notebook.locator(f"{STATE}:text-is('trying {readout} %')").wait_for()
     weights = "document.querySelector('.explorer-chart-weights-fc1 canvas').toDataURL()"
     notebook.until(f"(old) => {weights} !== old", before[0])
     assert notebook.value("e.experiment.pruning.threshold") == 0.9  # not set before it is let go
     notebook.page.mouse.up()
     until_state(notebook, "ready")
     wanted = notebook.value("e.experiment.pruning.threshold")
-    assert f"{wanted:.1%}" == readout
+    assert f"{100 * wanted:.1f}" == readout
     assert notebook.value("[e.session.status, e.run.summary['steps']]") == ["idle", 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("typed", ["60", "60 %"])
+def test_what_is_typed_beside_the_threshold_is_percent_as_what_stands_there(opened, typed):
+    notebook = opened()
+    readout = notebook.locator(".explorer-threshold:visible .widget-readout")
+    readout.click()
+    notebook.page.keyboard.press("Control+A")
+    notebook.page.keyboard.type(typed)
+    notebook.page.keyboard.press("Enter")
+    notebook.until_kernel("e.experiment.pruning.threshold == 0.6")
+    expect(readout).to_have_text("60.0")
 
 
 def test_letting_go_after_a_run_prunes_anew_and_retrains(opened):

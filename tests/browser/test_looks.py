@@ -117,7 +117,7 @@ def test_folding_needs_no_kernel(opened, lab):
 def test_sliders_have_names_and_say_their_values(opened):
     notebook = opened()
     notebook.until_reads(
-        NAMES, [["Threshold", "90.0%"], ["Clip norm", "1.00"], ["Learning rate", "0.398"], ["Epochs", "1"]]
+        NAMES, [["Threshold (%)", "90.0"], ["Clip norm", "1.00"], ["Learning rate", "0.398"], ["Epochs", "1"]]
     )
     notebook.locator(".explorer-lr .noUi-handle").focus()
     notebook.page.keyboard.press("ArrowLeft")
@@ -126,6 +126,20 @@ def test_sliders_have_names_and_say_their_values(opened):
     notebook.until(f"(wanted) => ({NAMES})()[2][1] === wanted", wanted)
     notebook.locator(".explorer-schedule select").select_option("iterative")  # a control that comes later
     notebook.until(f"() => ({NAMES})().some(([name]) => name === 'Rounds')")
+
+
+SAID = "() => document.querySelector('.explorer .explorer-said').textContent"
+
+
+@pytest.mark.slow
+def test_what_a_run_does_is_read_out_by_one_element_that_stays(opened):
+    notebook = opened()
+    notebook.until_reads(SAID, "ready")
+    notebook.page.evaluate("() => { window.said = document.querySelector('.explorer-said[role=status]') }")
+    train(notebook)
+    notebook.until_reads(SAID, "done")
+    assert notebook.page.evaluate("() => window.said.isConnected")
+    assert notebook.locator(".explorer-status [role=status]").count() == 0
 
 
 UNEXPLAINED = """() => [...document.querySelectorAll('.explorer-controls :is(select, input, .noUi-handle)')]

@@ -66,7 +66,7 @@ def fake_run(**changes):
             epochs=2,
             loss="cross-entropy",
             validation=5000,
-            pruning=SimpleNamespace(criterion="magnitude"),
+            pruning=SimpleNamespace(criterion="magnitude", granularity="weight"),
             clipping=SimpleNamespace(rule="norm", max_norm=1.0),
         ),
     }
@@ -211,10 +211,12 @@ def test_weights_before_the_event_have_no_threshold():
     assert figures.weights_of(fake_run(), step=50).to_dict()["datasets"]["fc1-cutoffs"] == []
 
 
-def test_weights_on_the_score_axis():
+@pytest.mark.parametrize(("criterion", "granularity"), [("taylor", "weight"), ("magnitude", "neuron")])
+def test_a_threshold_is_drawn_on_the_axis_of_what_it_cuts(criterion, granularity):
     scores = fake_run().histograms.with_columns(axis=pl.lit("score"), left=pl.lit(1e-4), right=pl.lit(1e-3))
-    exp = SimpleNamespace(pruning=SimpleNamespace(criterion="taylor"))
-    chart = figures.weights_of(fake_run(histograms=scores, experiment=exp))
+    exp = SimpleNamespace(pruning=SimpleNamespace(criterion=criterion, granularity=granularity))
+    both = pl.concat([fake_run().histograms, scores])
+    chart = figures.weights_of(fake_run(histograms=both, experiment=exp))
     assert chart.to_dict()["datasets"]["fc1-cutoffs"] == [{"value": 0.5, "label": "τ = 0.5"}]
     assert "score (log scale)" in words(chart)
 

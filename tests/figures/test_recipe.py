@@ -168,3 +168,12 @@ def test_every_figure_of_a_run_has_its_recipe(tiny):
             (found,) = embedding.of_specs([spec])
             assert ex.Experiment(**found["experiment"]) == experiment
             assert [event["what"] for event in found["events"]] == ["prune"]
+
+
+def test_a_name_cannot_end_the_script_that_holds_it(tmp_path):
+    pinned = {"epoch": [1.0, 2.0], "accuracy": [90.0, 95.0], "name": [AWKWARD] * 2}
+    chart = theme.inline(ex.figures.accuracy(epochs=2, pins={AWKWARD: 0}), {"pinned": pinned})
+    text = ex.figures.save(chart, tmp_path / "figure.html").read_text(encoding="utf-8")
+    script = text[text.index("const spec = ") :].removeprefix("const spec = ").partition("</script>")[0]
+    spec, _ = json.JSONDecoder().raw_decode(script)
+    assert {row["name"] for row in spec["datasets"]["pinned"]} == {AWKWARD}

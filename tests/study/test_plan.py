@@ -2,6 +2,7 @@
 
 import gc
 import io
+import os
 import pickle
 import queue
 
@@ -148,6 +149,18 @@ def test_what_fails_in_a_process_is_told():
     broken = ex.Experiment(epochs=1, pruning={"granularity": "filter"})  # an MLP has none
     with pytest.raises(RuntimeError, match=r"(?s)a process of the sweep failed.*granularity"):
         worker.train_all([[[broken]]], lambda _: None)
+
+
+def test_an_interrupted_cell_leaves_a_process_alone():
+    from explorer.study import worker
+
+    process = worker._start([])
+    try:
+        assert os.getpgid(process.pid) != os.getpgrp()  # whose processes Jupyter's signal goes to
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def alive():

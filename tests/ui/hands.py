@@ -64,5 +64,5 @@ def by_class(explorer, name):
 def let_go(explorer, share):
     """What the page sends when the threshold's slider is dragged to a value and let go."""
     explorer._threshold.hear("grab", [explorer._threshold.share.value, explorer._threshold.score.value])
-    explorer._threshold.share.value = share
-    explorer._threshold.hear("release", [share, explorer._threshold.score.value])
+    explorer._threshold.share.value = 100 * share
+    explorer._threshold.hear("release", [100 * share, explorer._threshold.score.value])

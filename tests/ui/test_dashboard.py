@@ -98,6 +98,22 @@ def test_a_preset_is_an_experiment_with_a_commentary(opened):
     assert explorer.experiment != preset.experiment
 
 
+@pytest.mark.parametrize("leave", ["threshold", "experiment", "restore"])
+def test_a_preset_is_named_only_where_the_controls_stand_at_it(opened, leave):
+    explorer = opened()
+    kept = explorer.session.call(explorer.session.kept).result(PATIENCE)
+    name = next(n for n, preset in ex.presets.items() if preset.experiment.pruning)
+    explorer._preset.value = name
+    if leave == "threshold":
+        let_go(explorer, 0.3)
+    elif leave == "experiment":
+        explorer.experiment = kept.point.lanes[0].experiment
+    else:
+        explorer._bring_back(kept)
+    assert explorer.experiment != ex.presets[name].experiment
+    assert (explorer._preset.value, explorer._hint.value) == ("", "")
+
+
 def test_an_explorer_starts_from_a_presets_name():
     name, preset = next(iter(ex.presets.items()))
     explorer = Explorer(name, device="cpu")
@@ -136,7 +152,7 @@ def test_reset_is_the_first_experiment_untrained(opened, tiny):
     explorer._button["reset"].click()
     run = explorer.wait(PATIENCE)
     assert (explorer.experiment, explorer.session.status, run.summary["steps"]) == (tiny(), "idle", 0)
-    assert explorer._threshold.share.value == 0.9
+    assert explorer._threshold.share.value == 90
     assert explorer._controls["epochs"].widget.value == 1
 
 
@@ -202,7 +218,7 @@ def test_closing_ends_the_threads_and_takes_the_widgets_away(tiny, monkeypatch):
     threads, widgets = set(threading.enumerate()), set(_instances)
     explorer = Explorer(tiny(epochs=ENDLESS), device="cpu")
     explorer._button["train"].click()
-    explorer._threshold.share.value = 0.5  # leaves a timer running
+    explorer._threshold.share.value = 50  # leaves a timer running
     timer = explorer._threshold.timer
     explorer.close()
     for thread in set(threading.enumerate()) - threads:  # they end in their own time

@@ -230,7 +230,7 @@ def test_the_threshold_rests_where_the_options_say_it(opened):
     explorer = opened()
     move(explorer, "granularity", "n:m")
     assert explorer._threshold.share.disabled
-    assert explorer._threshold.share.value == 0.5
+    assert explorer._threshold.share.value == 50
     put(explorer, "n", 1)
     assert explorer.experiment.pruning.threshold == 0.75
 

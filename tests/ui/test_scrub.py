@@ -240,12 +240,13 @@ class Snap:
     nbytes = 10
 
     def __init__(self, step, *shared):
-        self.step, self._shared = step, shared
+        self.step, self._shared, self.compared = step, shared, []
 
     def snapshot(self):
         return self
 
-    def sharing(self, _):
+    def sharing(self, other):
+        self.compared.append((self.step, other.step))
         return self
 
     def tensors(self):
@@ -260,6 +261,16 @@ def test_an_album_is_bounded_and_thins_out_evenly():
     assert (album.steps[0], album.steps[-1]) == (0, 100)
     gaps = [b - a for a, b in zip(album.steps, album.steps[1:], strict=False)]
     assert max(gaps) <= 50
+
+
+def test_only_moments_that_stay_are_compared_with_those_before():
+    album, snaps = Album(most=50), [Snap(step) for step in range(64)]
+    for snap in snaps:
+        album.keep(snap)
+    compared = [pair for snap in snaps for pair in snap.compared]
+    assert set(album.steps[1:-1]) <= {step for step, _ in compared}
+    assert all(before < step for step, before in compared)
+    assert len(compared) < 16  # of 64: the others were thinned out at the next moment
 
 
 def test_what_snapshots_share_counts_once():

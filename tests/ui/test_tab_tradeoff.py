@@ -71,8 +71,8 @@ def test_the_mark_follows_the_slider(at_tab):
     explorer.wait(PATIENCE)
     settled(explorer)
     assert data(explorer)["mark"][0]["compression"] == pytest.approx(10, rel=1e-3)
-    explorer._threshold.hear("grab", [0.9, 1.0])
-    explorer._threshold.share.value = 0.5
+    explorer._threshold.hear("grab", [90, 1.0])
+    explorer._threshold.share.value = 50
     explorer.session.call(id).result(PATIENCE)
     mark = data(explorer)["mark"][0]
     assert mark["compression"] == pytest.approx(2)
@@ -136,6 +136,16 @@ def test_retraining_stops_and_can_begin_anew(at_tab):
     tab._retraining.join(PATIENCE)
     assert (start.disabled, stop.disabled) == (False, True)
     assert tab.told.value == tradeoff.STOPPED
+
+
+def test_a_double_click_retrains_once(at_tab):
+    explorer = at_tab(epochs=20)
+    tab, start = explorer._gallery.tabs["tradeoff"], by_class(explorer, "retrain")[0]
+    start.click()
+    first = tab._retraining
+    start.click()
+    assert tab._retraining is first
+    assert told(explorer) == ""
 
 
 def test_what_goes_wrong_is_told_beside_the_button(at_tab, monkeypatch):

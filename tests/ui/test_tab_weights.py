@@ -56,7 +56,7 @@ def test_a_field_moves_the_slider_and_the_other_fields(weights):
     explorer, tab = weights()
     run = type_in(explorer, tab, "compression", "150")
     assert explorer.experiment.pruning.threshold == pytest.approx(1 - 1 / 150)
-    assert explorer._threshold.share.value == explorer.experiment.pruning.threshold
+    assert explorer._threshold.share.value == pytest.approx(100 * explorer.experiment.pruning.threshold)
     assert run.summary["sparsity"] == pytest.approx(1 - 1 / 150, abs=1e-5)
     assert explorer._threshold.wanted is None
     assert parsed("sparsity", tab.currencies.fields["sparsity"].value) == pytest.approx(1 - 1 / 150, abs=1e-5)
@@ -67,10 +67,10 @@ def test_the_pages_own_rounding_of_a_typed_threshold_is_no_move(weights, monkeyp
     explorer, tab = weights()
     type_in(explorer, tab, "compression", "150")
     monkeypatch.setattr("explorer.ui.threshold.RELEASE_SECONDS", 1e6)  # it never rests
-    explorer._threshold.share.value = 0.9933  # what the page makes of it
+    explorer._threshold.share.value = 99.33  # what the page makes of it
     assert explorer._threshold.wanted is None
     assert explorer.experiment.pruning.threshold == pytest.approx(1 - 1 / 150)
-    explorer._threshold.share.value = 0.99  # a person
+    explorer._threshold.share.value = 99  # a person
     assert explorer._threshold.wanted == 0.99
 
 
@@ -161,16 +161,16 @@ def test_advice_names_the_layer_and_what_is_not_done_yet():
 def test_a_layer_near_its_end_is_seen_while_dragging(weights):
     explorer, tab = weights()
     assert "explorer-alarm" not in tab.keeps.value
-    explorer._threshold.hear("grab", [0.9, 1.0])
-    explorer._threshold.share.value = 0.995
+    explorer._threshold.hear("grab", [90, 1.0])
+    explorer._threshold.share.value = 99.5
     settled(explorer)
     assert "explorer-alarm-none" in tab.keeps.value
     assert "this threshold would keep" in tab.keeps.value
     assert re.search(r'explorer-keep-none" data-layer="fc1"', tab.keeps.value)
-    explorer._threshold.share.value = 0.9
+    explorer._threshold.share.value = 90
     settled(explorer)
     assert "explorer-alarm" not in tab.keeps.value
-    explorer._threshold.hear("release", [0.9, 1.0])
+    explorer._threshold.hear("release", [90, 1.0])
 
 
 @pytest.mark.parametrize(

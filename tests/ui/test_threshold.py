@@ -9,37 +9,37 @@ from explorer import registry
 
 def test_a_drag_is_tried_out_and_set_when_let_go(opened):
     explorer = opened()
-    explorer._threshold.hear("grab", [0.9, 1.0])
-    for share in (0.8, 0.7, 0.6):
-        explorer._threshold.share.value = share
+    explorer._threshold.hear("grab", [90, 1.0])
+    for percent in (80, 70, 60):
+        explorer._threshold.share.value = percent
         assert explorer.experiment.pruning.threshold == 0.9
-    explorer._threshold.hear("release", [0.6, 1.0])
+    explorer._threshold.hear("release", [60, 1.0])
     assert explorer.experiment.pruning.threshold == 0.6
     assert explorer.session.wait(PATIENCE).summary["steps"] == 0
 
 
 def test_let_go_knows_a_value_whose_message_comes_later(opened):
     explorer = opened()
-    explorer._threshold.hear("grab", [0.9, 1.0])
-    explorer._threshold.share.value = 0.8
-    explorer._threshold.hear("release", [0.7, 1.0])  # where the slider stands on the page
+    explorer._threshold.hear("grab", [90, 1.0])
+    explorer._threshold.share.value = 80
+    explorer._threshold.hear("release", [70, 1.0])  # where the slider stands on the page
     assert explorer.experiment.pruning.threshold == 0.7
-    explorer._threshold.share.value = 0.7  # and here it is
+    explorer._threshold.share.value = 70  # and here it is
     assert explorer._threshold.wanted is None
 
 
-@pytest.mark.parametrize("through", [0.0, 0.5])
+@pytest.mark.parametrize("through", [0, 50])
 def test_a_drag_that_comes_back_changes_nothing_and_stops_trying(opened, through):
     explorer = opened()
     explorer.session.start()
     explorer.wait(PATIENCE)
     before = explorer.run
-    explorer._threshold.hear("grab", [0.9, 1.0])
+    explorer._threshold.hear("grab", [90, 1.0])
     explorer._threshold.share.value = through
     explorer.session.call(id).result(PATIENCE)
     assert "trying" in explorer._status.value
-    explorer._threshold.share.value = 0.9
-    explorer._threshold.hear("release", [0.9, 1.0])
+    explorer._threshold.share.value = 90
+    explorer._threshold.hear("release", [90, 1.0])
     run = explorer.wait(PATIENCE)
     assert explorer.experiment.pruning.threshold == 0.9
     assert run.events.equals(before.events)
@@ -57,19 +57,26 @@ def test_letting_go_after_a_run_retrains_from_the_event(opened):
     assert (run.status, run.summary["sparsity"]) == ("done", pytest.approx(0.5, abs=1e-5))
 
 
+def test_the_slider_of_a_share_says_percent_so_that_its_field_takes_what_is_typed(opened):
+    explorer = opened(pruning={"threshold": 0.57})
+    slider = explorer._threshold.share
+    assert (slider.description, slider.value, slider.max) == ("Threshold (%)", 57, 99.5)
+    assert slider.readout_format == ".1f"  # the page reads 60% as 60
+
+
 @pytest.mark.slow
 def test_taking_hold_of_a_threshold_without_moving_it_changes_nothing(opened):
     explorer = opened(pruning={"threshold": 0.123456})
     before = explorer.experiment
-    explorer._threshold.hear("grab", [0.123456, 1.0])
-    explorer._threshold.hear("release", [0.123456, 1.0])
+    explorer._threshold.hear("grab", [12.3456, 1.0])
+    explorer._threshold.hear("release", [12.3456, 1.0])
     assert explorer.experiment == before
 
 
 def test_without_a_word_from_the_page_a_threshold_at_rest_was_let_go(opened, monkeypatch):
     monkeypatch.setattr("explorer.ui.threshold.RELEASE_SECONDS", 0.01)
     explorer = opened()
-    explorer._threshold.share.value = 0.4
+    explorer._threshold.share.value = 40
     explorer._threshold.timer.join(PATIENCE)
     assert explorer.experiment.pruning.threshold == 0.4
 

@@ -110,6 +110,8 @@ class Tradeoff(Tab):
     # -- retraining -----------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        if self.retrain.disabled:
+            return  # a second click, on its way before the page heard of the first
         experiment = self.context.session.experiment
         if experiment.pruning is None:
             raise ValueError(DENSE_RUN)

@@ -121,6 +121,23 @@ def test_close_ends_the_thread_also_in_mid_run(session, tiny):
     live.close()  # twice is fine
 
 
+def test_who_waits_is_told_that_the_session_is_closed(session, tiny):
+    live, told = session(tiny(epochs=ENDLESS)), []
+
+    def wait():
+        with pytest.raises(RuntimeError, match="the session is closed"):
+            live.wait(PATIENCE)
+        told.append(True)
+
+    live.start()
+    until(live, trained(5))
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    live.close()
+    waiting.join(PATIENCE / 4)
+    assert told
+
+
 def test_many_sessions_leave_no_threads(tiny):
     before = set(threading.enumerate())
     for _ in range(8):
