@@ -251,3 +251,20 @@ def presets_menu() -> w.Dropdown:
     menu = w.Dropdown(options=[(NO_PRESET, ""), *((p.title, name) for name, p in presets.items())])
     dress(menu, "preset")
     return menu
+
+
+def start(experiment: Experiment | str | None) -> Experiment:
+    """Where the controls stand at first: an Experiment, a preset's by its name, or the default one.
+
+    Raises:
+        ValueError: where it is something else.
+    """
+    if isinstance(experiment, str):
+        if experiment not in presets:
+            raise ValueError(registry.unknown("preset", experiment, presets))
+        return presets[experiment].experiment
+    if not isinstance(experiment, Experiment | None):
+        raise ValueError(
+            f"experiment = {experiment!r}: give an explorer.Experiment, a preset's name, or nothing"
+        )
+    return experiment or Experiment()

@@ -44,7 +44,7 @@ class Explorer(w.VBox):
         twin: bool = True,
         hide: Iterable[str] = (),
     ) -> None:
-        self._first = self._good = _start(experiment)
+        self._first = self._good = controls.start(experiment)
         self._twin, self._tag = twin, 0
         self._mine = threading.local()  # `quiet` in a thread whose code moves the controls
         self._lock = threading.RLock()  # one change after another: callbacks come on several threads
@@ -285,8 +285,10 @@ class Explorer(w.VBox):
 
     def _go_to(self, experiment: Experiment) -> None:
         """Moves everything to an Experiment; begins anew if a run is under way."""
-        self._show(experiment)
-        (self.session.start if self.session.status in ACTIVE else self.session.reset)(experiment)
+        with self._lock:
+            self._error.value = ""
+            self._show(experiment)
+            (self.session.start if self.session.status in ACTIVE else self.session.reset)(experiment)
 
     def _bring_back(self, kept: Kept) -> None:
         """Shows a run again that was kept, and moves the controls to it."""
@@ -336,15 +338,3 @@ class Explorer(w.VBox):
             self.session.experiment = self._good
             self._show(self._good)
             self.session.prepare()
-
-
-def _start(experiment: Experiment | str | None) -> Experiment:
-    if isinstance(experiment, str):
-        if experiment not in presets:
-            raise ValueError(registry.unknown("preset", experiment, presets))
-        return presets[experiment].experiment
-    if not isinstance(experiment, Experiment | None):
-        raise ValueError(
-            f"experiment = {experiment!r}: give an explorer.Experiment, a preset's name, or nothing"
-        )
-    return experiment or Experiment()

@@ -78,10 +78,11 @@ class Groups:
 
 def alert(error: Exception | str) -> str:
     """An error as HTML, with what to do where it is none of the user's."""
-    text = f"{str(error).rstrip('.')}."
-    if not isinstance(error, str | ValueError):
-        text = f"{type(error).__name__}: {text}{REPORT}"
-    return f'<div role="alert">{escape(text)}</div>'
+    text = str(error).rstrip(".")
+    if isinstance(error, str | ValueError):
+        return f'<div role="alert">{escape(text)}.</div>'
+    named = ": ".join(filter(None, [type(error).__name__, text]))
+    return f'<div role="alert">{escape(named)}.{REPORT}</div>'
 
 
 def parts_of(widget: w.Widget) -> Iterator[w.Widget]:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -125,9 +126,11 @@ class Session(Travel):
 
         RuntimeError where the session is closed meanwhile.
         """
-        reached = threading.Event()
+        reached, begun = threading.Event(), time.monotonic()
         self._do(reached.set)  # behind all that was asked for before
-        if not (reached.wait(timeout) and self._settled.wait(timeout)):
+        settled = reached.wait(timeout)
+        left = None if timeout is None else max(0.0, begun + timeout - time.monotonic())
+        if not (settled and self._settled.wait(left)):
             raise TimeoutError(f"the run is still {self.status} after {timeout} s; session.stop() ends it")
         if self._error is not None:
             raise self._error

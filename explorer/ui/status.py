@@ -41,7 +41,8 @@ def facts(frame: Frame) -> Mapping[str, str]:
         found["accuracy"] = f"{100 * frame.accuracy[0]:.2f} %"
     if len(frame.accuracy) > 1:
         found["shift"] = figures.shift_label(*(100 * accuracy for accuracy in frame.accuracy[:2]))
-    found["sparsity"] = f"{100 * frame.sparsity:.1f} %"
+    digits = 2 if 0.999 < frame.sparsity < 1 else 1  # 99.96 % is not all
+    found["sparsity"] = f"{100 * frame.sparsity:.{digits}f} %"
     if frame.status == "training" and frame.speed:
         found["images/s"] = f"{frame.speed:,.0f}"
         found["time left"] = SECONDS.format(frame.left)

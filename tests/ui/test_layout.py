@@ -1,11 +1,12 @@
 """What can be hidden, and who is heard: hands on any thread, but never code."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from hands import PATIENCE, by_class, move, told
 
-from explorer.ui import layout
+from explorer.ui import layout, status
 from explorer.ui.dashboard import Explorer
 
 
@@ -75,3 +76,21 @@ def test_changes_from_many_threads_are_all_kept(opened):
     for hand in hands:
         hand.join(PATIENCE)
     assert {name: getattr(explorer.experiment, name) for name in moves} == moves
+
+
+def test_an_error_without_words_has_its_name():
+    assert layout.alert(ValueError("lr = −1: give more than 0")) == (
+        '<div role="alert">lr = −1: give more than 0.</div>'
+    )
+    assert layout.alert(TimeoutError()).startswith('<div role="alert">TimeoutError. Press Reset')
+    assert "OSError: disk &lt;1&gt;. Press Reset" in layout.alert(OSError("disk <1>."))
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.97, "97.0 %"), (0.9996, "99.96 %"), (1.0, "100.0 %")])
+def test_nearly_all_is_not_told_as_all(opened, share, text):
+    explorer = opened()
+    camera = explorer.session._camera
+    frame = explorer.session.call(lambda t: camera._frame(t, "idle", t.view(t.lanes[0]), None, [])).result(
+        PATIENCE
+    )
+    assert status.facts(replace(frame, sparsity=share))["sparsity"] == text
