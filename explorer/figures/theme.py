@@ -40,6 +40,9 @@ ROLES = (
 
 WIDTH = 360
 TOP_LEVEL = ("$schema", "config", "datasets", "usermeta")  # what a part of a combined figure can't have
+BELOW_EACH_OTHER = (
+    "{bottom: {anchor: 'start', direction: 'vertical'}}"  # legends; side by side they are cropped
+)
 SUFFIXES = (".png", ".svg", ".pdf", ".html", ".json")
 
 
@@ -62,7 +65,7 @@ def config() -> dict[str, Any]:
         "background": PAPER,
         "view": {"stroke": None},
         "axis": axis,
-        "legend": {**legend, "offset": 8},
+        "legend": {**legend, "offset": 8, "layout": {"expr": BELOW_EACH_OTHER}},
         "title": {**title, "anchor": "start", "frame": "group", "subtitlePadding": 4},
     }
 
