@@ -7,6 +7,7 @@ for dark pages; a dark figure is the light one with its colours swapped.
 
 import json
 import math
+import re
 from collections.abc import Container, Mapping
 from functools import cache
 from pathlib import Path
@@ -120,8 +121,9 @@ def combine(
 def page(specs: Mapping[str, dict[str, Any]], columns: int = 2, wide: Container[str] = ()) -> dict[str, Any]:
     """Lay specifications out as one; a dataset's name gets the chart's as a prefix, or they would collide."""
     parts, rows_below, datasets = [], [], {}
-    for name, spec in specs.items():
+    for number, (name, spec) in enumerate(specs.items()):
         part = _renamed({key: spec[key] for key in spec if key not in TOP_LEVEL}, name)
+        part = {**_placed(part, part, f"part{number}"), "name": f"part{number}"}
         (rows_below if name in wide else parts).append(part)
         datasets |= {f"{name}-{dataset}": table for dataset, table in spec.get("datasets", {}).items()}
     channels = ("color", "shape", "strokeDash", "strokeWidth", "strokeOpacity")
@@ -147,6 +149,21 @@ def _renamed(node: Any, prefix: str) -> Any:
     node = {key: _renamed(value, prefix) for key, value in node.items()}
     if isinstance(node.get("data"), dict) and "name" in node["data"]:
         node["data"]["name"] = f"{prefix}-{node['data']['name']}"
+    return node
+
+
+def _placed(node: Any, part: Mapping[str, Any], name: str) -> Any:
+    """Have expressions say which part's scale they mean, and its size, as a figure of many has none."""
+    if isinstance(node, list):
+        return [_placed(item, part, name) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _placed(value, part, name) for key, value in node.items()}
+    if isinstance(text := node.get("expr"), str):
+        for side in ("width", "height"):
+            if isinstance(pixels := part.get(side), int | float):
+                text = re.sub(rf"\b{side}\b", str(pixels), text)
+        node["expr"] = text.replace("scale('", f"scale('{name}_")
     return node
 
 
