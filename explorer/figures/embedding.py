@@ -96,7 +96,7 @@ def _into_svg(content: bytes, text: str) -> bytes:
 def _into_html(content: bytes, text: str) -> bytes:
     safe = text.replace("<", "\\u003c")  # or a string could end the script
     part = f'<script type="application/json" id="{KEY}">{safe}</script>\n'.encode()
-    return content.replace(b"</head>", part + b"</head>", 1)
+    return content.replace(b"<script", part + b"<script", 1)  # "</head>" is in Vega's script, too
 
 
 def _into_pdf(content: bytes, text: str) -> bytes:

@@ -204,7 +204,7 @@ def write(spec: dict[str, Any], path: str | Path, scale: float = 2) -> Path:
         case ".pdf":
             content = vl_convert.vegalite_to_pdf(spec, vl_version=version)
         case ".html":
-            content = vl_convert.vegalite_to_html(spec, vl_version=version, bundle=True).encode()
+            content = _closed(vl_convert.vegalite_to_html(spec, vl_version=version, bundle=True)).encode()
         case ".json":
             content = json.dumps(spec, indent=1, ensure_ascii=False).encode()
         case other:
@@ -213,3 +213,10 @@ def write(spec: dict[str, Any], path: str | Path, scale: float = 2) -> Path:
             )
     path.write_bytes(embedding.embed(content, suffix, embedding.of_specs([spec])))
     return path
+
+
+def _closed(page: str) -> str:
+    """Have no string of the user's own, such as a run's name, end the script that it stands in."""
+    start, mark, rest = page.rpartition("\n    const spec = ")
+    spec, end, rest = rest.partition("\n")  # one line of JSON
+    return start + mark + spec.replace("<", "\\u003c") + end + rest
