@@ -93,18 +93,10 @@ def _into_svg(content: bytes, text: str) -> bytes:
     return re.sub(rb"<svg\b[^>]*>", lambda head: head[0] + part.encode(), content, count=1)
 
 
-def harmless(html: str) -> str:
-    """A page of vl-convert's without "<" in its data: a run named "</script>" would end the script there."""
-    head, end, body = html.partition("</head>")
-    before, start, rest = body.partition("const spec = ")
-    data, opts, after = rest.rpartition("const opts = ")
-    return "".join([head, end, before, start, data.replace("<", "\\u003c"), opts, after])
-
-
 def _into_html(content: bytes, text: str) -> bytes:
     safe = text.replace("<", "\\u003c")  # or a string could end the script
     part = f'<script type="application/json" id="{KEY}">{safe}</script>\n'.encode()
-    return content.replace(b"</head>", part + b"</head>", 1)
+    return content.replace(b"<script", part + b"<script", 1)  # "</head>" is in Vega's script, too
 
 
 def _into_pdf(content: bytes, text: str) -> bytes:

@@ -4,7 +4,7 @@ Dataset:
     pinned: epoch, accuracy (percent), name
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import altair as alt
 
@@ -17,27 +17,30 @@ NAME_TITLE = "pinned run"
 
 
 def behind(chart: alt.LayerChart, pins: Mapping[str, int], limit: int = LABEL_LIMIT) -> alt.LayerChart:
-    """Put the curves of pinned runs, name to the number of its colour, behind a chart of accuracies."""
-    both = alt.layer(_curves(list(pins), list(pins.values()), limit), chart)
-    return both.resolve_scale(color="independent", strokeDash="independent")
+    """Put the curves of pinned runs, name to the number of its colour, behind a chart of accuracies.
 
-
-def _curves(names: Sequence[str], slots: Sequence[int], limit: int) -> alt.Chart:
-    """Return the curves of runs of these names, in the colours of these slots."""
-    colours = [COLOURS[slot % len(COLOURS)] for slot in slots]
-    dashes = [DASHED if slot >= len(COLOURS) else SOLID for slot in slots]
-    stroke = alt.Legend(
+    Their legend is below the chart's own, so that nothing above it moves when one more run is pinned.
+    """
+    legend = alt.Legend(
         symbolType="stroke",
         symbolStrokeWidth=2,
         symbolSize=300,
+        direction="vertical",
         columns=1 if limit <= LABEL_LIMIT else 2,
         labelLimit=limit,
-        orient="top",
     )
-    colour = alt.Color("name:N", scale=alt.Scale(domain=list(names), range=colours), legend=stroke)
-    dash = alt.StrokeDash("name:N", scale=alt.Scale(domain=list(names), range=dashes), legend=stroke)
-    lines = alt.Chart(theme.named("pinned")).mark_line(clip=True, strokeWidth=1.5)
+    curves = _curves(alt.Chart(theme.named("pinned")), pins, None)
+    key = _curves(alt.Chart(alt.InlineData([])), pins, legend)  # legends stand in the order of layers
+    return alt.layer(curves, chart, key).resolve_scale(color="independent", strokeDash="independent")
+
+
+def _curves(chart: alt.Chart, pins: Mapping[str, int], legend: alt.Legend | None) -> alt.Chart:
+    """Draw the curves of runs of these names, in the colours of their slots."""
+    colours = [COLOURS[slot % len(COLOURS)] for slot in pins.values()]
+    dashes = [DASHED if slot >= len(COLOURS) else SOLID for slot in pins.values()]
+    colour = alt.Color("name:N", scale=alt.Scale(domain=list(pins), range=colours), legend=legend)
+    dash = alt.StrokeDash("name:N", scale=alt.Scale(domain=list(pins), range=dashes), legend=legend)
     tooltip = [alt.Tooltip("name:N", title=NAME_TITLE)]
-    return lines.encode(
+    return chart.mark_line(clip=True, strokeWidth=1.5).encode(
         alt.X("epoch:Q"), alt.Y("accuracy:Q"), colour, dash, alt.Detail("name:N"), tooltip=tooltip
     )

@@ -36,11 +36,16 @@ function render({ model, el }) {
     input.value = input.title = name;
     input.size = Math.max(6, Math.min(name.length, 22));
     input.setAttribute("aria-label", words.name);
-    input.addEventListener("change", () => tell("rename", run, input.value));
+    input.addEventListener("change", () => {
+      input.value = input.value.trim() || name; // the kernel sends nothing where this changes nothing
+      tell("rename", run, input.value);
+    });
     input.addEventListener("keydown", (event) => {
       event.stopPropagation(); // JupyterLab's own keys
       if (event.key === "Enter") input.blur();
-      if (event.key === "Escape") [input.value] = [name, input.blur()];
+      if (event.key !== "Escape") return;
+      input.value = name; // before it loses the focus, or that would be a change
+      input.blur();
     });
     it.append(make("i", `explorer-swatch explorer-swatch-${slot}`), input);
     if (steered) {

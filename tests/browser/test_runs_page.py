@@ -7,6 +7,11 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 ROWS = ".explorer-pinned tbody tr"
 HEADS = "() => [...document.querySelectorAll('.explorer-pinned th[scope=col]')].map((th) => th.innerText)"
+HEIGHTS = """() => [...document.querySelectorAll('.explorer-pinned th[scope=col]')].map((head) => {
+  const text = document.createRange();
+  text.selectNodeContents(head);
+  return text.getBoundingClientRect().bottom;
+})"""
 NAMES = "() => [...document.querySelectorAll('.explorer-run-name')].map((input) => input.value)"
 HANDLE = ".explorer-scrub .noUi-handle"
 TEXT = ".explorer-share-text"
@@ -36,7 +41,15 @@ def test_runs_are_pinned_named_compared_and_brought_back(done):
     done.until(f"() => ({NAMES})().includes('mine')")
     done.until_kernel("'mine' in [pin.name for pin in e._context.pins.pins]")
     done.until_at_rest()
+    assert len(set(done.page.evaluate(HEIGHTS))) == 1
     first = done.value("e._context.pins.pins[0].name")
+    other = done.locator(".explorer-run-name").last
+    was = other.input_value()
+    for key, text in (("Escape", "other"), ("Enter", " ")):  # given up, and no name at all
+        other.fill(text)
+        other.press(key)
+        expect(other).to_have_value(was)
+    assert done.value("[pin.name for pin in e._context.pins.pins]")[1] == was
     done.locator(f"button[aria-label='Restore {first}']").click()
     done.until_kernel("e.experiment.pruning.threshold == 0.9")
     until_state(done, "done")
