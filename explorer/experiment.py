@@ -326,7 +326,9 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(message if " = " in message else f"{path} = {given!r}: {message}")
         else:
-            text = problem["msg"].removeprefix("Input should be ")
+            said = problem["msg"]
+            wanted = said.removeprefix("Input should be ")
+            text = f"must be {wanted}" if wanted != said else f"{said[0].lower()}{said[1:]}"
             shown = "nan" if isinstance(given, float) and math.isnan(given) else repr(given)
-            lines.append(f"{path} = {shown}: must be {text}")
+            lines.append(f"{path} = {shown}: {text}")
     return f"{cls.__name__}: " + "; ".join(lines)

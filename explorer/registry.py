@@ -146,7 +146,7 @@ def methods(axis: str) -> tuple[Method, ...]:
 def unknown(what: str, given: object, allowed: Iterable[str]) -> str:
     """The text of an error about a name: what was given, the nearest match, and all that is allowed."""
     known = list(allowed)
-    near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.55)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{what} = {given!r} is not known{hint} Allowed: {', '.join(known) or 'none'}".replace(
         "known Allowed", "known. Allowed"

@@ -58,11 +58,12 @@ def write_model(run: "Run", path: str | Path) -> None:
     `tensors = safetensors.torch.load_file(path)` gives both back; what begins with "mask." is a mask, the
     rest is for `load_state_dict`. The metadata hold the Experiment, for `explorer.figures.recipe(path)`.
     """
-    from safetensors.torch import save_file  # noqa: PLC0415  a bare worker saves nothing
+    from safetensors.torch import save  # noqa: PLC0415  a bare worker saves nothing
 
     tensors = {name: value.contiguous().clone() for name, value in run.model().state_dict().items()}
     tensors |= {MASK + name: mask.contiguous() for name, mask in run.masks.items()}
-    save_file(tensors, path, metadata={"format": "pt", KEY: json.dumps([provenance(run)])})
+    content = save(tensors, metadata={"format": "pt", KEY: json.dumps([provenance(run)])})
+    Path(path).write_bytes(content)  # who may read the folder may read it; `save_file` lets its owner alone
 
 
 def write_table(name: str) -> Callable[["Run", Path], None]:

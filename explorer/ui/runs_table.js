@@ -23,6 +23,7 @@ function render({ model, el }) {
     const words = model.get("words");
     const it = make("button", `explorer-run-${type}`, words[type]);
     it.type = "button";
+    it.dataset.at = `${type}-${run}`;
     it.title = words[`${type}Tip`];
     it.setAttribute("aria-label", words[`${type}Name`].replace("{}", name));
     it.addEventListener("click", () => tell(type, run));
@@ -104,13 +105,22 @@ function render({ model, el }) {
     const [top, body] = [make("thead"), make("tbody")];
     top.append(heads);
     body.append(...model.get("rows").map(row));
+    const held = table.contains(document.activeElement) && document.activeElement.dataset.at;
     table.replaceChildren(top, body);
+    if (held) hold(held);
     table.setAttribute("aria-label", model.get("words").table);
     caption.textContent = model.get("caption");
     scroll.hidden = !model.get("rows").length;
     note.textContent = model.get("note");
     note.hidden = !note.textContent;
     fold();
+  }
+
+  /* A key that removes a run leaves the focus at the next one's button, or at the one that pins. */
+  function hold(at) {
+    const last = [...table.querySelectorAll(".explorer-run-remove")].at(-1);
+    const pin = el.closest(".explorer")?.querySelector(".explorer-pin");
+    (table.querySelector(`[data-at="${at}"]`) ?? last ?? pin)?.focus({ preventScroll: true });
   }
 
   /* Where columns are too many for the page, each run's settings stand below its name. */

@@ -53,8 +53,12 @@ def test_runs_are_pinned_named_compared_and_brought_back(done):
     done.locator(f"button[aria-label='Restore {first}']").click()
     done.until_kernel("e.experiment.pruning.threshold == 0.9")
     until_state(done, "done")
-    done.locator(f"button[aria-label='Remove {first}']").click()
+    done.locator(f"button[aria-label='Remove {first}']").press("Enter")
     done.locator(ROWS).nth(1).wait_for(state="detached")
+    expect(done.locator(f"button[aria-label='Remove {was}']")).to_be_focused()  # and no key is lost
+    done.page.keyboard.press("Enter")
+    done.locator(ROWS).wait_for(state="detached")
+    expect(done.locator(".explorer-pin")).to_be_focused()
 
 
 @pytest.mark.slow  # the Python half is in tests/ui

@@ -46,6 +46,17 @@ UNKNOWN_METHODS = [
 ]
 
 
+def test_a_name_that_is_near_to_none_is_not_guessed():
+    with pytest.raises(ValueError, match=r"'learning_rate' is not known\. Allowed: model") as error:
+        ex.Experiment(learning_rate=0.1)
+    assert "did you mean" not in str(error.value)
+
+
+def test_a_number_out_of_all_bounds_is_told_in_a_sentence():
+    with pytest.raises(ValueError, match=r"epochs = 1e\+99: unable to parse .* exceeded maximum size"):
+        ex.Experiment(epochs=1e99)
+
+
 @pytest.mark.parametrize(("axis", "field", "given", "near"), UNKNOWN_METHODS)
 def test_unknown_methods(axis, field, given, near):
     with pytest.raises(ValueError, match="is not known") as error:

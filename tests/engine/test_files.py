@@ -49,6 +49,7 @@ def test_the_summary_is_json_whatever_its_numbers(run, tmp_path):
 
 def test_the_model_loads_into_a_plain_module_with_its_masks(run, tmp_path):
     path = run.save(tmp_path) / "model.safetensors"
+    assert path.stat().st_mode == (tmp_path / "run.json").stat().st_mode  # read by whom the others are
     tensors = load_file(path)
     module = run.model()
     state = {name: value for name, value in tensors.items() if not name.startswith(MASK)}
