@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from explorer.engine import chance, models
+from explorer.engine.ledger import Log
 from explorer.engine.pruner import Verdict
 from explorer.engine.records import History
 from explorer.engine.state import State, View
@@ -16,9 +17,6 @@ from explorer.registry import get
 # What lanes of a stack may differ in.
 OWN = ("pruning", "clipping", "lr", "momentum", "weight_decay", "l1", "seed")
 
-# What each step measured, each a number a lane. Of tuples: the garbage collector passes over them, where
-# lists by the hundred thousand make it hold everything up.
-Log = list[tuple[tuple[float, ...], ...]]
 NOTED = 64  # a plan with more events than this is noted at the records only
 
 
@@ -39,7 +37,7 @@ class Lane:
     baseline: float | None = None  # validation accuracy at the first event, for a tolerance
     rescued: Tensor | None = None  # the last good weights of a lane that diverged, [P]
     kept: dict[str, Tensor] = field(default_factory=dict)  # the module's buffers for them
-    answers: dict[int, Tensor] = field(default_factory=dict)  # by recorded step, to each validation image
+    answers: dict[int, Tensor] = field(default_factory=dict)  # by recorded step; made anew, never changed
 
     @property
     def noted(self) -> bool:
@@ -50,7 +48,7 @@ class Lane:
 
     def copy(self) -> "Lane":
         """The lane as it is now: what is recorded and planned later does not show in it."""
-        return replace(self, history=self.history.copy(), plan=dict(self.plan), answers=dict(self.answers))
+        return replace(self, history=self.history.copy(), plan=dict(self.plan))
 
     def remember(self, step: int, answers: Tensor, *, earlier: bool) -> None:
         """Keeps the answers of a record, beside or instead of the earlier ones."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from explorer.engine.data import Images
-from explorer.engine.lanes import Log
+from explorer.engine.ledger import Log
 from explorer.engine.network import evaluate_rows
 
 if TYPE_CHECKING:
@@ -149,12 +149,12 @@ class Recorder:
         self.asked = None
         if "frozen" in found:
             stack.look_for_frozen(found["frozen"].tolist(), asked.step)
-        steps, self.recorded = stack.log[self.recorded : asked.step], asked.step
+        since, self.recorded = self.recorded, asked.step
         epoch, told = asked.step / stack.per_epoch, []
         layers = stack.observer.layers(found["measures"])
         judged = found["judged"].tolist() if "judged" in found else []
         for i, (lane, row) in enumerate(zip(stack.lanes, asked.rows, strict=True)):
-            values = _means(steps, i)
+            values = _means(stack.log, i, since, asked.step)
             if judged:
                 values["val_loss"], values["val_accuracy"] = judged[row]
             share, of_layers = layers[row]
@@ -168,10 +168,7 @@ class Recorder:
         return Record(asked.step, epoch, told)
 
     def flush(self) -> Log:
-        """What each step so far measured, each a list over the lanes: loss, norm, clipped norm and bound.
-
-        Where a clip rule is sparse, the number of entries sent comes fifth.
-        """
+        """What each step so far measured."""
         self._settle()
         if self._tail:
             self._take_down(torch.cat(self._tail), [lane.row for lane in self.stack.lanes])
@@ -187,10 +184,11 @@ class Recorder:
             self._take_down(sent.pop("log"), self.asked.rows)
 
     def _take_down(self, measured: Tensor, rows: list[int]) -> None:
-        self.stack.log += [tuple(map(tuple, step)) for step in measured[:, :, rows].double().tolist()]
+        self.stack.log += measured[:, :, rows].double().cpu().numpy()
 
 
-def _means(steps: Log, lane: int) -> dict[str, float]:
-    """What the steps since the last record measured, on average."""
+def _means(log: Log, lane: int, begin: int, end: int) -> dict[str, float]:
+    """What some steps measured, on average; nothing where there are none."""
     names = ("train_loss", "grad_norm", "clipped_grad_norm", "clip_rate")
-    return {n: fmean(step[i][lane] for step in steps) for i, n in enumerate(names)} if steps else {}
+    steps = [log.of(lane, i, begin)[: end - begin].tolist() for i in range(len(names))]
+    return {name: fmean(each) for name, each in zip(names, steps, strict=True) if each}

@@ -1,4 +1,4 @@
-"""What a run leaves behind: tidy history, histograms, events. Plain lists here, polars frames when asked."""
+"""What a run leaves behind: tidy history, histograms, events. Plain rows here, polars frames when asked."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from explorer.engine.ledger import Ledger
 from explorer.engine.rows import Layer
 
 BINS = 64
@@ -25,14 +26,14 @@ CUTOFFS = ("step", "layer", "cutoff")
 class History:
     """The growing record of one lane, as rows of the four frames."""
 
-    history: list[Row] = field(default_factory=list)
-    histograms: list[Row] = field(default_factory=list)
-    events: list[Row] = field(default_factory=list)
-    cutoffs: list[Row] = field(default_factory=list)
+    history: Ledger[Row] = field(default_factory=Ledger)
+    histograms: Ledger[Row] = field(default_factory=Ledger)
+    events: Ledger[Row] = field(default_factory=Ledger)
+    cutoffs: Ledger[Row] = field(default_factory=Ledger)
 
     def copy(self) -> "History":
         """An independent copy, for a Run that is to stay as it is."""
-        return History(list(self.history), list(self.histograms), list(self.events), list(self.cutoffs))
+        return History(self.history.copy(), self.histograms.copy(), self.events.copy(), self.cutoffs.copy())
 
 
 def weight_edges(layer: Layer) -> Tensor:

@@ -1,5 +1,6 @@
 """Run: what came of an Experiment. Frames are made when asked for, so that a bare worker needs no polars."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -86,9 +87,9 @@ class Run:
 
 
 def _frame(
-    rows: list[Row], names: tuple[str, ...], text: tuple[str, ...], whole: tuple[str, ...]
+    rows: Iterable[Row], names: tuple[str, ...], text: tuple[str, ...], whole: tuple[str, ...]
 ) -> "pl.DataFrame":
     import polars as pl  # noqa: PLC0415  a bare worker has no polars
 
     kinds = {n: pl.String if n in text else pl.Int64 if n in whole else pl.Float64 for n in names}
-    return pl.DataFrame(rows, schema=kinds, orient="row")
+    return pl.DataFrame(list(rows), schema=kinds, orient="row")

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from explorer import registry
 from explorer.engine import data, models
 from explorer.engine.device import let_convolutions_follow, pick_device
-from explorer.engine.lanes import Lane, Log, check_stack
+from explorer.engine.lanes import Lane, check_stack
 from explorer.engine.laps import Laps
+from explorer.engine.ledger import Log
 from explorer.engine.network import Network, evaluate
 from explorer.engine.observe import Observer
 from explorer.engine.pruner import Pruner
@@ -63,7 +65,7 @@ class Stack:
         ]
         self.observer = Observer(self.network, self.prepare(self.split.validation), self.loss.function)
         self.step, self.done, self.seconds = 0, False, 0.0
-        self.log: Log = []
+        self.log = Log()
         self.laps, self.recorder = Laps(self), Recorder(self)
         self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
         modules = [self._initial(experiments[keys.index(k)].seed) for k in unique]
@@ -180,10 +182,9 @@ class Stack:
             on_broken=self.rescue,
         )
         self.gradient = self.gradient if keep is None else keep  # masked, but not clipped
-        if isinstance(measured, Tensor):
-            self.recorder.keep(measured.unsqueeze(0))
-        else:
-            self.log.append(tuple(tuple(each[lane.row] for lane in self.lanes) for each in measured))
+        if not isinstance(measured, Tensor):
+            measured = torch.tensor(measured, dtype=torch.double)
+        self.recorder.keep(measured.unsqueeze(0))
         self.step += 1
 
     def recorded_at(self, step: int) -> bool:
@@ -204,7 +205,8 @@ class Stack:
         """Gives up the lanes whose rows had frozen on the GPU at a step, with the step at which they did."""
         lost = [i for i, lane in enumerate(self.lanes) if frozen[lane.row] and not lane.diverged]
         for i in lost:
-            step = next((n for n, each in enumerate(self.flush()) if not math.isfinite(each[1][i])), at)
+            broken = np.flatnonzero(~np.isfinite(self.flush().of(i, 1)))
+            step = int(broken[0]) if len(broken) else at
             self._give_up(self.lanes[i], f"the gradient is not finite at step {step + 1}", at)
 
     def _give_up(self, lane: Lane, what: str, at: int) -> None:

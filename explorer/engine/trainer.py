@@ -289,7 +289,7 @@ class Trainer(Stack):
             state=self.state.clone(),
             gradient=self.gradient,
             lanes=[lane.copy() for lane in self.lanes],
-            log=list(self.flush()),
+            log=self.flush().copy(),
             recorded=self.recorder.recorded,
             seconds=self.seconds,
             compiled=self.laps.compiled,
@@ -302,7 +302,7 @@ class Trainer(Stack):
         self._told, self._moved, self.checkpoint = point.told, True, point.earlier
         self.recorder.forget()
         self.laps.compiled = point.compiled
-        self.log, self.gradient, self.recorder.recorded = list(point.log), point.gradient, point.recorded
+        self.log, self.gradient, self.recorder.recorded = point.log.copy(), point.gradient, point.recorded
         for lane, then in zip(self.lanes, point.lanes, strict=True):
             vars(lane).update(vars(then.copy()))
         self._load(point.state.clone())

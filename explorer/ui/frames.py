@@ -175,18 +175,18 @@ class Camera:
         while self.points and self.points[-1].step >= trainer.step:
             self.points.pop()
         last = next((p.step for p in reversed(self.points) if "train_loss" in p.lanes[0]), 0)
-        since = trainer.flush()[last : trainer.step]
-        since = since if len(since) >= trainer.per_epoch / FITTED else []  # a mean of few steps is noise
+        log, enough = trainer.flush(), trainer.per_epoch / FITTED  # a mean of few steps is noise
         lanes = []
         for i, (lane, values) in enumerate(zip(trainer.lanes, judged, strict=True)):
-            trained = {"train_loss": fmean(step[0][i] for step in since)} if since else {}
+            since = log.of(i, 0, last).tolist()
+            trained = {"train_loss": fmean(since)} if len(since) >= enough else {}
             kept = {name: values[name] for name in JUDGED if name in values}
             lanes.append({**kept, **trained, "sparsity": trainer.sparsity(lane)})
         self.points.append(Point(trainer.step, trainer.step / trainer.per_epoch, lanes))
 
     def _known(self, trainer: Trainer) -> Answers | None:
         """The newest answers of all lanes: of the last record, or of the last time the camera judged."""
-        step = min(max(lane.answers, default=-1) for lane in trainer.lanes)
+        step = min(next(reversed(lane.answers), -1) for lane in trainer.lanes)
         recorded, judged = self._recorded(trainer, step), self._answers
         if recorded is None or judged is None:
             return recorded or judged

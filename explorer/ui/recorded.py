@@ -28,7 +28,7 @@ def tables(frame: Frame, scored: Iterable[str]) -> Tables:
     return found
 
 
-def _latest(rows: list[Row], step: int, axis: str = "") -> list[Row]:
+def _latest(rows: Iterable[Row], step: int, axis: str = "") -> list[Row]:
     """The rows of the last record up to a step."""
     until = [row for row in rows if row[0] <= step and (not axis or row[2] == axis)]
     return [row for row in until if row[0] == until[-1][0]]

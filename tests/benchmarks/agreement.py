@@ -16,7 +16,7 @@ from statistics import fmean, stdev
 import torch
 
 import explorer as ex
-from explorer.engine.lanes import Log
+from explorer.engine.ledger import Log
 from explorer.engine.train import lanes_of
 from explorer.engine.trainer import Trainer
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from explorer import figures
-from explorer.engine.lanes import Log
+from explorer.engine.ledger import Log
 from explorer.engine.records import Row
 from explorer.engine.trainer import Trainer
 from explorer.figures import through_depth
@@ -64,8 +64,8 @@ class Gradients(Tab):
         log = frame.trainer.flush()
         if self._log is not log or len(self._bound) > len(log):
             self._log, self._bound = log, np.zeros(0, np.uint8)
-        new = np.array([step[3][0] for step in log[len(self._bound) :]], np.uint8)
-        self._bound = np.concatenate([self._bound, new])
+        new = log.of(0, 3, len(self._bound))
+        self._bound = np.concatenate([self._bound, new.astype(np.uint8)])
         return self._bound[: frame.step]
 
     def _steps(self, frame: Frame) -> Tables:
@@ -94,12 +94,12 @@ class Gradients(Tab):
         return self._layered
 
 
-def _marks(log: Log, steps: int, per_epoch: int) -> list[tuple[float, float, str]]:
+def _marks(log: Log, until: int, per_epoch: int) -> list[tuple[float, float, str]]:
     """Some of the steps: the norm of each before clipping, and after it where that is another one."""
     rows = []
-    steps = min(steps, len(log))
-    for i in range(0, steps, max(1, -(-steps // SHOWN))):
-        _, norm, after, bound, *_ = (values[0] for values in log[i])
+    steps = range(0, min(until, len(log)), max(1, -(-min(until, len(log)) // SHOWN)))
+    measured = (log.of(0, measure, every=steps.step).tolist() for measure in (1, 2, 3))
+    for i, norm, after, bound in zip(steps, *measured, strict=False):
         rows.append((i / per_epoch, norm, STATES[int(bound)]))
         if bound:
             rows.append((i / per_epoch, after, STATES[2]))
@@ -134,7 +134,7 @@ def _spread(frame: Frame) -> Tables:
     """The entries of the gradient of the step before the last record; in the past, before the one shown."""
     trainer, lane = frame.trainer, frame.lanes[0]
     gradient = (frame.point or trainer).gradient
-    recorded = max((row[0] for row in lane.history.history[-1:]), default=0)
+    recorded = lane.history.history[-1][0] if lane.history.history else 0
     found = figures.spread_tables({}, 0.0)
     if gradient is None or (frame.past is not None and frame.past != frame.held):
         found["note"] = {"text": [through_depth.NO_RECORD if gradient is None else NOT_KEPT]}

@@ -1,6 +1,6 @@
 """Live: accuracy, loss, the shift and sparsity as they come."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from explorer import figures
@@ -84,7 +84,7 @@ def _nets(frame: Frame) -> tuple[str, ...]:
     return ("pruned", "dense") if frame.trainer.lanes[0].experiment.pruning else ("dense",)
 
 
-def _brink(events: list[Row], points: list[Point]) -> list[Point]:
+def _brink(events: Iterable[Row], points: list[Point]) -> list[Point]:
     """The point of the first prune event: just before it the pruned network stood where its twin stands."""
     first = next((step for step, what, *_ in events if what == "prune"), None)
     return [p for p in points if p.step == first and p.step and len(p.lanes) > 1]
