@@ -157,6 +157,7 @@ def test_what_is_typed_beside_the_threshold_is_percent_as_what_stands_there(open
     expect(readout).to_have_text("60.0")
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_letting_go_after_a_run_prunes_anew_and_retrains(opened):
     notebook = opened()
     train(notebook)

@@ -12,6 +12,7 @@ NAMES = """() => [...document.querySelectorAll('.explorer-chart')].filter((f) =>
 CHARTS = ["gradients", "clip-share", "gradient-depth", "gradient-spread"]
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_all_charts_are_painted_with_a_runs_gradients(opened):
     notebook = opened()
     choose(notebook, "gradients")

@@ -10,6 +10,7 @@ PROGRESS = ".explorer-panel-tradeoff .explorer-retrain-progress"
 FEW = "from explorer.ui.tabs import tradeoff; tradeoff.COMPRESSIONS, tradeoff.SEEDS = (2, 8), 1"
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_the_slider_moves_along_the_curve(opened):
     notebook = opened()
     choose(notebook, "tradeoff")
