@@ -10,6 +10,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 MENU = ".explorer-export-menu"
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_a_figure_is_written_beside_the_notebook_and_downloaded(opened, lab, tmp_path):
     notebook = opened()
     train(notebook)

@@ -24,6 +24,7 @@ def done(opened):
     return notebook
 
 
+@pytest.mark.slow  # the Python half is in tests/ui
 def test_runs_are_pinned_named_compared_and_brought_back(done):
     choose(done, "runs")
     press(done, "pin")
