@@ -153,6 +153,14 @@ def press_keys(notebook, n):
     return painted, called
 
 
+def paint_for(notebook, seconds):
+    """Lets so many seconds of updates be painted, which `window.paints` then has."""
+    notebook.page.evaluate("() => { window.paints = [] }")
+    notebook.until(
+        "(ms) => window.paints.length && window.paints.at(-1)[1] - window.paints[0][1] > ms", 1000 * seconds
+    )
+
+
 def measure_idle(notebook, n):
     """The threshold at rest."""
     show(notebook, 3)
@@ -166,10 +174,7 @@ def measure_training(notebook, n, seconds):
     notebook.locator(".explorer-train").click()
     notebook.until_kernel("True in points")
     notebook.run("frames.clear(); messages.clear(); waits.clear()")
-    notebook.page.evaluate("() => { window.paints = [] }")
-    notebook.until(
-        "(ms) => window.paints.length && window.paints.at(-1)[1] - window.paints[0][1] > ms", 1000 * seconds
-    )
+    paint_for(notebook, seconds)
     paints = notebook.page.evaluate("() => window.paints")
     costs = notebook.value("[frames, messages, waits]")
     per_second = [sum(s <= (p[1] - paints[0][1]) / 1000 < s + 1 for p in paints) for s in range(int(seconds))]
@@ -209,9 +214,9 @@ def measure_tabs(notebook, seconds):
     found = {}
     for tab in TABS:
         notebook.locator(f".explorer-tab-{tab}").click()
-        notebook.page.wait_for_timeout(1000)  # what is drawn once is drawn
+        paint_for(notebook, 1)  # what is drawn once is drawn
         notebook.run("frames.clear()")
-        notebook.page.wait_for_timeout(1000 * seconds)
+        paint_for(notebook, seconds)
         found[tab] = notebook.value("frames[:]")
     notebook.locator(".explorer-stop").click()
     return found

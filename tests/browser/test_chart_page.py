@@ -102,6 +102,9 @@ def test_second_view_shows_the_present_data(shown):
         "() => [...document.querySelectorAll('.explorer-charts')].every((r) => r.dataset.tag === '0')"
     )
     shown.until_views_agree(3)
+    first, second = shown.pixels()[:3], shown.pixels()[3:]
+    assert first == second
+    assert len(set(first)) == 3
 
 
 @pytest.mark.slow
@@ -113,6 +116,7 @@ def test_theme_switch_redraws(shown):
     finally:
         shown.theme("JupyterLab Light")
     shown.until_pixels_are(light)
+    assert len(set(light)) == 3
 
 
 @pytest.mark.slow
@@ -129,6 +133,7 @@ charts.update({("weights-fc2", "bins"): batch(3)["weights-fc1", "bins"]}, tag=5)
     names = "() => [...document.querySelectorAll('.explorer-chart')].map((f) => f.dataset.chart)"
     shown.until_reads(names, ["accuracy", "weights-fc2", "gradients"])
     shown.until(f"() => {accuracy} === window.kept && {accuracy}.toDataURL() === window.pixels")
+    assert shown.value("sorted(charts._sources)") == ["accuracy", "gradients", "weights-fc2"]
 
 
 @pytest.mark.slow
@@ -174,6 +179,7 @@ def test_removing_the_output_cleans_up(notebook):
     notebook.locator(".explorer-charts").wait_for(state="detached")
     notebook.until("() => window.signalled === 0")
     notebook.run("charts.update(batch(1))")
+    assert notebook.page.evaluate("() => document.querySelectorAll('.explorer-chart').length") == 0
     notebook.page.evaluate("() => { delete document.addEventListener }")  # the page is that of later stories
 
 

@@ -59,5 +59,6 @@ def test_an_error_is_told_in_the_error_box(opened):
         notebook.locator(".explorer-export-status:text-is('It could not be written.')").wait_for()
     finally:
         notebook.run("export.theme.write = kept")
+    assert notebook.locator(".explorer-export-status").inner_text() == "It could not be written."
     notebook.locator(".explorer-tab-live").click()  # outside: the menu closes
     notebook.locator(MENU).wait_for(state="hidden")

@@ -126,6 +126,7 @@ def test_sliders_have_names_and_say_their_values(opened):
     notebook.until(f"(wanted) => ({NAMES})()[2][1] === wanted", wanted)
     notebook.locator(".explorer-schedule select").select_option("iterative")  # a control that comes later
     notebook.until(f"() => ({NAMES})().some(([name]) => name === 'Rounds')")
+    assert all(name and text for name, text in notebook.page.evaluate(NAMES))
 
 
 SAID = "() => document.querySelector('.explorer .explorer-said').textContent"

@@ -1,5 +1,7 @@
 """TF32: off unless it is chosen, the same for products and convolutions, and on record."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -24,9 +26,14 @@ def test_convolutions_round_as_products_do(chosen, on):
     assert torch.backends.cudnn.allow_tf32 is on
 
 
-@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9")
-def test_the_choice_may_be_made_the_newer_way():
-    products = torch.backends.cuda.matmul
+PRODUCTS = torch.backends.cuda.matmul
+# the newer way to choose, which torch has from 2.9 on
+NEWER = [PRODUCTS] if hasattr(PRODUCTS, "fp32_precision") else []
+
+
+@pytest.mark.parametrize("products", [*NEWER, SimpleNamespace(fp32_precision="ieee")])
+def test_the_choice_may_be_made_the_newer_way(products, monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda, "matmul", products)
     before, products.fp32_precision = products.fp32_precision, "tf32"
     try:
         let_convolutions_follow()
@@ -34,6 +41,7 @@ def test_the_choice_may_be_made_the_newer_way():
         assert torch.backends.cudnn.allow_tf32 is True
     finally:
         products.fp32_precision = before
+    assert tf32() is False
 
 
 def test_it_is_off_unless_it_is_chosen():
