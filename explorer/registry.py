@@ -25,10 +25,10 @@ HOMES = {
     "schedule": "explorer.methods.schedules",
     "unit": "explorer.methods.units",
     "rule": "explorer.methods.clipping",
-    "model": "explorer.engine.models",
-    "dataset": "explorer.engine.data",
-    "loss": "explorer.engine.losses",
-    "optimizer": "explorer.engine.optimizers",
+    "model": "explorer.engine.network.models",
+    "dataset": "explorer.engine.data.datasets",
+    "loss": "explorer.engine.network.losses",
+    "optimizer": "explorer.engine.network.optimizers",
     "lr_decay": "explorer.methods.decay",
 }
 

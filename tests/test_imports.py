@@ -39,7 +39,7 @@ def imported(path, walk=ast.walk):
 
 
 def part(module):
-    """The part of the package that a module belongs to: "engine" for explorer.engine.data."""
+    """The part of the package that a module belongs to: "engine" for explorer.engine.data.datasets."""
     pieces = module.split(".")
     return pieces[1] if pieces[0] == "explorer" and len(pieces) > 1 else None
 
@@ -49,9 +49,9 @@ IMPORTS = {name: imported(path) for name, path in MODULES.items()}
 
 
 def test_the_walk_sees_the_package():
-    assert {"explorer.registry", "explorer.engine.trainer", "explorer.figures.theme"} <= set(MODULES)
+    assert {"explorer.registry", "explorer.engine.training.trainer", "explorer.figures.theme"} <= set(MODULES)
     assert "explorer.registry" in IMPORTS["explorer.experiment"]
-    assert "tqdm.auto" in IMPORTS["explorer.engine.train"]  # an import inside a function
+    assert "tqdm.auto" in IMPORTS["explorer.engine.training.train"]  # an import inside a function
 
 
 def test_imports_run_one_way():
@@ -101,11 +101,12 @@ class Bare(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Bare())
 import explorer, explorer.methods, explorer.engine, explorer.experiment
 for package in (explorer.methods, explorer.engine):
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
 exp = explorer.Experiment(dataset="mnist", epochs=1)
 assert eval(exp.code(), {{"ex": explorer}}) == exp
-from explorer.engine import data, models
+from explorer.engine.data import datasets
+from explorer.engine.network import models
 import torch
 assert models.build(exp).fc1.weight.shape == (128, 784)
 print("all there")
@@ -124,7 +125,7 @@ def python(code):
 def test_nothing_that_a_bare_worker_lacks_is_imported_at_once():
     bare = [n for n in MODULES if part(n) in {"registry", "methods", "experiment", "engine"}]
     at_once = {name: imported(MODULES[name], ast.iter_child_nodes) for name in bare}
-    assert "torch" in at_once["explorer.engine.trainer"]
+    assert "torch" in at_once["explorer.engine.training.trainer"]
     heavy = {name: {i for i in imports if i.split(".")[0] in HEAVY} for name, imports in at_once.items()}
     assert {name: imports for name, imports in heavy.items() if imports} == {}
 

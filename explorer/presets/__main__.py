@@ -2,7 +2,7 @@
 
 import argparse
 
-from explorer.engine.train import train
+from explorer.engine.training.train import train
 from explorer.experiment import Experiment
 from explorer.presets import PRESETS, Preset
 from explorer.registry import unknown

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
-from explorer.engine import data
-from explorer.engine.network import Network, at_once
-from explorer.engine.state import View
-from explorer.engine.trainer import Trainer
+from explorer.engine.data import datasets
+from explorer.engine.network.forward_backward import Network, at_once
+from explorer.engine.network.state import LaneView
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 
 BINARY, OTHER = "binary-digit", "not {}"
@@ -18,19 +18,19 @@ BOX, SIDE = 20, 28  # an MNIST digit fills this box, within a picture of this si
 
 
 @torch.no_grad()
-def logits(network: Network, view: View, x: Tensor) -> Tensor:
+def logits(network: Network, view: LaneView, x: Tensor) -> Tensor:
     """What a network gives for normalised images, [n, classes], or [n, 1] for a yes or no."""
     views = {**network.layout.views(view.row.unsqueeze(0)), **view.buffers}
     return torch.cat([network.forward(views, part) for part in x.split(at_once(x.device))])
 
 
-def choices(network: Network, view: View, x: Tensor) -> Tensor:
+def choices(network: Network, view: LaneView, x: Tensor) -> Tensor:
     """The class that a network answers for each image, int [n]."""
     z = logits(network, view, x)
     return (z.squeeze(-1) > 0).long() if z.shape[-1] == 1 else z.argmax(-1)
 
 
-def outputs(network: Network, view: View, x: Tensor, loss: str) -> list[float]:
+def outputs(network: Network, view: LaneView, x: Tensor, loss: str) -> list[float]:
     """A network's answer to one image, [1, 1, 28, 28]: the probability of each class.
 
     A network trained with "mse" gives no probabilities: its outputs are to be 1 or 0, and are cut off there.
@@ -60,7 +60,7 @@ def image_of(pixels: Tensor, experiment: Experiment, trainer: Trainer) -> Tensor
     """One picture, uint8 [28, 28], as the network sees it, [1, 1, 28, 28]."""
     known = trainer.split.train
     pixels = pixels.to(trainer.device)[None, None]
-    return data.normalised(pixels, experiment.normalise, trainer.dtype, known.mean, known.std)
+    return datasets.normalised(pixels, experiment.normalise, trainer.dtype, known.mean, known.std)
 
 
 def centred(ink: Tensor) -> Tensor | None:

@@ -5,9 +5,9 @@ import time
 import torch
 from torch import Tensor
 
-from explorer.engine.network import at_once
-from explorer.engine.state import View
-from explorer.engine.trainer import Trainer
+from explorer.engine.network.forward_backward import at_once
+from explorer.engine.network.state import LaneView
+from explorer.engine.training.trainer import Trainer
 from explorer.ui import answers
 from explorer.ui.frames import Answers
 
@@ -21,7 +21,7 @@ class Asking:
         step: of these weights.
     """
 
-    def __init__(self, trainer: Trainer, views: list[View], step: int) -> None:
+    def __init__(self, trainer: Trainer, views: list[LaneView], step: int) -> None:
         self._network, (self._x, _) = trainer.network, trainer.observer.validation
         self._size = at_once(trainer.device)
         places = [view.row.data_ptr() for view in views]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from explorer.engine.exchange import Exchange, Worth
+from explorer.engine.analysis.threshold_units import ThresholdConverter, ThresholdRange
 from explorer.experiment import Pruning
 from explorer.ui.frames import Frame
 from explorer.ui.past import as_of
@@ -62,9 +62,9 @@ class Currencies:
         self.told = w.HTML().add_class("explorer-as-told")
         self.box = w.HBox(list(self.fields.values())).add_class("explorer-currencies")
         self._mine = threading.local()  # `quiet` in the thread that fills the fields
-        self._exchange: Exchange | None = None
+        self._exchange: ThresholdConverter | None = None
         self._key: Hashable = None
-        self._shown: tuple[Exchange, float, bool] | None = None
+        self._shown: tuple[ThresholdConverter, float, bool] | None = None
         self._at = 0, 0  # whose weights and of which step the rates are
         self._looked = self._cost = 0.0
 
@@ -94,14 +94,14 @@ class Currencies:
         tried = frame.preview is not None
         threshold = frame.preview if frame.preview is not None else pruning.threshold
         if (exchange, threshold, past) != self._shown:
-            worth = exchange.worth(threshold, frame.verdict if tried else None)
+            worth = exchange.worth(threshold, frame.decision if tried else None)
             self._fill(worth, exchange.pruning, past=past)
             self._shown = exchange, threshold, past
         source = OF_PRESENT if frame.brink is None else OF_BRINK
         told = source.format(self._at[1] / frame.trainer.per_epoch)
         self.told.value = f"<p>{as_of(frame)}{told}</p>"
 
-    def _rates(self, frame: Frame, pruning: Pruning) -> Exchange:
+    def _rates(self, frame: Frame, pruning: Pruning) -> ThresholdConverter:
         """The rates, taken anew where the pruning is another one, and seldom where only the weights moved."""
         trainer, started, (_, step) = frame.trainer, time.perf_counter(), frame.trainer.source(frame.point)
         bare = pruning.model_copy(update={"threshold": 0.0})
@@ -110,13 +110,13 @@ class Currencies:
         rest = max(SECONDS, self._cost / SHARE) if training else 0.0
         moved = (id(trainer), step) != self._at
         if self._exchange is None or key != self._key or (moved and started - self._looked > rest):
-            self._exchange = Exchange.of(trainer, point=frame.point)
+            self._exchange = ThresholdConverter.of(trainer, point=frame.point)
             self._key, self._at = key, (id(trainer), step)
             self._looked = time.perf_counter()
             self._cost = self._looked - started
         return self._exchange
 
-    def _fill(self, worth: dict[str, Worth], pruning: Pruning | None, *, past: bool) -> None:
+    def _fill(self, worth: dict[str, ThresholdRange], pruning: Pruning | None, *, past: bool) -> None:
         self._mine.quiet = True
         try:
             for name, field in self.fields.items():
@@ -132,7 +132,7 @@ class Currencies:
         try:
             value = parsed(name, text)
             chosen = session.experiment
-            rate = session.call(lambda trainer: Exchange.of(trainer, chosen).threshold(name, value))
+            rate = session.call(lambda trainer: ThresholdConverter.of(trainer, chosen).threshold(name, value))
             self.context.settle(rate.result(PATIENCE))
         finally:
             self._shown = None
@@ -150,7 +150,7 @@ def parsed(name: str, text: str) -> float:
         raise ValueError(NO_NUMBER.format(LABELS[name].lower(), text, example)) from None
 
 
-def shown(name: str, worth: Worth | None) -> str:
+def shown(name: str, worth: ThresholdRange | None) -> str:
     """A threshold as text: all digits that it takes to cut the same weights; of a range, three."""
     if worth is None:
         return NOTHING
@@ -161,7 +161,7 @@ def shown(name: str, worth: Worth | None) -> str:
 
 
 def _show(
-    field: w.Text, name: str, worth: Worth | None, pruning: Pruning | None, *, past: bool = False
+    field: w.Text, name: str, worth: ThresholdRange | None, pruning: Pruning | None, *, past: bool = False
 ) -> None:
     text = shown(name, worth)
     field.value = text

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as w
 
 from explorer import presets, registry
-from explorer.engine.run import Run
+from explorer.engine.training.run import Run
 from explorer.experiment import Experiment
 from explorer.ui import controls, fields, layout, options, status
 from explorer.ui.frames import Frame

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from explorer import registry
-from explorer.engine import whatif
-from explorer.engine.trainer import Trainer
+from explorer.engine.analysis import sparsity_curve
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.frames import Frame
 
@@ -28,13 +28,13 @@ class Follower:
     """Follows the weights with a curve, a slice of work at a time."""
 
     def __init__(self) -> None:
-        self.points: list[whatif.Point] = []  # from the densest to the sparsest
+        self.points: list[sparsity_curve.Point] = []  # from the densest to the sparsest
         self.epoch, self.images, self.problem = 0.0, 0, ""
         self.tried: tuple[float, float, float] | None = None  # threshold, sparsity, accuracy
         self._of: tuple[Any, ...] = ()  # trainer, recipe and step of the curve that is there
-        self._walk: Iterator[whatif.Point | None] | None = None
+        self._walk: Iterator[sparsity_curve.Point | None] | None = None
         self._next: tuple[Any, ...] = ()  # of the one that is being worked out
-        self._found: list[whatif.Point] = []
+        self._found: list[sparsity_curve.Point] = []
         self._cost, self._ended, self._images, self._per_epoch = 0.0, 0.0, 0, 1
 
     def rest(self) -> None:
@@ -86,8 +86,8 @@ class Follower:
         return time.perf_counter() - self._ended > max(PAUSE, self._cost / BUSY)
 
     def _begin(self, trainer: Trainer, experiment: Experiment, wanted: tuple[Any, ...]) -> None:
-        how = whatif.plan(trainer)
-        self._walk, self._next, self._found = whatif.points(trainer, experiment, how), wanted, []
+        how = sparsity_curve.plan(trainer)
+        self._walk, self._next, self._found = sparsity_curve.points(trainer, experiment, how), wanted, []
         self._cost, self._images, self._per_epoch = 0.0, how.images, trainer.per_epoch
 
     def _slice(self, seconds: float) -> bool:

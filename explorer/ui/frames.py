@@ -8,10 +8,10 @@ from statistics import fmean
 
 from torch import Tensor
 
-from explorer.engine.lanes import Checkpoint, Lane
-from explorer.engine.pruner import Verdict
-from explorer.engine.state import View
-from explorer.engine.trainer import Trainer
+from explorer.engine.network.state import LaneView
+from explorer.engine.pruning.pruner import PruneDecision
+from explorer.engine.training.lanes import Checkpoint, Lane
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 
 FRAME_SECONDS = 0.1  # at most ten frames a second
@@ -50,8 +50,8 @@ class Frame:
 
     status: str  # idle, training, paused, stopped, done or diverged
     trainer: Trainer
-    view: View
-    verdict: Verdict | None
+    view: LaneView
+    decision: PruneDecision | None
     accuracy: list[float]  # of each lane, empty without validation images
     sparsity: float
     speed: float  # training images a second
@@ -83,7 +83,7 @@ class Frame:
         return self.trainer.checkpoint if self.point is None else self.point.earlier
 
     @property
-    def views(self) -> list[View]:
+    def views(self) -> list[LaneView]:
         """The weights of each lane; the first one's as a threshold that is tried out leaves them."""
         if self.point is not None:
             return [self.point.view(i) for i in range(len(self.point.lanes))]
@@ -126,7 +126,7 @@ class Camera:
             self.judge(trainer)
         accuracy = self.points[-1].accuracy if self.points else []
         lane = trainer.lanes[0]
-        frame = self._frame(trainer, status, trainer.view(lane), lane.verdict, accuracy)
+        frame = self._frame(trainer, status, trainer.view(lane), lane.decision, accuracy)
         self._on_frame(replace(frame, answers=self._known(trainer)))
         self._shown = time.perf_counter()
         self._cost = self._shown - started
@@ -135,10 +135,10 @@ class Camera:
         """Shows the first lane as it was at a recorded step, by the weights of a point at or near to it."""
         seen = next((p for p in reversed(self.points) if p.step <= step), None)
         lane = trainer.lanes[0]
-        view, verdict = trainer.view(lane), lane.verdict
+        view, decision = trainer.view(lane), lane.decision
         if point is not None:
-            view, verdict = point.view(), point.lanes[0].verdict
-        frame = self._frame(trainer, status, view, verdict, seen.accuracy if seen else [])
+            view, decision = point.view(), point.lanes[0].decision
+        frame = self._frame(trainer, status, view, decision, seen.accuracy if seen else [])
         sparsity = seen.lanes[0]["sparsity"] if seen else 0.0
         answers = self._recorded(trainer, step)
         self._on_frame(replace(frame, past=step, point=point, sparsity=sparsity, answers=answers))
@@ -147,12 +147,12 @@ class Camera:
     def preview(self, trainer: Trainer, status: str, experiment: Experiment) -> None:
         """Shows what another threshold would prune, and how well that answers without training."""
         assert experiment.pruning is not None
-        view, verdict = trainer.preview(experiment)
+        view, decision = trainer.preview(experiment)
         own, known = trainer.observer.no_answers(), self._known(trainer)
         accuracy = [found["val_accuracy"] for found in [trainer.observer.judge(view, own)] if found]
         answers = known and replace(known, lanes=[own.cpu(), *known.lanes[1:]])
         dense = self.points[-1].accuracy[1:] if self.points else []
-        frame = self._frame(trainer, status, view, verdict, accuracy + dense)
+        frame = self._frame(trainer, status, view, decision, accuracy + dense)
         self._on_frame(replace(frame, preview=experiment.pruning.threshold, answers=answers))
 
     def judge(self, trainer: Trainer) -> None:
@@ -199,14 +199,19 @@ class Camera:
         return Answers(step, found) if len(found) == len(kept) else None
 
     def _frame(
-        self, trainer: Trainer, status: str, view: View, verdict: Verdict | None, accuracy: list[float]
+        self,
+        trainer: Trainer,
+        status: str,
+        view: LaneView,
+        decision: PruneDecision | None,
+        accuracy: list[float],
     ) -> Frame:
         pace = self._steps_a_second(trainer.step)
         return Frame(
             status=status,
             trainer=trainer,
             view=view,
-            verdict=verdict,
+            decision=decision,
             accuracy=accuracy,
             sparsity=trainer.observer.sparsity(view),
             speed=pace * trainer.lanes[0].experiment.batch_size,

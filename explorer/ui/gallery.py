@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as w
 
 from explorer import registry
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.trainer import Trainer
 from explorer.figures import theme
 from explorer.ui.export import Export
 from explorer.ui.frames import Frame

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from explorer import registry
-from explorer.engine.observe import count_kept
+from explorer.engine.training.metrics import count_kept
 from explorer.experiment import Pruning
 from explorer.ui import options
 from explorer.ui.frames import Frame

@@ -3,8 +3,8 @@
 import threading
 from dataclasses import dataclass
 
-from explorer.engine.lanes import Checkpoint
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.lanes import Checkpoint
+from explorer.engine.training.trainer import Trainer
 from explorer.ui.frames import Frame, Point
 
 # Every string that a person reads here.

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from explorer import registry
-from explorer.engine.branch import differences, fields
+from explorer.engine.training.branch import differences, fields
 from explorer.experiment import Experiment
 from explorer.ui import options
 from explorer.ui.controls import LABELS

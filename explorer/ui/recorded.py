@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from explorer import figures
-from explorer.engine.records import Row
+from explorer.engine.training.history import Row
 from explorer.ui.frames import Frame
 
 Tables = dict[tuple[str, str], Any]

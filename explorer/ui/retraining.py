@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from explorer.engine.run import Run
+from explorer.engine.training.run import Run
 from explorer.experiment import Experiment
 from explorer.study import worker
 from explorer.study.plan import plan, steps_of, with_twins

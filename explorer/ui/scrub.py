@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.trainer import Trainer
 from explorer.ui.frames import Frame
 from explorer.ui.session import Session
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from explorer.engine.laps import warm_up
-from explorer.engine.run import Run
-from explorer.engine.train import lanes_of, run_of
-from explorer.engine.trainer import LIVE, Trainer
+from explorer.engine.execution.executor import warm_up
+from explorer.engine.training.run import Run
+from explorer.engine.training.train import lanes_of, run_of
+from explorer.engine.training.trainer import LIVE, Trainer
 from explorer.experiment import Experiment, Pruning
 from explorer.ui.frames import Camera, Frame, Point
 from explorer.ui.past import Album

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from explorer import registry
-from explorer.engine import masking, models
-from explorer.engine.network import Network
-from explorer.engine.trainer import Trainer
+from explorer.engine.network import models
+from explorer.engine.network.forward_backward import Network
+from explorer.engine.pruning import masking
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment, Pruning
 from explorer.registry import Method, Option
 from explorer.ui.controls import Changes

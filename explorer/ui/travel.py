@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from explorer.engine.branch import branch, check, revived
-from explorer.engine.lanes import Checkpoint
-from explorer.engine.train import lanes_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.branch import branch, check, revived
+from explorer.engine.training.lanes import Checkpoint
+from explorer.engine.training.train import lanes_of
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.frames import Camera, Point
 from explorer.ui.past import Album, Kept

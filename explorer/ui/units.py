@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from explorer.engine import survivors
-from explorer.engine.rows import Layer
-from explorer.engine.survivors import Wiring
+from explorer.engine.analysis import mask_stats
+from explorer.engine.analysis.mask_stats import Wiring
+from explorer.engine.network.layout import Layer
 from explorer.ui.frames import Frame
 from explorer.ui.tiles import Sheet
 
@@ -38,15 +38,15 @@ class Units:
         self.layer, self.wiring, self._view = layer, wiring, frame.view
         self.first, self.by_kept = layer is wiring.first, by_kept
         self.filters = layer.weight.shape[2:].numel() > 1 or (self.first and wiring.filters)
-        self.alive = survivors.kept(frame.view, layer.weight)
+        self.alive = mask_stats.kept(frame.view, layer.weight)
         self.count, self.fan_in = len(self.alive), layer.weight.shape[1:].numel()
         readers = wiring.readers(layer, frame.trainer.network.layout.layers)
-        out = survivors.out_of(self.count, [survivors.carried(frame.view, slot) for slot in readers])
+        out = mask_stats.out_of(self.count, [mask_stats.carried(frame.view, slot) for slot in readers])
         self.fan_out = sum(slot.shape.numel() for slot in readers) // self.count
-        self._into = survivors.into(self.alive)
+        self._into = mask_stats.into(self.alive)
         self.into, self.out = self._into.tolist(), None if out is None else out.tolist()
-        self.dead = survivors.dead(self._into, out).tolist()
-        self.last = wiring.wires[layer.name].last
+        self.dead = mask_stats.dead(self._into, out).tolist()
+        self.last = wiring.trace_dependencies[layer.name].last
 
     @cached_property
     def named(self) -> dict[str, Any]:
@@ -74,14 +74,14 @@ class Units:
         size = next(pixels for most, pixels in SIZES if len(order) <= most)
         weights = self._view.row[self.layer.weight.start : self.layer.weight.stop].view(self.count, -1)
         alive = self.alive.view(self.count, -1)
-        scale = survivors.reach(weights, alive)
-        codes = survivors.shades(weights[order], alive[order], scale)
+        scale = mask_stats.reach(weights, alive)
+        codes = mask_stats.shades(weights[order], alive[order], scale)
         shape, title = self.layer.weight.shape, TITLE
         if self.first:
             rows, columns = self.wiring.window
         else:
             kernels = codes.view(len(order), shape[1], shape[2:-1].numel(), shape[-1])
-            codes, title = survivors.side_by_side(kernels), TITLE + OF_KERNELS
+            codes, title = mask_stats.side_by_side(kernels), TITLE + OF_KERNELS
             rows, columns = codes.shape[1:]
             size = columns * max(LEAST, round(size / columns))
         places, most = order.tolist(), max(1, *self.into)

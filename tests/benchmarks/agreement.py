@@ -16,9 +16,9 @@ from statistics import fmean, stdev
 import torch
 
 import explorer as ex
-from explorer.engine.ledger import Log
-from explorer.engine.train import lanes_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.append_log import StepLog
+from explorer.engine.training.train import lanes_of
+from explorer.engine.training.trainer import Trainer
 
 RECIPES = {
     "default": {},
@@ -52,7 +52,7 @@ def trained(
     return trainer
 
 
-def apart(ours: Log, theirs: Log, steps: int) -> float:
+def apart(ours: StepLog, theirs: StepLog, steps: int) -> float:
     """The largest relative difference of what the first steps measured."""
     pairs = [
         (a, b)

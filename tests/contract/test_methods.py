@@ -9,10 +9,10 @@ from helpers import NETS, TRAINING, allowed, experiment, values_of
 from torch.nn.functional import cross_entropy
 
 from explorer import registry
-from explorer.engine.data import split
-from explorer.engine.scoring import collect, score
-from explorer.engine.train import runs_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.data.datasets import split
+from explorer.engine.pruning.scoring import collect, score
+from explorer.engine.training.train import runs_of
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import METHODS
 
 ALL = [m for axis in registry.HOMES for m in registry.methods(axis)]

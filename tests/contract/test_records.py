@@ -6,9 +6,9 @@ import torch
 from helpers import SIZES, steps_of, values_of
 
 import explorer as ex
-from explorer.engine import data
-from explorer.engine.train import train
-from explorer.engine.trainer import Trainer
+from explorer.engine.data import datasets
+from explorer.engine.training.train import train
+from explorer.engine.training.trainer import Trainer
 
 WHOLE = {
     "train_loss",
@@ -94,11 +94,11 @@ def test_an_unclipped_run_says_that_nothing_was_bound(tiny):
 def test_train_loss_is_the_mean_since_the_last_record(tiny):
     exp = tiny(pruning=None)
     whole = values_of(train(exp, progress=False, dtype=torch.float64), "train_loss")
-    parts = data.split("tiny", torch.device("cpu"), 100).train
+    parts = datasets.split("tiny", torch.device("cpu"), 100).train
     module = train(tiny(pruning=None, lr=1e-30), progress=False, dtype=torch.float64).model()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     losses = []
-    for x, y in data.batches(parts, exp, 0, skip=0, dtype=torch.float64):
+    for x, y in datasets.batches(parts, exp, 0, skip=0, dtype=torch.float64):
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(module(x), y)
         losses.append(loss.item())

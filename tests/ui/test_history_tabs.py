@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from hands import PATIENCE, by_class, datasets, settled
+from hands import PATIENCE, by_class, chart_data, settled
 
-from explorer.engine import data
+from explorer.engine.data import datasets
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ def told_by(done, step):
     """True digits and both networks' answers at a step, by their weights of then."""
     trainer = done.session.call(lambda trainer: trainer).result(PATIENCE)
     point, held = done.session.album.at(step), trainer.split.validation
-    x = data.normalised(held.pixels, True, torch.float32)
+    x = datasets.normalised(held.pixels, True, torch.float32)
     views = [trainer.network.layout.views(point.view(i).row.unsqueeze(0)) for i in (0, 1)]
     pruned, dense = (trainer.network.forward(view, x).argmax(1) for view in views)
     return held.labels, dense, pruned
@@ -108,7 +108,7 @@ def test_digits_are_those_of_then_whether_weights_are_kept_or_not(done, kept):
     assert digits.told.value.startswith("<p>As of epoch 1.25. Of 100 validation images")
     assert f"loses {lost} that its dense twin" in digits.told.value
     assert ("The pad asks other weights. As of step 32 (epoch 2)" in digits.told.value) != kept
-    cells = datasets(done, "digits-pruned")["cells"]
+    cells = chart_data(done, "digits-pruned")["cells"]
     assert sum(c["count"] for c in cells if c["truth"] == c["answer"]) == int((pruned == truth).sum())
     back(done)
     assert digits.told.value == now
@@ -145,8 +145,8 @@ def test_currencies_are_those_of_the_weights_of_then(done):
     now = read(weights)
     drag(done, 2)
     row = done.session.album.at(8).view().row
-    slots = done.session.call(lambda trainer: trainer.network.layout.layers).result(PATIENCE)
-    sizes = torch.cat([row[la.weight.start : la.weight.stop] for la in slots]).abs().sort().values
+    slices = done.session.call(lambda trainer: trainer.network.layout.layers).result(PATIENCE)
+    sizes = torch.cat([row[la.weight.start : la.weight.stop] for la in slices]).abs().sort().values
     k = round(0.97 * len(sizes))
     assert sizes[k - 1] < float(read(weights)["score"]) < sizes[k]
     assert read(weights)["score"] != now["score"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hands import well
 
-from explorer.engine import survivors
+from explorer.engine.analysis import mask_stats
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def test_the_order_holds_for_every_convolution(trained):
 @pytest.mark.parametrize(("n", "across", "down"), [(1, 1, 1), (4, 2, 2), (6, 3, 2), (7, 3, 3), (20, 5, 4)])
 def test_kernels_stand_side_by_side_with_lines_between(n, across, down):
     kernels = torch.arange(2 * n * 6, dtype=torch.uint8).view(2, n, 2, 3)
-    made = survivors.side_by_side(kernels, gap=255)
+    made = mask_stats.side_by_side(kernels, gap=255)
     assert made.shape == (2, 3 * down - 1, 4 * across - 1)
     for i in range(n):
         y, x = divmod(i, across)

@@ -6,7 +6,7 @@ import pytest
 
 import explorer as ex
 from explorer import registry
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.trainer import Trainer
 from explorer.ui import controls
 from explorer.ui.tabs.gradients import Gradients
 

@@ -1,7 +1,7 @@
 """The scrubber: the run as it was at a record, now again, and a branch from there."""
 
 import pytest
-from hands import ENDLESS, PATIENCE, by_class, datasets, move, settled, told
+from hands import ENDLESS, PATIENCE, by_class, chart_data, move, settled, told
 
 import explorer as ex
 from explorer.ui.past import Album
@@ -30,7 +30,7 @@ def press(explorer, name):
 
 
 def bins(explorer, layer="fc1"):
-    return [(row["state"], row["count"]) for row in datasets(explorer, f"weights-{layer}")["bins"]]
+    return [(row["state"], row["count"]) for row in chart_data(explorer, f"weights-{layer}")["bins"]]
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ def test_prune_events_between_records_have_a_place_too(opened):
 
 
 def test_going_back_shows_accuracy_and_curves_as_they_were(done):
-    whole = datasets(done, "accuracy")["points"]
+    whole = chart_data(done, "accuracy")["points"]
     drag(done, 3)
     assert "looking at epoch 0.75" in status(done)
-    shown = datasets(done, "accuracy")["points"]
+    shown = chart_data(done, "accuracy")["points"]
     assert shown == [row for row in whole if row["epoch"] <= 0.75]
-    assert max(row["epoch"] for row in datasets(done, "sparsity")["points"]) == 0.75
-    assert datasets(done, "accuracy")["events"] == []
+    assert max(row["epoch"] for row in chart_data(done, "sparsity")["points"]) == 0.75
+    assert chart_data(done, "accuracy")["events"] == []
     history = done.run.history
     accuracy = history.filter((history["step"] == 12) & (history["metric"] == "val_accuracy"))["value"][0]
     assert f">{100 * accuracy:.2f} %<" in status(done)
@@ -84,7 +84,7 @@ def test_going_back_shows_accuracy_and_curves_as_they_were(done):
     assert ">90.0 %<" in status(done)
     press(done, "now")
     assert "looking" not in status(done)
-    assert datasets(done, "accuracy")["points"] == whole
+    assert chart_data(done, "accuracy")["points"] == whole
     assert slider(done).value == 8
     drag(done, 4)
     drag(done, 8)  # the end of the slider is now, too
@@ -106,12 +106,12 @@ def test_the_weights_tab_shows_the_recorded_histograms(done, kept):
         ]
         assert [count for name, count in bins(done) if name == state] == recorded.to_list()
     assert bins(done) != now
-    note = datasets(done, "weights-fc1")["note"][0]["text"]
+    note = chart_data(done, "weights-fc1")["note"][0]["text"]
     assert note.startswith("100 %")
-    assert datasets(done, "weights-fc1")["cutoffs"] == []
+    assert chart_data(done, "weights-fc1")["cutoffs"] == []
     press(done, "now")
     assert bins(done) == now
-    assert len(datasets(done, "weights-fc1")["cutoffs"]) == 2
+    assert len(chart_data(done, "weights-fc1")["cutoffs"]) == 2
 
 
 @pytest.mark.slow
@@ -121,18 +121,18 @@ def test_scores_are_there_from_their_event_on(opened):
     explorer.session.start()
     explorer.wait(PATIENCE)
     settled(explorer)
-    now = datasets(explorer, "scores-fc1")["bins"]
+    now = chart_data(explorer, "scores-fc1")["bins"]
     drag(explorer, 1)
-    assert datasets(explorer, "scores-fc1")["bins"] == []
+    assert chart_data(explorer, "scores-fc1")["bins"] == []
     drag(explorer, 3)
-    assert datasets(explorer, "scores-fc1")["bins"] == now
+    assert chart_data(explorer, "scores-fc1")["bins"] == now
 
 
 @pytest.mark.slow
 def test_the_gradients_tab_ends_there(done):
     done.tab = "gradients"
     drag(done, 2)
-    assert max(row["epoch"] for row in datasets(done, "gradients")["norms"]) < 0.5
+    assert max(row["epoch"] for row in chart_data(done, "gradients")["norms"]) < 0.5
 
 
 def test_training_goes_on_while_the_past_is_looked_at(opened):
@@ -166,7 +166,7 @@ def test_a_branch_without_changes_ends_where_the_run_ended(done):
     assert not run.summary["steered"]
     assert run.events.rows() == [*whole.events.rows(), (20, "branch", None, None)]
     assert done.session.past is None
-    labels = [row["label"] for row in datasets(done, "accuracy")["events"]]
+    labels = [row["label"] for row in chart_data(done, "accuracy")["events"]]
     assert labels == ["pruned to 90 %", "branch"]
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from hands import PATIENCE, datasets, well
+from hands import PATIENCE, chart_data, well
 
-from explorer.engine import data
+from explorer.engine.data import datasets
 from explorer.ui import answers
 from explorer.ui.dashboard import Explorer
 
@@ -13,14 +13,14 @@ from explorer.ui.dashboard import Explorer
 def plain(explorer):
     """What both networks answer, image by image, without the engine."""
     held = explorer.session.call(lambda trainer: trainer.split.validation).result(PATIENCE)
-    x = data.normalised(held.pixels, True, torch.float32)
+    x = datasets.normalised(held.pixels, True, torch.float32)
     with torch.no_grad():
         pruned, dense = (run.model()(x).argmax(1).tolist() for run in (explorer.run, explorer.run.dense))
     return held, list(zip(held.labels.tolist(), dense, pruned, strict=True))
 
 
 def rows(explorer, chart, dataset):
-    return datasets(explorer, chart)[dataset]
+    return chart_data(explorer, chart)[dataset]
 
 
 def test_flipped_images_are_those_of_a_plain_loop(trained):
@@ -108,7 +108,7 @@ def test_a_validation_image_gets_each_networks_own_probabilities(trained):
     tab._on_asked()
     bars = well(explorer).sketch._bars
     pixels = torch.frombuffer(bytearray(tab.sketch._seen), dtype=torch.uint8).view(1, 1, 28, 28)
-    x = data.normalised(pixels, True, torch.float32)
+    x = datasets.normalised(pixels, True, torch.float32)
     for net, run in (("pruned", explorer.run), ("dense", explorer.run.dense)):
         assert bars["nets"][net] == pytest.approx(run.model()(x)[0].softmax(0).tolist(), abs=1e-5)
     assert tab.sketch.source.startswith("Validation image ")
@@ -126,7 +126,7 @@ def test_outputs_of_a_network_trained_with_mse_are_not_called_probabilities(open
 
 
 def test_a_drawing_becomes_what_mnist_would_have_made_of_it():
-    train, _ = data.load("mnist", torch.device("cpu"))
+    train, _ = datasets.load("mnist", torch.device("cpu"))
     alike = []
     for pixels in train.pixels[:50, 0]:
         moved = torch.zeros(200, 180, dtype=torch.uint8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hands import PATIENCE, datasets
+from hands import PATIENCE, chart_data
 
 from explorer.figures import through_depth
 from explorer.ui.tabs.gradients import _counted
@@ -15,7 +15,7 @@ def gradients(trained):
 
     def open_(**fields):
         explorer, _ = trained("gradients", **fields)
-        return explorer, lambda chart: datasets(explorer, chart)
+        return explorer, lambda chart: chart_data(explorer, chart)
 
     return open_
 

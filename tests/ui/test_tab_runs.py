@@ -1,7 +1,7 @@
 """Runs: pinned, told apart, ranked only where that is more than chance, brought back, shared as text."""
 
 import pytest
-from hands import ENDLESS, PATIENCE, by_class, datasets, move, settled, told
+from hands import ENDLESS, PATIENCE, by_class, chart_data, move, settled, told
 
 import explorer as ex
 from explorer.ui import pins, runs_table, share
@@ -76,13 +76,13 @@ def test_the_table_has_the_differences_alone_and_the_runs_own_numbers(two):
 
 def test_pinned_runs_are_curves_of_this_chart_and_of_the_live_one(two):
     names = {pin.name for pin in two._context.pins.pins}
-    drawn = datasets(two, "runs")["pinned"]
+    drawn = chart_data(two, "runs")["pinned"]
     assert {row["name"] for row in drawn} == names
     two.tab = "live"
     settled(two)
-    assert datasets(two, "accuracy")["pinned"] == drawn
-    assert "pinned" not in datasets(two, "loss")
-    own = [row["accuracy"] for row in datasets(two, "accuracy")["points"] if row["net"] == "pruned"]
+    assert chart_data(two, "accuracy")["pinned"] == drawn
+    assert "pinned" not in chart_data(two, "loss")
+    own = [row["accuracy"] for row in chart_data(two, "accuracy")["points"] if row["net"] == "pruned"]
     assert sorted(own) == sorted(row["accuracy"] for row in drawn if row["name"].endswith("0.02"))
 
 
@@ -104,7 +104,7 @@ def test_without_pins_the_live_chart_is_as_it_was(two):
     assert tab(two).table.note == runs_table.EMPTY
     two.tab = "live"
     settled(two)
-    assert "pinned" not in datasets(two, "accuracy")
+    assert "pinned" not in chart_data(two, "accuracy")
 
 
 def test_a_restored_run_is_shown_with_its_controls(two):
@@ -122,8 +122,8 @@ def test_a_restored_run_is_shown_with_its_controls(two):
     fresh = ex.train(first.experiment, device="cpu", progress=False)
     assert again.history.equals(fresh.history)
     assert again.row.equal(fresh.row)
-    own = [row["accuracy"] for row in datasets(two, "runs")["points"] if row["net"] == "pruned"]
-    drawn = [row["accuracy"] for row in datasets(two, "runs")["pinned"] if row["name"] == first.name]
+    own = [row["accuracy"] for row in chart_data(two, "runs")["points"] if row["net"] == "pruned"]
+    drawn = [row["accuracy"] for row in chart_data(two, "runs")["pinned"] if row["name"] == first.name]
     assert sorted(own) == sorted(drawn)
 
 

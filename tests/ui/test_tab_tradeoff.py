@@ -1,18 +1,20 @@
 """Trade-off: the curve follows the weights, the mark follows the slider, retraining comes seed by seed."""
 
 import pytest
-from hands import PATIENCE, by_class, datasets, inside, let_go, told
+from hands import PATIENCE, by_class, chart_data, inside, let_go, told
 
-from explorer.engine import whatif
+from explorer.engine.analysis import sparsity_curve
 from explorer.ui import retraining
 from explorer.ui.tabs import tradeoff
 
 
 @pytest.fixture(autouse=True)
 def _few_points(monkeypatch):
-    monkeypatch.setattr(whatif, "POINTS", 9)
+    monkeypatch.setattr(sparsity_curve, "POINTS", 9)
     monkeypatch.setattr(
-        whatif, "plan", lambda trainer: whatif.Plan(whatif.shares(9), len(trainer.split.validation))
+        sparsity_curve,
+        "plan",
+        lambda trainer: sparsity_curve.Plan(sparsity_curve.shares(9), len(trainer.split.validation)),
     )
 
 
@@ -29,7 +31,7 @@ def settled(explorer):
 
 
 def data(explorer):
-    return datasets(explorer, "tradeoff")
+    return chart_data(explorer, "tradeoff")
 
 
 @pytest.fixture
@@ -58,7 +60,9 @@ def test_the_curve_is_that_of_the_weights_before_pruning_and_the_run_stands_abov
     settled(explorer)
     found = data(explorer)
     assert found["note"][0]["text"].startswith("weights of epoch 0.50, ")
-    expected = explorer.session.call(lambda t: whatif.curve(t, t.lanes[0].experiment)).result(PATIENCE)
+    expected = explorer.session.call(lambda t: sparsity_curve.curve(t, t.lanes[0].experiment)).result(
+        PATIENCE
+    )
     assert [row["accuracy"] for row in found["curve"]] == [100 * p.accuracy for p in expected]
     accuracy = explorer.run.summary["val_accuracy"]
     assert found["now"][0]["error"] == pytest.approx(100 - 100 * accuracy)

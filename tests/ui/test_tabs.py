@@ -5,7 +5,7 @@ from collections import Counter
 
 import ipywidgets as w
 import pytest
-from hands import PATIENCE, by_class, datasets, settled
+from hands import PATIENCE, by_class, chart_data, settled
 
 from explorer import figures
 from explorer.ui.dashboard import Explorer
@@ -66,7 +66,7 @@ def test_choosing_a_tab_draws_the_present_state_without_a_step(watched):
     watched.wait(PATIENCE)
     watched.tab = "weights"
     settled(watched)
-    kept = datasets(watched, "weights-fc1")["note"]
+    kept = chart_data(watched, "weights-fc1")["note"]
     assert kept[0]["text"].endswith("of 100,352 kept")
     assert watched.session.status == "done"
 
@@ -136,7 +136,7 @@ def test_a_tab_of_somebody_elses_needs_one_line(tiny, monkeypatch):
     settled(explorer)
     assert (above.layout.display, below.layout.display) == (None, None)
     assert tab.panel.value == "idle 0"
-    assert datasets(explorer, "mine")["note"] == [{"text": "hello"}]
+    assert chart_data(explorer, "mine")["note"] == [{"text": "hello"}]
     explorer.tab = "live"
     explorer.close()
     assert tab.heard == ["shown", "hidden", "close"]

@@ -83,8 +83,8 @@ def test_without_a_word_from_the_page_a_threshold_at_rest_was_let_go(opened, mon
 
 def fallen(explorer, experiment):
     """How many weights would fall, of the weights that are shown."""
-    _, verdict = explorer.session.call(lambda trainer: trainer.preview(experiment)).result(PATIENCE)
-    return sum(int((~units).sum()) for units in verdict.units)
+    _, decision = explorer.session.call(lambda trainer: trainer.preview(experiment)).result(PATIENCE)
+    return sum(int((~units).sum()) for units in decision.units)
 
 
 @pytest.mark.parametrize("unit", [unit for unit in registry.names("unit") if unit != "sparsity"])

@@ -10,7 +10,7 @@ import ipywidgets as w
 import numpy as np
 
 from explorer import figures
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.frames import Frame, Point
 from explorer.ui.past import Kept

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from explorer import figures
-from explorer.engine.state import View
-from explorer.engine.trainer import Trainer
+from explorer.engine.network.state import LaneView
+from explorer.engine.training.trainer import Trainer
 from explorer.ui import answers
 from explorer.ui.asking import Asking
 from explorer.ui.frames import SHARE, Answers, Frame
@@ -77,7 +77,7 @@ class Digits(Tab):
         self.panel = w.VBox([self.told]).add_class("explorer-digits")
         self.below = w.VBox([self.images, self.sketch]).add_class("explorer-digits-below")
         self._trainer: Trainer | None = None
-        self._views: dict[str, View] = {}
+        self._views: dict[str, LaneView] = {}
         self._names: list[str] = []
         self._pixels: Tensor | None = None  # what is on the pad, uint8 [28, 28]
         self._source = ""

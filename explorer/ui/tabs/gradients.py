@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from explorer import figures
-from explorer.engine.ledger import Log
-from explorer.engine.records import Row
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.append_log import StepLog
+from explorer.engine.training.history import Row
+from explorer.engine.training.trainer import Trainer
 from explorer.figures import through_depth
 from explorer.ui.frames import Frame
 from explorer.ui.session import Session
@@ -94,7 +94,7 @@ class Gradients(Tab):
         return self._layered
 
 
-def _marks(log: Log, until: int, per_epoch: int) -> list[tuple[float, float, str]]:
+def _marks(log: StepLog, until: int, per_epoch: int) -> list[tuple[float, float, str]]:
     """Some of the steps: the norm of each before clipping, and after it where that is another one."""
     rows = []
     steps = range(0, min(until, len(log)), max(1, -(-min(until, len(log)) // SHOWN)))
@@ -140,8 +140,8 @@ def _spread(frame: Frame) -> Tables:
         found["note"] = {"text": [through_depth.NO_RECORD if gradient is None else NOT_KEPT]}
     else:
         row = gradient[lane.row]
-        slots = {layer.name: layer.weight for layer in trainer.network.layout.layers}
-        counted = {name: _counted(row[slot.start : slot.stop]) for name, slot in slots.items()}
+        slices = {layer.name: layer.weight for layer in trainer.network.layout.layers}
+        counted = {name: _counted(row[slot.start : slot.stop]) for name, slot in slices.items()}
         found = figures.spread_tables(counted, recorded / trainer.per_epoch)
     return {("gradient-spread", name): table for name, table in found.items()}
 

@@ -4,8 +4,8 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from explorer import figures
-from explorer.engine.records import Row
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.history import Row
+from explorer.engine.training.trainer import Trainer
 from explorer.ui.frames import Frame, Point
 from explorer.ui.pins import Pins
 from explorer.ui.session import Session

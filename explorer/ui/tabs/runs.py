@@ -5,8 +5,8 @@ from collections.abc import Hashable
 import ipywidgets as w
 
 from explorer import figures
-from explorer.engine.train import run_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.train import run_of
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.frames import Frame
 from explorer.ui.pins import Pin

@@ -8,8 +8,8 @@ import ipywidgets as w
 import numpy as np
 
 from explorer import figures, registry
-from explorer.engine import whatif
-from explorer.engine.trainer import Trainer
+from explorer.engine.analysis import sparsity_curve
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.figures import published
 from explorer.figures.tradeoff import CURVE, DENSE, NOW, PUBLISHED, RETRAINED
@@ -162,7 +162,7 @@ class Tradeoff(Tab):
         self.retrain.disabled, self.halt.disabled = False, True
 
 
-def _curve(points: list[whatif.Point]) -> dict[str, Any]:
+def _curve(points: list[sparsity_curve.Point]) -> dict[str, Any]:
     drawn = [p for p in points if p.sparsity < 1]
     return {
         "compression": [p.compression for p in drawn],

@@ -8,7 +8,7 @@ from hands import ENDLESS, PATIENCE
 from laws import blocked, hold, left, plain, same, trained, until
 
 import explorer as ex
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.trainer import Trainer
 from explorer.ui.session import Session
 
 # -- start, stop, pause ----------------------------------------------------------------------------------

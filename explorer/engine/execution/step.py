@@ -1,0 +1,218 @@
+"""One training step of a stack.
+
+Order, as the contract has it: l1 joins the gradient → mask → norm → clip rule → coupled weight decay →
+optimizer. Pruned entries have zero weight, gradient and optimizer state, so the update leaves them at zero.
+
+On the CPU rows are taken one after the other, so that what a step touches of each stays in the cache. On a
+GPU all rows are one part, and nothing waits for the host: a row whose gradient is not finite is frozen there.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from explorer.engine.execution.clipping import Chain, Clipped, bind, chains_of, unclipped
+from explorer.engine.network.forward_backward import Batch, Network
+from explorer.engine.network.losses import Loss
+from explorer.engine.network.optimizers import state_of
+from explorer.engine.network.state import State, StepHyperparameters
+from explorer.experiment import Clipping
+from explorer.registry import Method
+
+# Of one step, a number a row each: loss, norm, clipped norm, bound and, of sparse rules, sent. A tensor on
+# the device, [measures, L], where all rows are together; else numbers, as small tensors that are kept would
+# leave holes in the memory between large ones.
+Measured = Tensor | list[list[float]]
+
+
+class StepContext(NamedTuple):
+    """What all parts of a stack have in common."""
+
+    network: Network
+    loss: Loss
+    optimizer: Method
+    weights: Tensor  # 1 in the columns of prunable weights, 0 elsewhere: l1 leaves biases alone, [P]
+
+
+class RowGroup:
+    """Some rows of a stack, bound to their views so that no step has to make them anew."""
+
+    def __init__(
+        self,
+        tools: StepContext,
+        state: State,
+        grad: Tensor,
+        rates: StepHyperparameters,
+        chains: Sequence[Chain | None],
+        *,
+        masked: bool,
+    ) -> None:
+        self.tools, self.state, self.grad, self.rates = tools, state, grad, rates
+        shadowed = masked and state.shadow is not None and bool(state.shadow.any())
+        self.seen = torch.empty_like(state.theta) if shadowed else state.theta
+        self.learning = self._learning(shadowed=shadowed) if masked else None
+        self.views = tools.network.views(self.seen, state.buffers)
+        self.grads = tools.network.views(grad)
+        self.clip = bind(chains, state, grad)
+
+    def _learning(self, *, shadowed: bool) -> Tensor | None:
+        """1 where a weight learns: where it is kept, and everywhere in shadowed lanes; None where all do."""
+        mask, shadow = self.state.mask, self.state.shadow
+        if not shadowed or shadow is None or mask is None:
+            return mask
+        return None if bool(shadow.all()) else torch.maximum(mask, shadow[:, None].to(mask.dtype))
+
+    def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The masked gradient of each row into `grad`; returns the losses and norms, [L] each."""
+        state, grad = self.state, self.grad
+        if self.seen is not state.theta and state.mask is not None:
+            torch.mul(state.theta, state.mask, out=self.seen)
+            if self.learning is not None and state.shadow is not None:  # masks of other rows may change
+                torch.maximum(state.mask, state.shadow[:, None], out=self.learning)
+        losses = self.tools.network.gradient(self.views, self.grads, batch, self.tools.loss)
+        if "movement" in state.traces:
+            state.traces["movement"].addcmul_(state.theta, grad, value=-1)
+        if self.rates.l1 is not None:
+            grad.addcmul_(state.theta.sign() * self.tools.weights, self.rates.l1)
+        if self.learning is not None:
+            grad.mul_(self.learning)
+        return losses.view(-1), torch.linalg.vector_norm(grad, dim=1)
+
+    def update(self, norms: Tensor, lr: Tensor) -> Clipped:
+        """Clips and applies the gradient; returns what came of clipping."""
+        state, rates = self.state, self.rates
+        clipped = self.clip(norms, rates.max_norm, self.learning) if self.clip else unclipped(norms)
+        if rates.weight_decay is not None:
+            self.grad.addcmul_(state.theta, rates.weight_decay)
+            if state.fill is not None:  # what is not 0 would decay
+                self.grad.masked_fill_(state.fill != 0, 0)
+        if state.frozen is not None:
+            lr = self._freeze(state.frozen, norms, lr)
+        self.tools.optimizer(state.theta, self.grad, lr, rates.momentum, state.memory)
+        return clipped
+
+    def _freeze(self, frozen: Tensor, norms: Tensor, lr: Tensor) -> Tensor:
+        """Learning rates that leave alone, from now on, rows whose gradient is not finite; no host asked.
+
+        Their gradient is cleared last of all: a rule that scales by a norm of NaN would undo it.
+        """
+        frozen |= ~norms.isfinite()
+        self.grad.masked_fill_(frozen[:, None], 0)
+        return lr.masked_fill(frozen[:, None], 0)
+
+
+class Stepper:
+    """The step of one stack."""
+
+    def __init__(
+        self,
+        network: Network,
+        state: State,
+        *,
+        loss: Loss,
+        optimizer: Method,
+        clippings: Sequence[Clipping | None],  # one a row
+        rates: StepHyperparameters,
+        steps: int,  # of the whole run: rules that remember each need the room
+        together: bool,
+    ) -> None:
+        self.state, self.rates, self.together = state, rates, together
+        self.grad = torch.zeros_like(state.theta)
+        self.chains = chains_of(clippings, network.layout, state, steps)
+        self.tools = StepContext(network, loss, optimizer, _weight_columns(network, self.grad))
+        for name in state_of(optimizer, momentum=rates.momentum is not None):
+            state.memory.setdefault(name, torch.zeros_like(state.theta))
+        if optimizer.name == "adam":
+            state.memory.setdefault("steps", state.theta.new_zeros(len(state.theta), 1))
+        self.stopped: set[int] = set()  # rows on the CPU that are not to go on
+        if together and state.frozen is None:
+            state.frozen = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
+        self._bind()
+
+    @property
+    def sparse(self) -> bool:
+        """Whether a clip rule makes the gradient of any row sparse."""
+        return any(chain is not None and chain.sparse for chain in self.chains)
+
+    def _bind(self) -> None:
+        self._bound = self.state.pruned, self.state.fill is None
+        rows = len(self.grad)
+        # rows as they train and are looked at: together, or one after the other
+        self.spans = [slice(0, rows)] if self.together else [slice(i, i + 1) for i in range(rows)]
+        self.parts = [self._part(span) for span in self.spans]
+
+    def _part(self, span: slice) -> RowGroup:
+        masked = any(span.start <= row < span.stop for row in self.state.pruned)
+        state = self.state.map(lambda t: t[span])
+        rates, chains = self.rates.rows(span), self.chains[span]
+        return RowGroup(self.tools, state, self.grad[span], rates, chains, masked=masked)
+
+    def refresh(self) -> None:
+        """Binds the parts anew where rows have been pruned, or layers replaced, for the first time."""
+        if self._bound != (self.state.pruned, self.state.fill is None):
+            self._bind()
+
+    def set_rates(self, rates: StepHyperparameters) -> None:
+        """Other numbers from the next step on; in place, as a captured step reads them where they are."""
+        self.rates.copy_(rates)
+
+    def step(
+        self,
+        batches: Sequence[Batch],
+        keys: Sequence[tuple[int, ...]],
+        *,
+        decay: float,
+        keep: Tensor | None,
+        on_broken: Callable[[int], None],
+    ) -> Measured:
+        """Trains every row on its batch.
+
+        Args:
+            batches: one a part.
+            keys: what decides the random numbers that a module may draw, one a part.
+            decay: the factor of all learning rates at this step.
+            keep: where the gradients are to be kept as they are before clipping, [L, P].
+            on_broken: told, on the CPU, the row of a gradient that is not finite, before it does harm.
+        """
+        self.refresh()
+        found: list[tuple[float, ...]] = []
+        for span, part, batch, key in zip(self.spans, self.parts, batches, keys, strict=True):
+            if span.start in self.stopped:
+                found.append(self._nothing())
+                continue
+            with self.tools.network.learning(self.grad.device, *key):
+                losses, norms = part.backward(batch)
+            if keep is not None:
+                keep[span] = part.grad
+            lr = part.rates.lr if decay == 1 else part.rates.lr * decay
+            if self.together:
+                return measured(losses, norms, part.update(norms, lr))
+            norm = norms.item()
+            if not math.isfinite(norm):
+                on_broken(span.start)
+                self.stopped.add(span.start)
+                found.append(self._nothing())
+                continue
+            clipped = part.update(norms, lr)
+            sent = [each.item() for each in clipped.sent] or [0.0] * self.sparse
+            found.append((losses.item(), norm, clipped.norm.item(), float(clipped.bound.item()), *sent))
+        return [list(each) for each in zip(*found, strict=True)]
+
+    def _nothing(self) -> tuple[float, ...]:
+        """What a row that is stopped measures."""
+        return (math.nan, math.nan, math.nan, 0.0, *([0.0] if self.sparse else []))
+
+
+def measured(losses: Tensor, norms: Tensor, clipped: Clipped) -> Tensor:
+    """What a step of all rows together measured, [measures, L]."""
+    return torch.stack([t.to(losses) for t in (losses, norms, clipped.norm, clipped.bound, *clipped.sent)])
+
+
+def _weight_columns(network: Network, like: Tensor) -> Tensor:
+    columns = like.new_zeros(like.shape[1])
+    for layer in network.layout.layers:
+        columns[layer.weight.start : layer.weight.stop] = 1
+    return columns

@@ -1,0 +1,74 @@
+"""The row matrix: every run is a row of `theta` [L, P], every parameter a view of a range of columns."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True)
+class ParameterSlice:
+    """The columns of one parameter."""
+
+    name: str
+    shape: torch.Size
+    start: int
+    stop: int
+
+    def view(self, matrix: Tensor) -> Tensor:
+        """The parameter in a matrix [L, P], as [L, *shape]; shares its memory."""
+        return matrix[:, self.start : self.stop].view(len(matrix), *self.shape)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A prunable layer: its weight and its bias."""
+
+    name: str
+    weight: ParameterSlice
+    bias: ParameterSlice | None
+
+
+class Layout:
+    """Where each parameter of a module stands in the row, and which of them can be pruned."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.slices: dict[str, ParameterSlice] = {}
+        start = 0
+        for name, parameter in module.named_parameters():
+            stop = start + parameter.numel()
+            self.slices[name] = ParameterSlice(name, parameter.shape, start, stop)
+            start = stop
+        self.width = start
+        self.layers = self._layers(module)
+        self.prunable = sum(layer.weight.stop - layer.weight.start for layer in self.layers)
+
+    def _layers(self, module: nn.Module) -> list[Layer]:
+        found = [name for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
+        return [
+            Layer(name or "weight", self.slices[_join(name, "weight")], self.slices.get(_join(name, "bias")))
+            for name in found
+        ]
+
+    def views(self, matrix: Tensor) -> dict[str, Tensor]:
+        """All parameters by name; [*shape] for a matrix of one row, which pays for no lane dimension."""
+        named = {name: slot.view(matrix) for name, slot in self.slices.items()}
+        return {name: view[0] for name, view in named.items()} if len(matrix) == 1 else named
+
+    def row(self, module: nn.Module) -> Tensor:
+        """The module's parameters as one row, [P]."""
+        return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+    def load(self, module: nn.Module, row: Tensor) -> nn.Module:
+        """Copies a row, [P], into a module's parameters."""
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                slot = self.slices[name]
+                parameter.copy_(row[slot.start : slot.stop].view(slot.shape))
+        return module
+
+
+def _join(module: str, parameter: str) -> str:
+    return f"{module}.{parameter}" if module else parameter
