@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from explorer.engine.training.train import train
     from explorer.experiment import Clipping, Experiment, Pruning
     from explorer.study.sweep import Study, sweep
-    from explorer.ui.dashboard import Explorer
+    from explorer.ui.explorer import Explorer
 
 __all__ = [
     "Clipping",
@@ -41,7 +41,7 @@ _LINES: list[str] = []  # that were shown: one import leads to others
 _HOMES = {
     "Clipping": "explorer.experiment",
     "Experiment": "explorer.experiment",
-    "Explorer": "explorer.ui.dashboard",
+    "Explorer": "explorer.ui.explorer",
     "Pruning": "explorer.experiment",
     "Run": "explorer.engine.training.run",
     "Study": "explorer.study.sweep",

@@ -29,7 +29,7 @@ HOMES = {
     "dataset": "explorer.engine.data.datasets",
     "loss": "explorer.engine.network.losses",
     "optimizer": "explorer.engine.network.optimizers",
-    "lr_decay": "explorer.methods.decay",
+    "lr_decay": "explorer.methods.lr_decay",
 }
 
 SCIENCE = ("criterion", "granularity", "allocation", "unit", "schedule", "rule", "lr_decay")

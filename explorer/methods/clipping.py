@@ -129,4 +129,4 @@ def _percentile(ascending: Tensor, percentile: float) -> Tensor:
 
 
 # Last, so that menus name the clip rules first.
-from explorer.methods import sparsification  # noqa: E402, F401
+from explorer.methods import gradient_sparsification  # noqa: E402, F401

@@ -13,7 +13,7 @@ import traitlets
 from explorer import figures
 from explorer.engine.training.run import WRITERS, Run
 from explorer.figures import theme
-from explorer.ui.session import Session
+from explorer.ui.session.session import Session
 
 HERE = Path(__file__).parent
 FOLDER = "explorer-exports"  # beside the notebook

@@ -9,9 +9,9 @@ from typing import Any
 from explorer import registry
 from explorer.engine.training.branch import differences, fields
 from explorer.experiment import Experiment
-from explorer.ui import options
-from explorer.ui.controls import LABELS
-from explorer.ui.past import Kept
+from explorer.ui.controls import method_options
+from explorer.ui.controls.controls import LABELS
+from explorer.ui.session.snapshots import SavedRun
 
 # Every string that a person reads here.
 FULL = "{} runs are pinned, and there is no room for more: remove one first"
@@ -34,7 +34,7 @@ T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365)
 class Pin:
     """A run that was pinned, its numbers as they were then."""
 
-    kept: Kept
+    kept: SavedRun
     ident: int
     slot: int  # its colour
     name: str
@@ -97,7 +97,7 @@ class Pins:
         """Name to the number of its colour."""
         return {pin.name: pin.slot for pin in self.pins}
 
-    def check(self, kept: Kept) -> None:
+    def check(self, kept: SavedRun) -> None:
         """Raises ValueError where a run can't be pinned."""
         if not kept.point.step:
             raise ValueError(UNTRAINED)
@@ -108,7 +108,7 @@ class Pins:
             if lane.experiment == pin.experiment and _trace(kept) == _trace(pin.kept):
                 raise ValueError(TWICE.format(pin.name))
 
-    def add(self, kept: Kept, summary: dict[str, Any], dense: dict[str, Any] | None) -> Pin:
+    def add(self, kept: SavedRun, summary: dict[str, Any], dense: dict[str, Any] | None) -> Pin:
         """Pins a run with the numbers of its summary and its twin's."""
         self.check(kept)
         free = next(i for i in range(MOST) if all(pin.slot != i for pin in self.pins))
@@ -158,7 +158,7 @@ class Pins:
         return _unlike(name, [pin.name for pin in self.pins])
 
 
-def _trace(kept: Kept) -> tuple[Any, ...]:
+def _trace(kept: SavedRun) -> tuple[Any, ...]:
     """What tells two runs of one Experiment apart."""
     lane = kept.point.lanes[0]
     return kept.point.step, len(kept.point.lanes), lane.steered and lane.history.events
@@ -182,7 +182,9 @@ def headline(experiment: Experiment) -> str:
 def label(name: str) -> str:
     """What a setting is called on the page, by its dotted name."""
     place, _, last = name.rpartition(".")
-    return options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
+    return (
+        method_options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
+    )
 
 
 def leaf(name: str) -> str:

@@ -59,7 +59,7 @@ def test_an_option_says_what_it_allows(option):
 
 
 def test_every_method_is_in_its_menu():
-    from explorer.ui import controls
+    from explorer.ui.controls import controls
 
     for axis in AXES:
         assert set(registry.names(axis)) <= set(controls.names(axis))

@@ -10,9 +10,9 @@ from explorer.engine.training.append_log import StepLog
 from explorer.engine.training.history import Row
 from explorer.engine.training.trainer import Trainer
 from explorer.figures import through_depth
-from explorer.ui.frames import Frame
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables, columns, events
+from explorer.ui.session.frames import Frame
+from explorer.ui.session.session import Session
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables, columns, events
 
 # Every string that a person reads here.
 TITLE = "Gradients"

@@ -6,10 +6,10 @@ from typing import Any
 from explorer import figures
 from explorer.engine.training.history import Row
 from explorer.engine.training.trainer import Trainer
-from explorer.ui.frames import Frame, Point
 from explorer.ui.pins import Pins
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events, thinned, until
+from explorer.ui.session.frames import Frame, Point
+from explorer.ui.session.session import Session
+from explorer.ui.tabs.tab import Charts, Tab, Tables, columns, events, thinned, until
 
 SAMPLE = "n = {:,} validation images, 1 seed"
 LOSS = "{}, mean over images"

@@ -16,12 +16,12 @@ from explorer.engine.analysis import mask_stats
 from explorer.engine.analysis.mask_stats import Wiring
 from explorer.engine.network.layout import Layer
 from explorer.engine.training.trainer import Trainer
-from explorer.ui.frames import Frame
-from explorer.ui.past import as_of
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables
+from explorer.ui.session.frames import Frame
+from explorer.ui.session.session import Session
+from explorer.ui.session.snapshots import as_of
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
+from explorer.ui.tabs.unit_images import COUNT, Units
 from explorer.ui.tiles import Sheet, Tiles
-from explorer.ui.units import COUNT, Units
 
 # Every string that a person reads here.
 TITLE, TIP = "Masks", "Which pixels are still read, what each unit looks at, and which units are dead"

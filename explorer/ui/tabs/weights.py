@@ -10,11 +10,11 @@ from explorer import figures
 from explorer.engine.pruning.pruner import PruneDecision
 from explorer.engine.training import history
 from explorer.engine.training.trainer import Trainer
-from explorer.ui import keeps, recorded
-from explorer.ui.currencies import Currencies
-from explorer.ui.frames import Frame
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables
+from explorer.ui.session.frames import Frame
+from explorer.ui.session.session import Session
+from explorer.ui.tabs import layer_density, recorded_histograms
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
+from explorer.ui.tabs.threshold_fields import ThresholdFields
 
 # Every string that a person reads here.
 TITLE = "Weights"
@@ -35,7 +35,7 @@ class Weights(Tab):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.currencies = Currencies(context)
+        self.currencies = ThresholdFields(context)
         self._decided: tuple[PruneDecision | None, Tables] = (None, {})
         self.counts = w.ToggleButtons(options=COUNTS, tooltips=COUNTS_TIPS).add_class("explorer-counts")
         self.counts.observe(context.guarded(self._on_counts), "value")
@@ -66,12 +66,14 @@ class Weights(Tab):
         """Counts by bin, and where the threshold cuts."""
         pruning = frame.trainer.lanes[0].experiment.pruning
         self.currencies.draw(frame)
-        self.keeps.value = keeps.html(keeps.keeps(frame), pruning, tried=frame.preview is not None)
+        self.keeps.value = layer_density.html(
+            layer_density.keeps(frame), pruning, tried=frame.preview is not None
+        )
         scored = scored_layers(frame.trainer)
         return {
             **_weights(frame, cut=not scored),
             **self._scores(frame, scored),
-            **recorded.tables(frame, scored),
+            **recorded_histograms.tables(frame, scored),
         }
 
     def _scores(self, frame: Frame, layers: list[str]) -> Tables:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from explorer.engine.pruning.masking import keep_highest
-from explorer.methods.sparsification import threshold, top_k
+from explorer.methods.gradient_sparsification import threshold, top_k
 
 NOTHING = torch.zeros(0)
 
