@@ -133,7 +133,7 @@ class CudaGraphSteps:
         """What a step changes, and no more: as long as a capture lasts there is a copy of it."""
         state = self.stepper.state
         assert state.frozen is not None
-        kept = [*state.memory.values(), *state.past.values(), *state.buffers.values()]
+        kept = [*state.memory.values(), *state.clip_history.values(), *state.buffers.values()]
         moved = [trace for name, trace in state.traces.items() if name == "movement"]
         return [state.theta, *kept, *moved, state.frozen, self.place, self.number, self.log]
 

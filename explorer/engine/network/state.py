@@ -28,7 +28,7 @@ class State:
 
     theta: Tensor  # [L, P]
     memory: dict[str, Tensor] = field(default_factory=dict)  # the optimizer's and residuals: [L, P] or [L, 1]
-    past: dict[str, Tensor] = field(default_factory=dict)  # what else clip rules remember, one row a lane
+    clip_history: dict[str, Tensor] = field(default_factory=dict)  # what else clip rules remember, one row a lane
     mask: Tensor | None = None  # [L, P], 1 where kept; None while nothing is pruned
     fallen: Tensor | None = None  # [L, P], as in View
     traces: dict[str, Tensor] = field(default_factory=dict)  # [L, P] each: "initial_weight", "movement"
@@ -63,7 +63,7 @@ class State:
         return State(
             theta=change(self.theta),
             memory={name: change(tensor) for name, tensor in self.memory.items()},
-            past={name: change(tensor) for name, tensor in self.past.items()},
+            clip_history={name: change(tensor) for name, tensor in self.clip_history.items()},
             mask=None if self.mask is None else change(self.mask),
             fallen=None if self.fallen is None else change(self.fallen),
             traces={name: change(tensor) for name, tensor in self.traces.items()},

@@ -102,8 +102,8 @@ def _fitted(state: State, old: Experiment, new: Experiment, total: int) -> State
     rules = _rules(old) == _rules(new)
     optimizer = old.optimizer == new.optimizer
     memory = {n: t for n, t in state.memory.items() if (rules if n.startswith("rule ") else optimizer)}
-    past = {name: _as_long(t, total) for name, t in state.past.items()} if rules else {}
-    return replace(state, memory=memory, past=past)
+    past = {name: _as_long(t, total) for name, t in state.clip_history.items()} if rules else {}
+    return replace(state, memory=memory, clip_history=past)
 
 
 def _rules(experiment: Experiment) -> Any:
