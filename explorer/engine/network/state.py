@@ -17,7 +17,7 @@ class LaneView:
 
     row: Tensor
     mask: Tensor | None = None  # above 0 where kept
-    fallen: Tensor | None = None  # a pruned weight's value just before it fell; NaN where none fell
+    pruned_values: Tensor | None = None  # a pruned weight's value just before it fell; NaN where none fell
     traces: dict[str, Tensor] = field(default_factory=dict)  # what criteria with a memory ask for
     buffers: dict[str, Tensor] = field(default_factory=dict)  # what the module keeps beside its parameters
 
@@ -30,7 +30,7 @@ class State:
     memory: dict[str, Tensor] = field(default_factory=dict)  # the optimizer's and residuals: [L, P] or [L, 1]
     clip_history: dict[str, Tensor] = field(default_factory=dict)  # what else clip rules remember, one row a lane
     mask: Tensor | None = None  # [L, P], 1 where kept; None while nothing is pruned
-    fallen: Tensor | None = None  # [L, P], as in View
+    pruned_values: Tensor | None = None  # [L, P], as in View
     traces: dict[str, Tensor] = field(default_factory=dict)  # [L, P] each: "initial_weight", "movement"
     buffers: dict[str, Tensor] = field(default_factory=dict)  # the module's, [L, *shape] each
     fill: Tensor | None = None  # [L, P]: what stands in place of a pruned weight where it is not 0
@@ -41,12 +41,12 @@ class State:
     def view(self, row: int) -> LaneView:
         """One lane; shares the memory where it can."""
         mask = None if self.mask is None else self.mask[row]
-        fallen = None if self.fallen is None else self.fallen[row]
+        pruned_values = None if self.pruned_values is None else self.pruned_values[row]
         traces = {name: t[row] for name, t in self.traces.items()}
         buffers = {name: t[row] for name, t in self.buffers.items()}
         if mask is None or not self.shadowed(row):
-            return LaneView(self.theta[row], mask, fallen, traces, buffers)
-        return LaneView(self.theta[row] * mask, mask, fallen, {**traces, "shadow": self.theta[row]}, buffers)
+            return LaneView(self.theta[row], mask, pruned_values, traces, buffers)
+        return LaneView(self.theta[row] * mask, mask, pruned_values, {**traces, "shadow": self.theta[row]}, buffers)
 
     def seen(self) -> Tensor:
         """The weights as the network has them, [L, P]: in shadowed lanes only what is kept."""
@@ -65,7 +65,7 @@ class State:
             memory={name: change(tensor) for name, tensor in self.memory.items()},
             clip_history={name: change(tensor) for name, tensor in self.clip_history.items()},
             mask=None if self.mask is None else change(self.mask),
-            fallen=None if self.fallen is None else change(self.fallen),
+            pruned_values=None if self.pruned_values is None else change(self.pruned_values),
             traces={name: change(tensor) for name, tensor in self.traces.items()},
             buffers={name: change(tensor) for name, tensor in self.buffers.items()},
             fill=None if self.fill is None else change(self.fill),
@@ -107,12 +107,12 @@ class State:
         `fill`, [P], takes the place of what falls where it is not 0, and does not learn either.
         In a shadowed lane nothing is zeroed, and what `keep` names anew comes back.
         """
-        if self.mask is None or self.fallen is None:
+        if self.mask is None or self.pruned_values is None:
             self.mask = torch.ones_like(self.theta)
-            self.fallen = torch.full_like(self.theta, torch.nan)
+            self.pruned_values = torch.full_like(self.theta, torch.nan)
         self.pruned |= {row}
         falls = (self.mask[row] > 0) & ~keep
-        self.fallen[row] = torch.where(falls, self.theta[row], self.fallen[row])
+        self.pruned_values[row] = torch.where(falls, self.theta[row], self.pruned_values[row])
         self.mask[row] = keep.to(self.mask.dtype)
         if not self.shadowed(row):
             for tensor in self._per_weight():

@@ -73,7 +73,7 @@ class Observer:
 
     def counts(self, view: LaneView) -> dict[str, Tensor]:
         """Kept, pruned and revived weights of each layer by bin, int [3, BINS]."""
-        one = [None if t is None else t.unsqueeze(0) for t in (view.row, view.mask, view.fallen)]
+        one = [None if t is None else t.unsqueeze(0) for t in (view.row, view.mask, view.pruned_values)]
         assert one[0] is not None
         return {name: counts[0] for name, counts in self.counts_of(one[0], one[1], one[2]).items()}
 

@@ -113,7 +113,7 @@ class Recorder:
 
     def _counts(self, rows: Tensor) -> Tensor:
         """The weight histograms of all rows, int [layers, L, 3, BINS]."""
-        mask, fallen, found = self.stack.state.mask, self.stack.state.fallen, []
+        mask, fallen, found = self.stack.state.mask, self.stack.state.pruned_values, []
         for span in self.stack.stepper.spans:
             parts = (None if t is None else t[span] for t in (mask, fallen))
             found.append(torch.stack(list(self.stack.observer.counts_of(rows[span], *parts).values())))

@@ -63,7 +63,7 @@ def gpu(monkeypatch):
         state = trainer.state.map(there)
         state.frozen = None
         if pruned:
-            state.mask, state.fallen = there(state.theta), there(state.theta)
+            state.mask, state.pruned_values = there(state.theta), there(state.theta)
             state.pruned = frozenset(range(len(state.theta)))
         trainer._load(state)
         return parcels
