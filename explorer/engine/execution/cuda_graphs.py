@@ -132,10 +132,10 @@ class CudaGraphSteps:
     def _changing(self) -> list[Tensor]:
         """What a step changes, and no more: as long as a capture lasts there is a copy of it."""
         state = self.stepper.state
-        assert state.frozen is not None
+        assert state.diverged is not None
         kept = [*state.memory.values(), *state.clip_history.values(), *state.buffers.values()]
         moved = [trace for name, trace in state.traces.items() if name == "movement"]
-        return [state.theta, *kept, *moved, state.frozen, self.place, self.number, self.log]
+        return [state.theta, *kept, *moved, state.diverged, self.place, self.number, self.log]
 
 
 @contextmanager

@@ -89,8 +89,8 @@ class RowGroup:
             self.grad.addcmul_(state.theta, rates.weight_decay)
             if state.fill is not None:  # what is not 0 would decay
                 self.grad.masked_fill_(state.fill != 0, 0)
-        if state.frozen is not None:
-            lr = self._freeze(state.frozen, norms, lr)
+        if state.diverged is not None:
+            lr = self._freeze(state.diverged, norms, lr)
         self.tools.optimizer(state.theta, self.grad, lr, rates.momentum, state.memory)
         return clipped
 
@@ -128,8 +128,8 @@ class Stepper:
         if optimizer.name == "adam":
             state.memory.setdefault("steps", state.theta.new_zeros(len(state.theta), 1))
         self.stopped: set[int] = set()  # rows on the CPU that are not to go on
-        if together and state.frozen is None:
-            state.frozen = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
+        if together and state.diverged is None:
+            state.diverged = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
         self._bind()
 
     @property

@@ -35,7 +35,7 @@ class State:
     buffers: dict[str, Tensor] = field(default_factory=dict)  # the module's, [L, *shape] each
     fill: Tensor | None = None  # [L, P]: what stands in place of a pruned weight where it is not 0
     shadow: Tensor | None = None  # bool [L]: lanes whose pruned weights stay in theta and go on learning
-    frozen: Tensor | None = None  # bool [L]: rows that diverged on a GPU, where the host is not asked
+    diverged: Tensor | None = None  # bool [L]: rows that diverged on a GPU, where the host is not asked
     pruned: frozenset[int] = frozenset()  # the rows that have ever been pruned: no other needs its mask
 
     def view(self, row: int) -> LaneView:
@@ -70,7 +70,7 @@ class State:
             buffers={name: change(tensor) for name, tensor in self.buffers.items()},
             fill=None if self.fill is None else change(self.fill),
             shadow=None if self.shadow is None else change(self.shadow),
-            frozen=None if self.frozen is None else change(self.frozen),
+            diverged=None if self.diverged is None else change(self.diverged),
             pruned=self.pruned,
         )
 

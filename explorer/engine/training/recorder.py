@@ -103,8 +103,8 @@ class Recorder:
         }
         if len(stack.split.validation):
             sent["judged"] = self.judged(seen, stack.split.validation, sent["answers"])
-        if stack.state.frozen is not None:
-            sent["frozen"] = stack.state.frozen.clone()
+        if stack.state.diverged is not None:
+            sent["frozen"] = stack.state.diverged.clone()
         if self._tail:
             sent["log"] = torch.cat(self._tail)
             self._tail.clear()

@@ -235,8 +235,8 @@ class Stack:
         return lane.view(self.state)
 
     def _finish(self) -> None:
-        if self.state.frozen is not None:
-            self.look_for_frozen(self.state.frozen.tolist(), self.step)
+        if self.state.diverged is not None:
+            self.look_for_frozen(self.state.diverged.tolist(), self.step)
         judged = self.recorder.judged(self.state.seen(), self.split.test).tolist()
         epoch = self.step / self.per_epoch
         for lane in self.lanes:

@@ -153,7 +153,7 @@ def test_what_is_put_back_after_a_capture_is_what_steps_change(tiny):
     for _ in trainer.run():
         pass
     steps, state = trainer.laps._made(CudaGraphSteps), trainer.state
-    state.frozen.zero_()
+    state.diverged.zero_()
     before = [tensor.clone() for tensor in state.tensors()]
     steps.run(list(trainer.laps.orders(0).values()), 0, 0, 3)
     pairs = zip(state.tensors(), before, strict=True)
