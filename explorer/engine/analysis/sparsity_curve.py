@@ -115,7 +115,7 @@ def _copy(view: LaneView) -> LaneView:
     return LaneView(
         view.row.clone(),
         None if view.mask is None else view.mask.clone(),
-        traces={name: trace.clone() for name, trace in view.traces.items()},
+        criterion_memory={name: trace.clone() for name, trace in view.criterion_memory.items()},
         buffers={name: buffer.clone() for name, buffer in view.buffers.items()},
     )
 

@@ -134,7 +134,7 @@ class CudaGraphSteps:
         state = self.stepper.state
         assert state.diverged is not None
         kept = [*state.memory.values(), *state.clip_history.values(), *state.buffers.values()]
-        moved = [trace for name, trace in state.traces.items() if name == "movement"]
+        moved = [trace for name, trace in state.criterion_memory.items() if name == "movement"]
         return [state.theta, *kept, *moved, state.diverged, self.place, self.number, self.log]
 
 

@@ -71,7 +71,7 @@ def fits(stepper: Stepper, images: Images, size: int) -> bool:
         and tools.optimizer.name == "sgd"
         and all([rule.name for rule in each.rules] in KNOWN_RULES for each in stepper.chains if each)
         and rates.l1 is None
-        and "movement" not in state.traces
+        and "movement" not in state.criterion_memory
         and state.fill is None
         and not (state.shadow is not None and bool(state.shadow.any()))
     )

@@ -73,8 +73,8 @@ class RowGroup:
             if self.learning is not None and state.shadow is not None:  # masks of other rows may change
                 torch.maximum(state.mask, state.shadow[:, None], out=self.learning)
         losses = self.tools.network.gradient(self.views, self.grads, batch, self.tools.loss)
-        if "movement" in state.traces:
-            state.traces["movement"].addcmul_(state.theta, grad, value=-1)
+        if "movement" in state.criterion_memory:
+            state.criterion_memory["movement"].addcmul_(state.theta, grad, value=-1)
         if self.rates.l1 is not None:
             grad.addcmul_(state.theta.sign() * self.tools.weights, self.rates.l1)
         if self.learning is not None:

@@ -18,7 +18,7 @@ class LaneView:
     row: Tensor
     mask: Tensor | None = None  # above 0 where kept
     pruned_values: Tensor | None = None  # a pruned weight's value just before it fell; NaN where none fell
-    traces: dict[str, Tensor] = field(default_factory=dict)  # what criteria with a memory ask for
+    criterion_memory: dict[str, Tensor] = field(default_factory=dict)  # what criteria with a memory ask for
     buffers: dict[str, Tensor] = field(default_factory=dict)  # what the module keeps beside its parameters
 
 
@@ -31,7 +31,7 @@ class State:
     clip_history: dict[str, Tensor] = field(default_factory=dict)  # what else clip rules remember, one row a lane
     mask: Tensor | None = None  # [L, P], 1 where kept; None while nothing is pruned
     pruned_values: Tensor | None = None  # [L, P], as in View
-    traces: dict[str, Tensor] = field(default_factory=dict)  # [L, P] each: "initial_weight", "movement"
+    criterion_memory: dict[str, Tensor] = field(default_factory=dict)  # [L, P] each: "initial_weight", "movement"
     buffers: dict[str, Tensor] = field(default_factory=dict)  # the module's, [L, *shape] each
     fill: Tensor | None = None  # [L, P]: what stands in place of a pruned weight where it is not 0
     shadow: Tensor | None = None  # bool [L]: lanes whose pruned weights stay in theta and go on learning
@@ -42,11 +42,11 @@ class State:
         """One lane; shares the memory where it can."""
         mask = None if self.mask is None else self.mask[row]
         pruned_values = None if self.pruned_values is None else self.pruned_values[row]
-        traces = {name: t[row] for name, t in self.traces.items()}
+        criterion_memory = {name: t[row] for name, t in self.criterion_memory.items()}
         buffers = {name: t[row] for name, t in self.buffers.items()}
         if mask is None or not self.shadowed(row):
-            return LaneView(self.theta[row], mask, pruned_values, traces, buffers)
-        return LaneView(self.theta[row] * mask, mask, pruned_values, {**traces, "shadow": self.theta[row]}, buffers)
+            return LaneView(self.theta[row], mask, pruned_values, criterion_memory, buffers)
+        return LaneView(self.theta[row] * mask, mask, pruned_values, {**criterion_memory, "shadow": self.theta[row]}, buffers)
 
     def seen(self) -> Tensor:
         """The weights as the network has them, [L, P]: in shadowed lanes only what is kept."""
@@ -66,7 +66,7 @@ class State:
             clip_history={name: change(tensor) for name, tensor in self.clip_history.items()},
             mask=None if self.mask is None else change(self.mask),
             pruned_values=None if self.pruned_values is None else change(self.pruned_values),
-            traces={name: change(tensor) for name, tensor in self.traces.items()},
+            criterion_memory={name: change(tensor) for name, tensor in self.criterion_memory.items()},
             buffers={name: change(tensor) for name, tensor in self.buffers.items()},
             fill=None if self.fill is None else change(self.fill),
             shadow=None if self.shadow is None else change(self.shadow),
@@ -132,7 +132,7 @@ class State:
         for tensor in self._per_weight():
             tensor[row].zero_()
         kept = 1 if self.mask is None else self.mask[row]
-        self.theta[row] = self.traces["early"][row] * kept
+        self.theta[row] = self.criterion_memory["early"][row] * kept
 
     def _per_weight(self) -> list[Tensor]:
         return [t for t in (self.theta, *self.memory.values()) if t.shape == self.theta.shape]

@@ -245,7 +245,7 @@ class Pruner:
             generator=generator(experiment.seed, 2, step),
             memory={
                 name: {la.name: la.weight.view(trace.unsqueeze(0))[0] for la in layers}
-                for name, trace in view.traces.items()
+                for name, trace in view.criterion_memory.items()
             },
         )
 

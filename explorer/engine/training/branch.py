@@ -135,7 +135,7 @@ def _adopt(lane: Lane, experiment: Experiment, point: Checkpoint, trainer: Train
 
 def _check_memory(state: State, old: Pruning | None, new: Pruning) -> None:
     """Raises ValueError where a criterion or schedule needs what has not been kept."""
-    if movement(new) and "movement" not in state.traces:
+    if movement(new) and "movement" not in state.criterion_memory:
         raise ValueError(NOT_KEPT.format(new.criterion))
     if early_epoch(new) not in (None, early_epoch(old)):
         raise ValueError(NOT_KEPT.format(new.schedule))

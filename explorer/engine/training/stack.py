@@ -74,7 +74,7 @@ class Stack:
         theta = torch.stack([self.network.layout.row(module) for module in modules])
         kept = [dict(module.named_buffers()) for module in modules]
         buffers = {name: torch.stack([each[name] for each in kept]) for name in kept[0]}
-        self._load(State(theta, traces=self._traces(theta), buffers=buffers))
+        self._load(State(theta, criterion_memory=self._traces(theta), buffers=buffers))
         for lane in self.lanes:
             if lane.experiment.pruning:  # one that does not fit the network is refused before it trains
                 self.pruner.check(self.state.view(lane.row), lane.experiment.pruning)
@@ -94,7 +94,7 @@ class Stack:
         """Whether all that a pruning asks for has been kept since the first step."""
         epoch = early_epoch(pruning)
         known = epoch is None or epoch == early_epoch(self.lanes[0].experiment.pruning)
-        return known and ("movement" in self.state.traces or not movement(pruning))
+        return known and ("movement" in self.state.criterion_memory or not movement(pruning))
 
     def prepare(self, images: datasets.Images) -> tuple[Tensor, Tensor]:
         """Images as the network takes them, and their labels."""

@@ -87,7 +87,7 @@ class Trainer(Stack):
         """Carries out the prune events of this step; True if one of them is to be recorded."""
         marked, here = False, self.step
         for lane in [each for each in self.lanes if here == each.early]:
-            self.state.traces["early"][lane.row] = self.state.theta[lane.row]
+            self.state.criterion_memory["early"][lane.row] = self.state.theta[lane.row]
         due = [lane for lane in self.lanes if here in lane.plan and not lane.diverged]
         due = [lane for lane in due if not self._fell_too_far(lane, lane.plan[here])]
         if due:
