@@ -84,7 +84,7 @@ class State:
         """An independent copy."""
         return self.map(torch.clone)
 
-    def sharing(self, other: "State") -> "State":
+    def deduplicated(self, other: "State") -> "State":
         """The same, to the bit, but in the memory of another where that holds the same: it changes little."""
         held = iter(other.tensors())
 

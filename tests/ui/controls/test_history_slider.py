@@ -245,7 +245,7 @@ class Snap:
     def snapshot(self):
         return self
 
-    def sharing(self, other):
+    def deduplicated(self, other):
         self.compared.append((self.step, other.step))
         return self
 
