@@ -48,7 +48,7 @@ class State:
             return LaneView(self.theta[row], mask, pruned_values, criterion_memory, buffers)
         return LaneView(self.theta[row] * mask, mask, pruned_values, {**criterion_memory, "shadow": self.theta[row]}, buffers)
 
-    def seen(self) -> Tensor:
+    def effective_weights(self) -> Tensor:
         """The weights as the network has them, [L, P]: in shadowed lanes only what is kept."""
         if self.shadow is None or self.mask is None:
             return self.theta

@@ -95,7 +95,7 @@ class Recorder:
         """Looks at the stack as it is now; `tell` has the record."""
         stack = self.stack
         assert self.asked is None
-        seen, mask = stack.state.seen(), stack.state.mask
+        seen, mask = stack.state.effective_weights(), stack.state.mask
         sent = {
             "answers": stack.observer.no_answers(len(seen)),
             "measures": stack.observer.measures(seen, mask, stack.gradient),

@@ -237,7 +237,7 @@ class Stack:
     def _finish(self) -> None:
         if self.state.diverged is not None:
             self.look_for_frozen(self.state.diverged.tolist(), self.step)
-        judged = self.recorder.judged(self.state.seen(), self.split.test).tolist()
+        judged = self.recorder.judged(self.state.effective_weights(), self.split.test).tolist()
         epoch = self.step / self.per_epoch
         for lane in self.lanes:
             _, accuracy = judged[lane.row]
