@@ -28,10 +28,14 @@ class State:
 
     theta: Tensor  # [L, P]
     memory: dict[str, Tensor] = field(default_factory=dict)  # the optimizer's and residuals: [L, P] or [L, 1]
-    clip_history: dict[str, Tensor] = field(default_factory=dict)  # what else clip rules remember, one row a lane
+    clip_history: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # what else clip rules remember, one row a lane
     mask: Tensor | None = None  # [L, P], 1 where kept; None while nothing is pruned
     pruned_values: Tensor | None = None  # [L, P], as in View
-    criterion_memory: dict[str, Tensor] = field(default_factory=dict)  # [L, P] each: "initial_weight", "movement"
+    criterion_memory: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # [L, P] each: "initial_weight", "movement"
     buffers: dict[str, Tensor] = field(default_factory=dict)  # the module's, [L, *shape] each
     fill: Tensor | None = None  # [L, P]: what stands in place of a pruned weight where it is not 0
     shadow: Tensor | None = None  # bool [L]: lanes whose pruned weights stay in theta and go on learning
@@ -46,7 +50,13 @@ class State:
         buffers = {name: t[row] for name, t in self.buffers.items()}
         if mask is None or not self.shadowed(row):
             return LaneView(self.theta[row], mask, pruned_values, criterion_memory, buffers)
-        return LaneView(self.theta[row] * mask, mask, pruned_values, {**criterion_memory, "shadow": self.theta[row]}, buffers)
+        return LaneView(
+            self.theta[row] * mask,
+            mask,
+            pruned_values,
+            {**criterion_memory, "shadow": self.theta[row]},
+            buffers,
+        )
 
     def effective_weights(self) -> Tensor:
         """The weights as the network has them, [L, P]: in shadowed lanes only what is kept."""

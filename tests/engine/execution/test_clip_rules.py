@@ -218,7 +218,11 @@ def test_a_state_copies_its_memories_and_prunes_only_the_residuals():
     assert state.memory["rule 1"][0].tolist() == [0.0, 0.0, 2.0, 0.0, 4.0, 0.0, 6.0, 0.0, 0.0]
     assert copy.memory["rule 1"][0].tolist() == [*map(float, range(8)), 0.0]
     assert fork.memory["rule 1"].tolist() == copy.memory["rule 1"].tolist() * 2
-    for past in (state.clip_history["rule 0"][0], copy.clip_history["rule 0"][0], *fork.clip_history["rule 0"]):
+    for past in (
+        state.clip_history["rule 0"][0],
+        copy.clip_history["rule 0"][0],
+        *fork.clip_history["rule 0"],
+    ):
         assert past.tolist()[0] == pytest.approx(204**0.5)
         assert past[1:].isnan().all()
 

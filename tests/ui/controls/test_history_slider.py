@@ -285,7 +285,10 @@ def test_snapshots_hold_only_what_changed_and_are_the_same_to_the_bit(done):
     for name in ("mask", "pruned_values"):  # they changed at the prune event of step 16
         first, second = (getattr(point.state, name) for point in points)
         assert first is second
-    assert points[0].state.criterion_memory["initial_weight"] is points[1].state.criterion_memory["initial_weight"]
+    assert (
+        points[0].state.criterion_memory["initial_weight"]
+        is points[1].state.criterion_memory["initial_weight"]
+    )
     assert not points[0].state.theta.equal(points[1].state.theta)
 
 
