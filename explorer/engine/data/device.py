@@ -30,6 +30,6 @@ def tf32() -> bool:
     return bool(torch.get_float32_matmul_precision() != "highest")
 
 
-def let_convolutions_follow() -> None:
+def match_cudnn_tf32() -> None:
     """Gives convolutions, for which torch has TF32 on, the choice that was made for products."""
     torch.backends.cudnn.allow_tf32 = tf32()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from explorer import registry
 from explorer.engine.data import datasets
-from explorer.engine.data.device import let_convolutions_follow, pick_device
+from explorer.engine.data.device import match_cudnn_tf32, pick_device
 from explorer.engine.data.random import generator
 from explorer.engine.execution.executor import StepExecutor
 from explorer.engine.execution.step import Stepper
@@ -49,7 +49,7 @@ class Stack:
         check_stack(experiments)
         self.device, self.dtype = pick_device(device), dtype
         if self.device.type == "cuda":
-            let_convolutions_follow()
+            match_cudnn_tf32()
         self.together = self.device.type == "cuda" if together is None else together
         self.network = Network(models.build(first))
         self.split = models.asked(datasets.split(first.dataset, self.device, first.validation), first)
