@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from explorer.engine.data.random import is_stochastic, isolated_rng, seed_global_rng, seed_of
 from explorer.engine.network.layout import Layout
-from explorer.engine.network.losses import Loss, answered
+from explorer.engine.network.losses import Loss, predictions
 
 ON_CPU, ON_GPU = 500, 16_000  # images at once, over all rows, where nothing is learned
 IMAGES = 4  # dimensions of a batch of images; one more where each lane has its own
@@ -218,7 +218,7 @@ def evaluate_rows(
         part, truth = x[start : start + size], labels[start : start + size]
         logits = network.forward(views, part)
         totals[0] += loss(logits, truth)[0] * len(part)
-        found = answered(logits)
+        found = predictions(logits)
         totals[1] += (found == truth).sum(-1)
         if answers is not None:
             answers[:, start : start + size] = found

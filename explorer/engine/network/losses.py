@@ -23,14 +23,14 @@ MEAN, IGNORED = 1, -100  # its codes: the mean over the batch; a label that neve
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def answered(logits: Tensor) -> Tensor:
+def predictions(logits: Tensor) -> Tensor:
     """The class that is answered, int [..., B]: the largest logit's, or for one output its sign's."""
     return (logits.squeeze(-1) > 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
 
 
-def right(logits: Tensor, labels: Tensor) -> Tensor:
+def is_correct(logits: Tensor, labels: Tensor) -> Tensor:
     """Which answers are right, bool [..., B]."""
-    return answered(logits) == labels
+    return predictions(logits) == labels
 
 
 def _likelihood(logits: Tensor, labels: Tensor) -> Tensor:

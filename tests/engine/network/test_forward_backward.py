@@ -210,9 +210,9 @@ def test_losses_of_one_output_worked_by_hand():
 
 def test_an_answer_is_right_by_the_largest_logit_or_by_the_sign_of_the_only_one():
     labels = torch.tensor([1, 0, 1])
-    assert losses.right(torch.tensor([[0.1], [-2.0], [-0.1]]), labels).tolist() == [True, True, False]
+    assert losses.is_correct(torch.tensor([[0.1], [-2.0], [-0.1]]), labels).tolist() == [True, True, False]
     many = torch.tensor([[0.0, 1.0], [0.0, 1.0], [5.0, 1.0]])
-    assert losses.right(many, labels).tolist() == [True, False, False]
+    assert losses.is_correct(many, labels).tolist() == [True, False, False]
 
 
 def test_losses_worked_by_hand():
