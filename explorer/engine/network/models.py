@@ -131,7 +131,7 @@ def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module
     return build(experiment, int(torch.randint(2**62, (), generator=generator)))
 
 
-def asked(split: Split, experiment: Experiment) -> Split:
+def relabel(split: Split, experiment: Experiment) -> Split:
     """The images with the answers that the experiment's model is to give."""
     answer = get("model", experiment.model).traits.get("labels")
     if answer is None:

@@ -52,7 +52,7 @@ class Stack:
             match_cudnn_tf32()
         self.together = self.device.type == "cuda" if together is None else together
         self.network = Network(models.build(first))
-        self.split = models.asked(datasets.split(first.dataset, self.device, first.validation), first)
+        self.split = models.relabel(datasets.split(first.dataset, self.device, first.validation), first)
         self.pruner = Pruner(self.network, self.split.train, dtype)
         self.per_epoch = math.ceil(len(self.split.train) / first.batch_size)
         self.total = self.per_epoch * first.epochs
