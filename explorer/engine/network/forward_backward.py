@@ -176,7 +176,7 @@ def _write(grads: list[Tensor], found: tuple[Tensor | None, ...]) -> None:
             to.zero_()
 
 
-def at_once(device: torch.device, rows: int = 1) -> int:
+def eval_batch_size(device: torch.device, rows: int = 1) -> int:
     """How many images to look at together: on a CPU what its caches hold, on a GPU what keeps it busy."""
     return max(1, (ON_CPU if device.type == "cpu" else ON_GPU) // rows)
 
@@ -212,7 +212,7 @@ def evaluate_rows(
 ) -> Tensor:
     """The same of several rows at once, [L, P]: double [L, 2], for which the host need not wait."""
     views = network.views(rows, buffers)
-    size = at_once(rows.device, len(rows))
+    size = eval_batch_size(rows.device, len(rows))
     totals = torch.zeros(2, len(rows), dtype=torch.double, device=rows.device)
     for start in range(0, len(x), size):
         part, truth = x[start : start + size], labels[start : start + size]
