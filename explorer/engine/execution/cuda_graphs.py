@@ -89,7 +89,7 @@ class CudaGraphSteps:
     def step(self, *, keep: bool = False) -> None:
         """One step; nothing in it waits for the host."""
         part, number = self.part, self.number.view(1)
-        with self.stepper.tools.network.learning(self.device, 0):
+        with self.stepper.tools.network.train_mode(self.device, 0):
             losses, norms = part.backward(self._batch())
         if keep:
             self.kept.copy_(part.grad)  # masked, but not clipped

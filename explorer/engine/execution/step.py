@@ -183,7 +183,7 @@ class Stepper:
             if span.start in self.stopped:
                 found.append(self._nothing())
                 continue
-            with self.tools.network.learning(self.grad.device, *key):
+            with self.tools.network.train_mode(self.grad.device, *key):
                 losses, norms = part.backward(batch)
             if keep is not None:
                 keep[span] = part.grad

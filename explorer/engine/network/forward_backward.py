@@ -81,7 +81,7 @@ class Network:
         return {**self.layout.views(matrix), **kept}
 
     @contextmanager
-    def learning(self, device: torch.device, *key: int) -> Iterator[None]:
+    def train_mode(self, device: torch.device, *key: int) -> Iterator[None]:
         """Inside, gradients are taken in train mode; `key` alone decides what they draw by chance."""
         if self.chain is not None:
             yield

@@ -94,7 +94,7 @@ def test_lanes_together_equal_lanes_alone(make, own):
     start = {name: torch.stack([m.get_buffer(name) for m in modules]) for name in names}
     buffers = [{name: b.clone() for name, b in start.items()} for _ in range(2)]
     grads, losses_found = [torch.zeros_like(rows) for _ in range(2)], []
-    with network.learning(torch.device("cpu"), 0):
+    with network.train_mode(torch.device("cpu"), 0):
         for i in range(2):
             views = network.views(rows[i : i + 1], {n: b[i : i + 1] for n, b in buffers[0].items()})
             grad = network.views(grads[0][i : i + 1])
