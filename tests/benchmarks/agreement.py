@@ -43,7 +43,7 @@ def trained(
     per_epoch = math.ceil((60_000 - experiment.validation) / experiment.batch_size)
     experiment = experiment.replace({"pruning.begin_epoch": 4 / per_epoch})
     trainer = Trainer(lanes_of(experiment, twin=True), device, together=together)
-    trainer.laps.allowed, trainer.rewindable = laps and not trainer.network.draws, not late
+    trainer.laps.allowed, trainer.rewindable = laps and not trainer.network.stochastic, not late
     for _ in trainer.run():
         if trainer.step >= steps:
             break

@@ -39,7 +39,7 @@ class StepExecutor:
         self.stack = stack
         self.program: CudaGraphSteps | NumbaSteps | None = None
         cuda = stack.device.type == "cuda"
-        self.allowed = not stack.network.draws if cuda else not stack.together
+        self.allowed = not stack.network.stochastic if cuda else not stack.together
         self.compiled = False  # whether any were machine code
         self._known: tuple[tuple[int, ...], dict[int, Tensor]] = ((), {})  # an epoch's orders, by its key
 

@@ -70,7 +70,7 @@ class Network:
         self.module = module.eval()
         self.layout = Layout(module)
         self.chain = chain_of(module) if by_hand else None
-        self.draws = self.chain is None and is_stochastic(module)
+        self.stochastic = self.chain is None and is_stochastic(module)
         self._seed: int | None = None  # of the step's own random numbers, while there is one
 
     def views(self, matrix: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Views:
@@ -88,7 +88,7 @@ class Network:
             return
         self.module.train()
         try:
-            if self.draws:
+            if self.stochastic:
                 self._seed = seed_of(*key)
                 with isolated_rng(self._seed, device):
                     yield

@@ -54,7 +54,7 @@ def gpu(monkeypatch):
 
     def move(trainer, *, pruned):
         trainer.device, trainer.rewindable = GPU, False
-        trainer.laps.allowed = not trainer.network.draws
+        trainer.laps.allowed = not trainer.network.stochastic
         trainer.split = Split(
             *map(moved, (trainer.split.train, trainer.split.validation, trainer.split.test))
         )
