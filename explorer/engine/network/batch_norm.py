@@ -26,7 +26,7 @@ def untrained(network: Network, buffers: Mapping[str, Tensor]) -> bool:
 
 
 @torch.no_grad()
-def calibrated(network: Network, row: Tensor, buffers: Buffers, x: Tensor) -> Buffers:
+def recalibrated(network: Network, row: Tensor, buffers: Buffers, x: Tensor) -> Buffers:
     """A lane's buffers with the statistics that its weights, [P], have over these images.
 
     All images count the same; the number of batches seen stays, and dropout is off.

@@ -209,7 +209,7 @@ class Pruner:
         if not view.buffers:
             return view.buffers
         x = self._images(experiment.normalise)[:images]
-        return batch_norm.calibrated(self.network, view.row, view.buffers, x)
+        return batch_norm.recalibrated(self.network, view.row, view.buffers, x)
 
     def _statistics(self, view: LaneView, experiment: Experiment) -> dict[str, Tensor]:
         """The buffers to score by: a lane's own, or before its first step those of the set as one batch."""
