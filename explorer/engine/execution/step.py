@@ -214,5 +214,5 @@ def measured(losses: Tensor, norms: Tensor, clipped: Clipped) -> Tensor:
 def _weight_columns(network: Network, like: Tensor) -> Tensor:
     columns = like.new_zeros(like.shape[1])
     for layer in network.layout.layers:
-        columns[layer.weight.start : layer.weight.stop] = 1
+        layer.weight.of(columns).fill_(1)
     return columns

@@ -19,7 +19,7 @@ def norms_of(module: nn.Module) -> dict[str, _BatchNorm]:
     return {n: p for n, p in parts if isinstance(p, _BatchNorm) and p.running_mean is not None}
 
 
-def untrained(network: Network, buffers: Mapping[str, Tensor]) -> bool:
+def lacks_statistics(network: Network, buffers: Mapping[str, Tensor]) -> bool:
     """Whether there are batch norms that have seen no batch yet."""
     counts = [buffers[f"{name}.num_batches_tracked"] for name in norms_of(network.module)]
     return bool(counts) and not any(int(count) for count in counts)

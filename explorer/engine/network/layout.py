@@ -17,9 +17,13 @@ class ParameterSlice:
     start: int
     stop: int
 
-    def view(self, matrix: Tensor) -> Tensor:
-        """The parameter in a matrix [L, P], as [L, *shape]; shares its memory."""
-        return matrix[:, self.start : self.stop].view(len(matrix), *self.shape)
+    def of(self, rows: Tensor) -> Tensor:
+        """Return the parameter's columns of rows [..., P], flat [..., numel]; shares their memory."""
+        return rows[..., self.start : self.stop]
+
+    def view(self, rows: Tensor) -> Tensor:
+        """Return the same in the parameter's shape, [..., *shape]."""
+        return self.of(rows).view(*rows.shape[:-1], *self.shape)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Layout:
         with torch.no_grad():
             for name, parameter in module.named_parameters():
                 slot = self.slices[name]
-                parameter.copy_(row[slot.start : slot.stop].view(slot.shape))
+                parameter.copy_(slot.view(row))
         return module
 
 
