@@ -49,7 +49,7 @@ def known(experiment: Experiment) -> bool:
     """Whether the kernels can train an experiment and its twin on a CPU."""
     clipping, pruning = experiment.clipping, experiment.pruning
     movement = pruning and "movement" in registry.get("criterion", pruning.criterion).needs
-    shadow = pruning and registry.get("schedule", pruning.schedule).traits.get("shadow")
+    shadow = pruning and registry.get("schedule", pruning.schedule).traits.shadow
     return (
         _fits(Network(models.build(experiment)), experiment.batch_size)
         and registry.get("loss", experiment.loss).function in LOSSES

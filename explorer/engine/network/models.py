@@ -133,7 +133,7 @@ def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module
 
 def relabel(split: Split, experiment: Experiment) -> Split:
     """The images with the answers that the experiment's model is to give."""
-    answer = get("model", experiment.model).traits.get("labels")
+    answer = get("model", experiment.model).traits.labels
     if answer is None:
         return split
 

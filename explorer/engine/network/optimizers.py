@@ -8,14 +8,15 @@ and all updates keep it there exactly.
 from torch import Tensor
 
 from explorer.registry import Method, register
+from explorer.traits import OptimizerTraits
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's own defaults
 
 
-def state_of(optimizer: Method, *, momentum: bool) -> tuple[str, ...]:
+def state_of(optimizer: Method[OptimizerTraits], *, momentum: bool) -> tuple[str, ...]:
     """The names of the [L, P] tensors that an optimizer keeps."""
-    names: tuple[str, ...] = optimizer.traits["state"]
-    return names if momentum or not optimizer.traits.get("momentum") else ()
+    traits = optimizer.traits
+    return traits.state if momentum or not traits.momentum else ()
 
 
 @register("optimizer", "sgd", state=("velocity",), momentum=True)

@@ -44,7 +44,7 @@ class Lane:
     def noted(self) -> bool:
         """Whether each event has a record of its own; not where pruning goes on all the while."""
         pruning = self.experiment.pruning
-        continuous = pruning and get("schedule", pruning.schedule).traits["continuous"]
+        continuous = pruning and get("schedule", pruning.schedule).traits.continuous
         return not continuous and len(self.plan) <= NOTED
 
     def copy(self) -> "Lane":

@@ -53,11 +53,11 @@ class Stack:
         self.together = self.device.type == "cuda" if together is None else together
         self.network = Network(models.build(first))
         self.split = models.relabel(datasets.split(first.dataset, self.device, first.validation), first)
-        self.pruner = Pruner(self.network, self.split.train, dtype)
+        self.loss = registry.get("loss", first.loss)
+        self.pruner = Pruner(self.network, self.split.train, dtype, self.loss.traits.value)
         self.per_epoch = math.ceil(len(self.split.train) / first.batch_size)
         self.total = self.per_epoch * first.epochs
         self.record_steps = {round(i * self.per_epoch / 4) for i in range(4 * first.epochs + 1)}
-        self.loss = registry.get("loss", first.loss)
         self.decay = registry.get("lr_decay", first.lr_decay)
         keys = [e.dense().hash for e in experiments]
         unique = list(dict.fromkeys(keys))
@@ -105,8 +105,8 @@ class Stack:
         if pruning is None:
             return {}
         schedule = registry.get("schedule", pruning.schedule)
-        room = int(schedule.traits["spans"])  # a step, where begin and end come to the same one
-        begin = min(self._at(pruning.begin_epoch, schedule.traits["begin"]), self.total - room)
+        room = int(schedule.traits.spans)  # a step, where begin and end come to the same one
+        begin = min(self._at(pruning.begin_epoch, schedule.traits.begin), self.total - room)
         end = max(begin + room, self._at(pruning.end_epoch, DEFAULT_END))
         events = schedule(begin, end, pruning.unit, pruning.threshold, **pruning.own("schedule"))
         return {event.step: event for event in events}
@@ -215,7 +215,7 @@ class Stack:
 
     def _give_up(self, lane: Lane, what: str, at: int) -> None:
         lane.rescued = self.state.theta[lane.row].clone()
-        lane.kept = self.pruner.calibrated(self.state.view(lane.row), lane.experiment)
+        lane.kept = self.pruner.recalibrated(self.state.view(lane.row), lane.experiment)
         lane.diverged = (
             f"{what} (epoch {at / self.per_epoch:.2f}): try a clip norm of 1, or a learning rate "
             f"below {lane.experiment.lr:g}"

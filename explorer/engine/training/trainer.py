@@ -16,6 +16,7 @@ from explorer.engine.training.recorder import Record
 from explorer.engine.training.stack import Stack
 from explorer.experiment import Experiment, Pruning
 from explorer.methods.schedules import Event
+from explorer.traits import ScheduleTraits
 
 LIVE = {
     "lr": "lr",
@@ -167,15 +168,13 @@ class Trainer(Stack):
     def _prune(self, lane: Lane, threshold: float) -> None:
         view = self.view(lane)
         scale = self._scale(lane, view)
-        lane.decision = self.pruner.decision(
-            view, lane.experiment, self.step, threshold=threshold, scale=scale
-        )
+        lane.decision = self.pruner.decide(view, lane.experiment, self.step, threshold=threshold, scale=scale)
         self.state.prune(lane.row, lane.decision.keep, lane.decision.fill)
 
     def _recalibrate(self, lane: Lane) -> None:
         """Takes a lane's running statistics anew; before the first step there are none to take."""
         if self.step:
-            for name, taken in self.pruner.calibrated(self.view(lane), lane.experiment).items():
+            for name, taken in self.pruner.recalibrated(self.view(lane), lane.experiment).items():
                 self.state.buffers[name][lane.row] = taken
 
     def _note(self, lane: Lane, before: float, *, decided: bool = True) -> None:
@@ -197,7 +196,7 @@ class Trainer(Stack):
         """A continuous schedule's statistics, taken once: as weights fall they would erode."""
         pruning = lane.experiment.pruning
         assert pruning is not None
-        if _schedule(pruning).traits["continuous"] and pruning.unit in ("std", "mean") and not lane.scale:
+        if _schedule(pruning).traits.continuous and pruning.unit in ("std", "mean") and not lane.scale:
             lane.scale = self.pruner.scale(view, lane.experiment, self.step)
         return lane.scale
 
@@ -238,7 +237,7 @@ class Trainer(Stack):
 
     def _continuous(self, lane: Lane) -> bool:
         pruning = lane.experiment.pruning
-        return pruning is not None and bool(_schedule(pruning).traits["continuous"])
+        return pruning is not None and bool(_schedule(pruning).traits.continuous)
 
     def first_event(self, pruning: Pruning) -> int | None:
         """The step of a pruning's first event; None where it has none."""
@@ -261,13 +260,13 @@ class Trainer(Stack):
         """What the first lane would be under this pruning: its checkpoint, or its present weights, masked."""
         assert experiment.pruning is not None
         view, step = self.source()
-        decision = self.pruner.decision(view, experiment, step)
+        decision = self.pruner.decide(view, experiment, step)
         fallen = torch.where(decision.keep, torch.nan, view.row)
         pruned = LaneView(
-            decision.applied(view.row), decision.keep.to(view.row.dtype), fallen, buffers=view.buffers
+            decision.apply_to_row(view.row), decision.keep.to(view.row.dtype), fallen, buffers=view.buffers
         )
         if step:
-            pruned = replace(pruned, buffers=self.pruner.calibrated(pruned, experiment))
+            pruned = replace(pruned, buffers=self.pruner.recalibrated(pruned, experiment))
         return pruned, decision
 
     def restore(self, experiment: Experiment) -> None:
@@ -318,10 +317,10 @@ def _value(experiment: Experiment, name: str) -> float | None:
     return value
 
 
-def _schedule(pruning: Pruning) -> registry.Method:
+def _schedule(pruning: Pruning) -> registry.Method[ScheduleTraits]:
     return registry.get("schedule", pruning.schedule)
 
 
 def _shadowed(lane: Lane) -> bool:
     pruning = lane.experiment.pruning
-    return pruning is not None and bool(_schedule(pruning).traits.get("shadow"))
+    return pruning is not None and bool(_schedule(pruning).traits.shadow)
