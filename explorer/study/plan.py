@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 
 from explorer import registry
-from explorer.engine.execution.numba_steps import known
-from explorer.engine.training import memory_estimate
+from explorer.engine.analysis import memory_estimate
+from explorer.engine.execution.numba_steps import supports_experiment
 from explorer.engine.training.lanes import shared_key
 from explorer.experiment import Experiment
 
@@ -57,7 +57,9 @@ def plan(experiments: Sequence[Experiment], device: torch.device, kind: str = "a
     cores = os.cpu_count() or 1
     if kind == "auto":
         worth = cores > 1 and len(unique) > 1 and steps_of(unique) >= SPREAD_FROM and _elsewhere(unique)
-        kind = "processes" if worth and not together and not all(map(known, unique)) else "stack"
+        kind = (
+            "processes" if worth and not together and not all(map(supports_experiment, unique)) else "stack"
+        )
     if kind == "processes" and not _elsewhere(unique):
         raise ValueError(
             "plan = 'processes' can train only with methods that explorer itself brings: what a notebook "
@@ -90,7 +92,9 @@ def _groups(experiments: Sequence[Experiment], *, together: bool) -> list[list[E
     """
     groups: dict[tuple[str, bool], dict[str, list[Experiment]]] = {}
     for experiment in experiments:
-        group = groups.setdefault((shared_key(experiment), not together and known(experiment)), {})
+        group = groups.setdefault(
+            (shared_key(experiment), not together and supports_experiment(experiment)), {}
+        )
         group.setdefault(experiment.dense().hash, []).append(experiment)
     return [[e for family in group.values() for e in family] for group in groups.values()]
 

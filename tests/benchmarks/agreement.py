@@ -17,7 +17,7 @@ import torch
 
 import explorer as ex
 from explorer.engine.training.append_log import StepLog
-from explorer.engine.training.train import lanes_of
+from explorer.engine.training.train import with_twin
 from explorer.engine.training.trainer import Trainer
 
 RECIPES = {
@@ -42,13 +42,13 @@ def trained(
     experiment = ex.Experiment(batch_size=512, **fields)
     per_epoch = math.ceil((60_000 - experiment.validation) / experiment.batch_size)
     experiment = experiment.replace({"pruning.begin_epoch": 4 / per_epoch})
-    trainer = Trainer(lanes_of(experiment, twin=True), device, together=together)
-    trainer.laps.allowed, trainer.rewindable = laps and not trainer.network.draws, not late
+    trainer = Trainer(with_twin(experiment, twin=True), device, together=together)
+    trainer.executor.in_chunks, trainer.rewindable = laps and not trainer.network.draws, not late
     for _ in trainer.run():
         if trainer.step >= steps:
             break
-    if trainer.recorder.asked:
-        trainer.recorder.tell()
+    if trainer.recorder.pending:
+        trainer.complete_record()
     return trainer
 
 

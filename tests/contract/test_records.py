@@ -71,7 +71,7 @@ def test_clip_rate_and_norms_are_what_counting_by_hand_gives(tiny, bound):
     trainer, norms = Trainer([exp, exp.dense()], "cpu", torch.float64), []
     for record in trainer.run():
         if record is None:
-            norms.append(float(trainer.stepper.grad[trainer.lanes[0].row].norm()))  # after clipping
+            norms.append(float(trainer.executor.stepper.grad[trainer.lanes[0].row].norm()))  # after clipping
     run = train(exp, progress=False, dtype=torch.float64)
     before, clipped, rate = (values_of(run, m) for m in ("grad_norm", "clipped_grad_norm", "clip_rate"))
     unbound = [norm < bound * (1 - 1e-5) for norm in norms]

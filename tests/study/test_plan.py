@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import explorer as ex
+from explorer.engine.analysis import memory_estimate
 from explorer.engine.data import datasets
 from explorer.engine.execution import kernel_loader
-from explorer.engine.training import memory_estimate
 from explorer.engine.training.trainer import Trainer
 from explorer.study import worker
 from explorer.study.plan import LANES, _groups, plan, with_twins

@@ -10,7 +10,7 @@ from torch import Tensor
 from explorer.engine.network.state import State
 from explorer.engine.training.history import Row
 from explorer.engine.training.lanes import Checkpoint, Lane
-from explorer.engine.training.stack import early_epoch, movement
+from explorer.engine.training.timetable import rewind_epoch, tracks_movement
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment, Pruning
 from explorer.methods.schedules import Event
@@ -44,7 +44,7 @@ def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + name, value
 
 
-def differences(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
+def diff(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
     """The settings that differ, by dotted name: old and new value, None where there is none."""
     before, after = fields(old), fields(new)
     names = dict.fromkeys([*before, *after])
@@ -80,24 +80,24 @@ def branch(point: Checkpoint, experiments: list[Experiment], device: str | torch
     trainer = Trainer(experiments, str(device), point.state.theta.dtype)
     check(point, experiments[0], trainer.per_epoch)
     first = point.lanes[0].experiment
-    state = _fitted(point.state, first, experiments[0], trainer.total)
+    state = _without_foreign_memories(point.state, first, experiments[0], trainer.total)
     lanes = [point.lanes[min(i, len(point.lanes) - 1)].copy() for i in range(len(experiments))]
     for lane, experiment in zip(lanes, experiments, strict=True):
-        _adopt(lane, experiment, point, trainer)
+        _apply_settings(lane, experiment, point, trainer)
     same = first == experiments[0] and len(lanes) == len(point.lanes)
     earlier = point.earlier if same else None  # its lanes have the old settings
     trainer.return_to(replace(point, lanes=lanes, state=state, done=False, earlier=earlier))
     return trainer
 
 
-def revived(point: Checkpoint, device: str | torch.device) -> Trainer:
+def resume(point: Checkpoint, device: str | torch.device) -> Trainer:
     """The trainer of a run that has been left, as it was at a point."""
     trainer = Trainer([lane.experiment for lane in point.lanes], str(device), point.state.theta.dtype)
     trainer.return_to(point)
     return trainer
 
 
-def _fitted(state: State, old: Experiment, new: Experiment, total: int) -> State:
+def _without_foreign_memories(state: State, old: Experiment, new: Experiment, total: int) -> State:
     """The state without memories that another optimizer or clip rule would take for its own."""
     rules = _rules(old) == _rules(new)
     optimizer = old.optimizer == new.optimizer
@@ -117,15 +117,16 @@ def _as_long(past: Tensor, total: int) -> Tensor:
     return torch.cat([past, past.new_full((len(past), more), torch.nan)], 1)[:, :total]
 
 
-def _adopt(lane: Lane, experiment: Experiment, point: Checkpoint, trainer: Trainer) -> None:
+def _apply_settings(lane: Lane, experiment: Experiment, point: Checkpoint, trainer: Trainer) -> None:
     """Gives a lane other settings from here on, and notes the branch and what differs as events."""
-    changed = differences(lane.experiment, experiment)
+    changed = diff(lane.experiment, experiment)
     pruned = any(what == "prune" for _, what, *_ in lane.history.events)
     replan = any(n.split(".")[0] == "pruning" for n in changed) or ("epochs" in changed and not pruned)
     if replan and experiment.pruning is not None:
         _check_memory(point.state, lane.experiment.pruning, experiment.pruning)
-        lane.plan, lane.early = trainer.plan(experiment.pruning), trainer.early_step(experiment.pruning)
-        if max(lane.plan) <= point.told:  # nothing is left of it
+        lane.plan = trainer.timetable.events(experiment.pruning)
+        lane.rewind_step = trainer.timetable.rewind_step(experiment.pruning)
+        if max(lane.plan) <= point.handled_step:  # nothing is left of it
             lane.plan[point.step + 1] = Event(point.step + 1, experiment.pruning.threshold)
         lane.scale = []
     lane.experiment, lane.steered = experiment, lane.steered or bool(changed)
@@ -135,9 +136,9 @@ def _adopt(lane: Lane, experiment: Experiment, point: Checkpoint, trainer: Train
 
 def _check_memory(state: State, old: Pruning | None, new: Pruning) -> None:
     """Raises ValueError where a criterion or schedule needs what has not been kept."""
-    if movement(new) and "movement" not in state.traces:
+    if tracks_movement(new) and "movement" not in state.traces:
         raise ValueError(NOT_KEPT.format(new.criterion))
-    if early_epoch(new) not in (None, early_epoch(old)):
+    if rewind_epoch(new) not in (None, rewind_epoch(old)):
         raise ValueError(NOT_KEPT.format(new.schedule))
 
 
@@ -146,8 +147,8 @@ def _event(step: int, name: str, old: Any, new: Any) -> Row:
     short = name.rsplit(".", 1)[-1]
     if numbers:
         return step, short, float(old), float(new)
-    return step, f"{short} {_said(old)} → {_said(new)}", None, None
+    return step, f"{short} {_text(old)} → {_text(new)}", None, None
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return NONE if value is None else str(value)

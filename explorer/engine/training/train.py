@@ -1,6 +1,8 @@
 """`train`: an Experiment in, a Run out, with a progress bar on the way."""
 
+import functools
 import platform
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
@@ -9,12 +11,15 @@ from typing import Any
 
 import torch
 
-from explorer.engine.data.device import tf32
+from explorer.engine.data.device import pick_device, tf32
+from explorer.engine.execution.kernel_loader import available
 from explorer.engine.training.lanes import Lane
 from explorer.engine.training.recorder import Record
 from explorer.engine.training.run import Run
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
+
+WARM_UP_DELAY = 1.5  # seconds from the first look at an explorer to the compiling of its machine code
 
 
 def train(
@@ -36,7 +41,7 @@ def train(
     Raises:
         ValueError: where the device is not there.
     """
-    trainer = Trainer(lanes_of(experiment, twin=twin), device, dtype)
+    trainer = Trainer(with_twin(experiment, twin=twin), device, dtype)
     trainer.rewindable = False
     status = "done"
     with _bar(trainer) if progress else nullcontext() as bar:
@@ -45,13 +50,13 @@ def train(
                 if bar is not None:
                     bar.update(trainer.step - bar.n)
                     if record is not None:
-                        bar.set_postfix_str(_told(record))
+                        bar.set_postfix_str(_postfix(record))
         except KeyboardInterrupt:
             status = "stopped"
     return run_of(trainer, status)
 
 
-def lanes_of(experiment: Experiment, *, twin: bool) -> list[Experiment]:
+def with_twin(experiment: Experiment, *, twin: bool) -> list[Experiment]:
     """The experiment, and its dense twin where there is something to compare."""
     return [experiment, experiment.dense()] if twin and experiment.pruning is not None else [experiment]
 
@@ -67,8 +72,8 @@ def run_of(trainer: Trainer, status: str) -> Run:
 
 def runs_of(trainer: Trainer, status: str) -> list[Run]:
     """The Run of every lane, in their order."""
-    if trainer.recorder.asked:
-        trainer.recorder.tell()
+    if trainer.recorder.pending:
+        trainer.complete_record()
     return [_lane_run(trainer, lane, status) for lane in trainer.lanes]
 
 
@@ -107,7 +112,7 @@ def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
         "advice": lane.diverged,
         "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "compiled": trainer.laps.compiled,
+        "compiled": trainer.executor.compiled,
         "tf32": trainer.device.type == "cuda" and tf32(),
         "stack": [each.experiment.hash for each in trainer.lanes],
         "versions": {
@@ -132,7 +137,7 @@ def _bytes(trainer: Trainer, lane: Lane) -> dict[str, float | None]:
 
     An entry takes 4 bytes for its value and 4 for its index; the whole gradient needs no indices.
     """
-    chain = trainer.stepper.chains[lane.row]
+    chain = trainer.executor.stepper.chains[lane.row]
     if chain is None or not chain.sparse:
         return {}
     place = [each is lane for each in trainer.lanes].index(True)
@@ -152,7 +157,24 @@ def _bar(trainer: Trainer) -> Iterator[Any]:
         yield bar
 
 
-def _told(record: Record) -> str:
+def _postfix(record: Record) -> str:
     values = record.lanes[0]
     accuracy = f"{values['val_accuracy']:.2%}" if "val_accuracy" in values else "no validation images"
     return f"epoch {record.epoch:.2f}, accuracy {accuracy}, sparsity {values['sparsity']:.1%}"
+
+
+@functools.cache  # once a process
+def warm_up() -> None:
+    """Get the machine code ready in the background: compiling it takes seconds, once on each machine.
+
+    What is to be seen first comes first.
+    """
+    if available() and pick_device("auto").type == "cpu":
+        threading.Timer(WARM_UP_DELAY, _compile_kernels).start()
+
+
+def _compile_kernels() -> None:
+    """Call each kernel once."""
+    trainer = Trainer([Experiment(pruning=None)], "cpu")
+    trainer.executor.advance(0, 1, keep_gradient=False)
+    trainer.executor.evaluate(trainer.state.theta, trainer.split.validation[slice(1)])

@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 import explorer as ex
 from explorer.engine.data import datasets
-from explorer.engine.data.random import generator
+from explorer.engine.data.random import generator, shuffled_indices
 from explorer.engine.network import batch_norm, models
 from explorer.engine.network.forward_backward import Network
 from explorer.engine.training.trainer import Trainer
@@ -28,7 +28,8 @@ def test_training_is_torchs_own_buffers_included(tiny):
     module = models.initialised(exp, generator(exp.seed, 0)).double().train()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     parts = datasets.split("tiny", torch.device("cpu"), 100)
-    for x, y in datasets.batches(parts.train, exp, 0, skip=0, dtype=torch.float64):
+    order = shuffled_indices(len(parts.train), exp.seed, 0)
+    for x, y in datasets.batches(parts.train, order, exp.batch_size, normalise=exp.normalise, dtype=torch.float64):
         optimizer.zero_grad()
         F.cross_entropy(module(x), y).backward()
         optimizer.step()
@@ -111,7 +112,7 @@ def test_a_preview_says_what_the_event_will_record(normed):
 def test_going_back_takes_the_statistics_along(normed):
     exp = normed(pruning={"threshold": 0.7, "begin_epoch": 0.5})
     trainer = finish(Trainer([exp, exp.dense()], "cpu", torch.float64))
-    trainer.restore(exp.replace({"pruning.threshold": 0.3}))
+    trainer.rewind_and_prune(exp.replace({"pruning.threshold": 0.3}))
     fresh = exp.replace({"pruning.threshold": 0.3})
     expected = finish(Trainer([fresh, fresh.dense()], "cpu", torch.float64))
     finish(trainer)
