@@ -10,7 +10,7 @@ from explorer.engine.execution.clipping import remembered
 from explorer.engine.execution.kernel_layout import VECTOR
 from explorer.engine.execution.numba_steps import supports_experiment
 from explorer.engine.network import models
-from explorer.engine.network.forward_backward import ON_CPU, ON_GPU
+from explorer.engine.network.forward_backward import CPU_IMAGES, GPU_IMAGES
 from explorer.engine.network.layout import Layout
 from explorer.engine.network.optimizers import state_of
 from explorer.engine.pruning.pruner import SCORING_IMAGES
@@ -123,5 +123,5 @@ def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
         module.eval()(torch.zeros(1, 1, 28, 28))
     for hook in hooks:
         hook.remove()
-    looked_at = ON_GPU if rows > 1 else ON_CPU
+    looked_at = GPU_IMAGES if rows > 1 else CPU_IMAGES
     return COPIES * (looked_at + experiment.batch_size * rows) * sum(counts) * FLOAT

@@ -70,7 +70,7 @@ class Chain:
             state.memory.setdefault(name, torch.zeros_like(state.theta))
         else:
             assert kind == "step"
-            state.past.setdefault(name, state.theta.new_full((len(state.theta), steps), torch.nan))
+            state.clip_history.setdefault(name, state.theta.new_full((len(state.theta), steps), torch.nan))
 
 
 class Clip:
@@ -79,7 +79,7 @@ class Clip:
     def __init__(self, chain: Chain, state: "State", grad: Tensor) -> None:
         self.grad, self.sparse = grad, chain.sparse
         fixed = _tensors(chain.layout, state.theta, grad)
-        kinds = {"weight": state.memory, "step": state.past}
+        kinds = {"weight": state.memory, "step": state.clip_history}
         empty = grad.new_zeros(len(grad), 0)
         self._calls = []
         for place, (rule, options) in enumerate(zip(chain.rules, chain.options, strict=True)):

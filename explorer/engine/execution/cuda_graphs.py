@@ -75,7 +75,7 @@ class CudaGraphSteps:
     def step(self, *, keep: bool = False) -> None:
         """One step; nothing in it waits for the host."""
         group, number = self.group, self.step_index.view(1)
-        with self.stepper.context.network.learning(self.device, 0):
+        with self.stepper.context.network.train_mode(self.device, 0):
             losses, norms = group.backward(self._batch())
         if keep:
             self.kept.copy_(group.grad)  # masked, but not clipped
@@ -118,10 +118,10 @@ class CudaGraphSteps:
     def _changing(self) -> list[Tensor]:
         """What a step changes, and no more: as long as a capture lasts there is a copy of it."""
         state = self.stepper.state
-        assert state.frozen is not None
-        kept = [*state.memory.values(), *state.past.values(), *state.buffers.values()]
-        moved = [trace for name, trace in state.traces.items() if name == "movement"]
-        return [state.theta, *kept, *moved, state.frozen, self.position, self.step_index, self.log]
+        assert state.diverged is not None
+        kept = [*state.memory.values(), *state.clip_history.values(), *state.buffers.values()]
+        moved = [trace for name, trace in state.criterion_memory.items() if name == "movement"]
+        return [state.theta, *kept, *moved, state.diverged, self.position, self.step_index, self.log]
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class StepExecutor:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         cuda = setup.device.type == "cuda"
-        self.in_chunks = not setup.network.draws if cuda else not setup.together
+        self.in_chunks = not setup.network.stochastic if cuda else not setup.together
         self.compiled = False  # whether any steps were machine code
         self.steps: NumbaSteps | CudaGraphSteps | None = None  # what does many at once
         self._orders: tuple[tuple[int, ...], dict[int, Tensor]] = ((), {})  # an epoch's, by its key

@@ -1,6 +1,6 @@
 """Many steps of a stack's rows at once on a CPU, as machine code, for the stacks that it knows.
 
-What `Stepper.step` does in forty calls of torch, `kernels.steps` does in none. A row's numbers are the same
+What `Stepper.step` does in forty calls of torch, `kernels.train` does in none. A row's numbers are the same
 whatever trains beside it, on however many threads, and wherever its chunks are cut; beside those of torch they
 differ by the rounding of float32.
 """
@@ -17,14 +17,15 @@ from torch import Tensor
 from explorer import registry
 from explorer.engine.data.datasets import Images
 from explorer.engine.execution.kernel_layout import (
+    LAYER,
     RELU,
     SIGMOID,
     TANH,
     VECTOR,
-    Data,
-    LayerLayout,
     NetLayout,
     PackedRow,
+    PixelData,
+    SgdNumbers,
     Workspace,
 )
 from explorer.engine.execution.kernel_loader import available, kernels
@@ -67,7 +68,7 @@ def supports(stepper: Stepper, images: Images, size: int) -> bool:
         (grad.device.type, grad.dtype) == ("cpu", torch.float32)
         and _supports(context.network, size, context.loss, context.optimizer.name, rules)
         and context.network.layout.layers[0].weight.shape[1] == images.pixels[0].numel()
-        and not (stepper.rates.l1 is not None or "movement" in state.traces or shadowed)
+        and not (stepper.rates.l1 is not None or "movement" in state.criterion_memory or shadowed)
         and state.fill is None
     )
 
@@ -103,10 +104,10 @@ class NumbaSteps:
         self._versions = [[-1, -1, -1] for _ in self.rows]
         self.chunk = FIRST  # how many steps the next chunk should have
 
-    def _data(self, images: Images, normalise: bool) -> Data:
+    def _data(self, images: Images, normalise: bool) -> PixelData:
         mean, std = (images.mean, images.std) if normalise else (0.0, 1.0)
-        background = np.full(self.net.layers[0, 0], -mean / std, np.float32)
-        return Data(
+        background = np.full(self.net.layers["inputs"][0], -mean / std, np.float32)
+        return PixelData(
             *images.nonzero_pixels(self.kernels.nonzero),
             images.labels.numpy(),
             np.float32(1 / (255 * std)),
@@ -114,24 +115,25 @@ class NumbaSteps:
         )
 
     def _row(self, group: RowGroup) -> PackedRow:
-        inputs, _, wide, at, *_ = self.net.layers[-1].tolist()
-        width, momentum = at + (inputs + 1) * wide, group.rates.momentum
+        last, momentum = self.net.layers[-1], group.rates.momentum
+        width = int(last["packed"] + (last["inputs"] + 1) * last["padded_units"])
         moves = momentum is not None and bool(momentum)  # though a row beside it may
         there = (True, True, moves, group.gradient_mask is not None)
         return PackedRow(*(_numbers(width if each else 0) for each in there))
 
     def _room(self) -> Workspace:
         layers, size = self.net.layers, self.size
-        pixels, widest, most = int(layers[0, 0]), int(layers[:, 2].max()), int(max(layers[0, 0], self.size))
+        pixels, padded = int(layers["inputs"][0]), layers["padded_units"]
+        widest, most = int(padded.max()), max(pixels, size)
         return Workspace(
-            by=np.zeros(pixels * size, np.uint16),
-            bright=np.zeros(pixels * size, np.uint8),
-            seen=np.zeros(pixels, np.int64),
-            turned=_numbers(int((layers[1:, 1] * layers[:-1, 2]).max(initial=0))),
-            outputs=_numbers(int(layers[-1, 6] + size * layers[-1, 2])),
-            below=_numbers(size * widest),
-            basis=_numbers(widest),
-            every=np.arange(most).astype(np.uint16),
+            pixel_images=np.zeros(pixels * size, np.uint16),
+            pixel_values=np.zeros(pixels * size, np.uint8),
+            pixel_counts=np.zeros(pixels, np.int64),
+            transposed=_numbers(int((layers["units"][1:] * padded[:-1]).max(initial=0))),
+            outputs=_numbers(int(layers["outputs"][-1] + size * padded[-1])),
+            output_grad=_numbers(size * widest),
+            blank=_numbers(widest),
+            arange=np.arange(most).astype(np.uint16),
             ones=np.ones(most, np.float32),
         )
 
@@ -169,14 +171,14 @@ class NumbaSteps:
             held.append((state.memory["velocity"], row.velocity))
         masks = [(group.gradient_mask, row.mask)] if group.gradient_mask is not None else []
         for place, (tensor, packed) in enumerate([*held, *masks]):
-            if versions[place] != tensor._version:  # somebody wrote into it since the last lap
+            if versions[place] != tensor._version:  # somebody wrote into it since the last chunk
                 self.kernels.reorder(tensor[0].numpy(), packed, layers, False)
                 versions[place] = tensor._version
         momentum = 0.0 if rates.momentum is None else rates.momentum.item()
         decay = 0.0 if rates.weight_decay is None else rates.weight_decay.item()
         clip = -1.0 if group.clip is None else rates.max_norm.item()
-        numbers = (rates.lr.item() * factors, momentum, decay, clip)
-        done: int = self.kernels.steps(
+        numbers = SgdNumbers(rates.lr.item() * factors, momentum, decay, clip)
+        done: int = self.kernels.train(
             self.data, order, self.size, self.net, row, numbers, self.rooms[i], log
         )
         for tensor, packed in held:
@@ -203,7 +205,7 @@ class NumbaSteps:
         def evaluate_part(task: int) -> tuple[float, int]:
             i, part = divmod(task, len(parts))
             mine, answered = parts[part], np.empty(len(parts[part]), np.int64)
-            totals: tuple[float, int] = self.kernels.judge(
+            totals: tuple[float, int] = self.kernels.evaluate(
                 data, mine, self.size, self.net, packed[i], self._room(), answered
             )
             classes[i, mine] = answered
@@ -229,15 +231,15 @@ def _net(stepper: Stepper, size: int) -> NetLayout:
     """The network as the kernels have it."""
     network = stepper.context.network
     assert network.chain is not None
-    lines, at, start = [], 0, 0
-    for link in network.chain:
-        weight, bias = network.layout.slices[link.weight], network.layout.slices[link.bias]
+    layers, packed, outputs = [], 0, 0
+    for layer in network.chain:
+        weight, bias = network.layout.slices[layer.weight], network.layout.slices[layer.bias]
         units, inputs = weight.shape
-        wide = -(-units // VECTOR) * VECTOR
-        lines.append(LayerLayout(inputs, units, wide, at, weight.start, bias.start, start))
-        at, start = at + (inputs + 1) * wide, start + size * wide
-    kinds = np.array([ACTIVATIONS[link.activation] for link in network.chain], np.int64)
-    return NetLayout(np.array(lines, np.int64), kinds, LOSSES[stepper.context.loss])
+        padded = -(-units // VECTOR) * VECTOR
+        layers.append((inputs, units, padded, packed, weight.start, bias.start, outputs))
+        packed, outputs = packed + (inputs + 1) * padded, outputs + size * padded
+    activations = np.array([ACTIVATIONS[layer.activation] for layer in network.chain], np.int64)
+    return NetLayout(np.array(layers, LAYER), activations, LOSSES[stepper.context.loss])
 
 
 def _numbers(count: int) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from explorer import registry
 from explorer.engine.data import datasets
 from explorer.engine.data.datasets import Images, Split
-from explorer.engine.data.device import let_convolutions_follow, pick_device
+from explorer.engine.data.device import match_cudnn_tf32, pick_device
 from explorer.engine.data.random import generator
 from explorer.engine.network import models
 from explorer.engine.network.forward_backward import Network
@@ -52,12 +52,12 @@ class Setup:
         chosen = pick_device(device)
         cuda = chosen.type == "cuda"
         if cuda:
-            let_convolutions_follow()
+            match_cudnn_tf32()
         split = datasets.split(experiment.dataset, chosen, experiment.validation)
         return cls(
             network=Network(models.build(experiment)),
             initialise=partial(models.initialised, experiment),
-            split=models.asked(split, experiment),
+            split=models.relabel(split, experiment),
             loss=registry.get("loss", experiment.loss),
             optimizer=registry.get("optimizer", experiment.optimizer),
             lr_decay=registry.get("lr_decay", experiment.lr_decay),
@@ -93,14 +93,14 @@ class Setup:
         """
         modules = [self.initialise(generator(seed, 0)).to(self.device, self.dtype) for seed in seeds]
         theta = torch.stack([self.network.layout.row(module) for module in modules])
-        traces = {"initial_weight": theta.clone()}
+        memory = {"initial_weight": theta.clone()}
         if movement:
-            traces["movement"] = torch.zeros_like(theta)
+            memory["movement"] = torch.zeros_like(theta)
         if early:
-            traces["early"] = theta.clone()
+            memory["early"] = theta.clone()
         named = [dict(module.named_buffers()) for module in modules]
         buffers = {name: torch.stack([each[name] for each in named]) for name in named[0]}
-        return State(theta, traces=traces, buffers=buffers)
+        return State(theta, criterion_memory=memory, buffers=buffers)
 
     def inputs(self, images: Images) -> tuple[Tensor, Tensor]:
         """Return images as the network takes them, [n, *shape], and their labels, [n]."""

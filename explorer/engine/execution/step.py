@@ -86,8 +86,8 @@ class RowGroup:
             if self.gradient_mask is not None and state.shadow is not None:  # masks of other rows may change
                 torch.maximum(state.mask, state.shadow[:, None], out=self.gradient_mask)
         losses = self.context.network.gradient(self.views, self.grads, batch, self.context.loss)
-        if "movement" in state.traces:
-            state.traces["movement"].addcmul_(state.theta, grad, value=-1)
+        if "movement" in state.criterion_memory:
+            state.criterion_memory["movement"].addcmul_(state.theta, grad, value=-1)
         if self.rates.l1 is not None:
             grad.addcmul_(state.theta.sign() * self.context.weights, self.rates.l1)
         if self.gradient_mask is not None:
@@ -102,19 +102,19 @@ class RowGroup:
             self.grad.addcmul_(state.theta, rates.weight_decay)
             if state.fill is not None:  # what is not 0 would decay
                 self.grad.masked_fill_(state.fill != 0, 0)
-        if state.frozen is not None:
-            lr = self._freeze(state.frozen, norms, lr)
+        if state.diverged is not None:
+            lr = self._freeze(state.diverged, norms, lr)
         self.context.optimizer(state.theta, self.grad, lr, rates.momentum, state.memory)
         return clipped
 
-    def _freeze(self, frozen: Tensor, norms: Tensor, lr: Tensor) -> Tensor:
+    def _freeze(self, diverged: Tensor, norms: Tensor, lr: Tensor) -> Tensor:
         """Return learning rates that leave alone, from now on, rows whose gradient is not finite; no host asked.
 
         Their gradient is cleared last of all: a rule that scales by a norm of NaN would undo it.
         """
-        frozen |= ~norms.isfinite()
-        self.grad.masked_fill_(frozen[:, None], 0)
-        return lr.masked_fill(frozen[:, None], 0)
+        diverged |= ~norms.isfinite()
+        self.grad.masked_fill_(diverged[:, None], 0)
+        return lr.masked_fill(diverged[:, None], 0)
 
 
 class Stepper:
@@ -141,8 +141,8 @@ class Stepper:
         if optimizer.name == "adam":
             state.memory.setdefault("steps", state.theta.new_zeros(len(state.theta), 1))
         self.stopped: set[int] = set()  # rows on the CPU that are not to go on
-        if together and state.frozen is None:
-            state.frozen = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
+        if together and state.diverged is None:
+            state.diverged = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
         self._bind()
 
     @property
@@ -194,7 +194,7 @@ class Stepper:
             if span.start in self.stopped:
                 rows.append(self._nan_measures())
                 continue
-            with self.context.network.learning(self.grad.device, *key):
+            with self.context.network.train_mode(self.grad.device, *key):
                 losses, norms = group.backward(batch)
             if keep is not None:
                 keep[span] = group.grad
@@ -224,5 +224,5 @@ def stack_measures(losses: Tensor, norms: Tensor, clipped: Clipped) -> Tensor:
 def _weight_columns(network: Network, like: Tensor) -> Tensor:
     columns = like.new_zeros(like.shape[1])
     for layer in network.layout.layers:
-        columns[layer.weight.start : layer.weight.stop] = 1
+        layer.weight.of(columns).fill_(1)
     return columns

@@ -102,8 +102,8 @@ def _without_foreign_memories(state: State, old: Experiment, new: Experiment, to
     rules = _rules(old) == _rules(new)
     optimizer = old.optimizer == new.optimizer
     memory = {n: t for n, t in state.memory.items() if (rules if n.startswith("rule ") else optimizer)}
-    past = {name: _as_long(t, total) for name, t in state.past.items()} if rules else {}
-    return replace(state, memory=memory, past=past)
+    past = {name: _as_long(t, total) for name, t in state.clip_history.items()} if rules else {}
+    return replace(state, memory=memory, clip_history=past)
 
 
 def _rules(experiment: Experiment) -> Any:
@@ -136,7 +136,7 @@ def _apply_settings(lane: Lane, experiment: Experiment, point: Checkpoint, train
 
 def _check_memory(state: State, old: Pruning | None, new: Pruning) -> None:
     """Raises ValueError where a criterion or schedule needs what has not been kept."""
-    if tracks_movement(new) and "movement" not in state.traces:
+    if tracks_movement(new) and "movement" not in state.criterion_memory:
         raise ValueError(NOT_KEPT.format(new.criterion))
     if rewind_epoch(new) not in (None, rewind_epoch(old)):
         raise ValueError(NOT_KEPT.format(new.schedule))

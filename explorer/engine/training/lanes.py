@@ -60,7 +60,7 @@ class Lane:
     @property
     def _schedule(self) -> Method | None:
         pruning = self.experiment.pruning
-        return pruning and get("schedule", pruning.schedule)
+        return None if pruning is None else get("schedule", pruning.schedule)
 
     @property
     def pruned(self) -> bool:
@@ -105,9 +105,9 @@ class Checkpoint:
         """All that it holds, without `earlier`."""
         return [*self.state.tensors(), *([] if self.gradient is None else [self.gradient])]
 
-    def sharing(self, other: "Checkpoint") -> "Checkpoint":
+    def deduplicated(self, other: "Checkpoint") -> "Checkpoint":
         """The same, in the memory of another where that holds the same."""
-        return replace(self, state=self.state.sharing(other.state))
+        return replace(self, state=self.state.deduplicated(other.state))
 
     def view(self, lane: int = 0) -> LaneView:
         """The weights of a lane as they were."""

@@ -41,7 +41,7 @@ class Observer:
         if view.mask is None:
             return 0.0
         slices = [layer.weight for layer in self.layout.layers if only in (None, layer.name)]
-        kept = sum(int(count_kept(_cut(view.mask, slot))) for slot in slices)
+        kept = sum(int(count_kept(slot.of(view.mask))) for slot in slices)
         total = sum(slot.stop - slot.start for slot in slices)
         return (total - kept) / total
 
@@ -52,7 +52,7 @@ class Observer:
         """
         slices = [layer.weight for layer in self.layout.layers]
         found = [
-            [_whole(rows, slot) if mask is None else count_kept(_cut(mask, slot)) for slot in slices],
+            [_whole(rows, slot) if mask is None else count_kept(slot.of(mask)) for slot in slices],
             *([_norms(each, slot) for slot in slices] for each in (rows, grad) if each is not None),
         ]
         return torch.stack([torch.stack(of_layers).double() for of_layers in found])
@@ -73,7 +73,7 @@ class Observer:
 
     def counts(self, view: LaneView) -> dict[str, Tensor]:
         """Kept, pruned and revived weights of each layer by bin, int [3, BINS]."""
-        one = [None if t is None else t.unsqueeze(0) for t in (view.row, view.mask, view.fallen)]
+        one = [None if t is None else t.unsqueeze(0) for t in (view.row, view.mask, view.pruned_values)]
         assert one[0] is not None
         return {name: counts[0] for name, counts in self.counts_of(one[0], one[1], one[2]).items()}
 
@@ -100,16 +100,12 @@ def score_rows(step: int, decision: PruneDecision) -> list[history.Row]:
     return rows
 
 
-def _cut(row: Tensor, slot: ParameterSlice) -> Tensor:
-    return row[..., slot.start : slot.stop]
-
-
 def _whole(rows: Tensor, slot: ParameterSlice) -> Tensor:
     return rows.new_full((len(rows),), slot.stop - slot.start, dtype=torch.double)
 
 
 def _norms(rows: Tensor, slot: ParameterSlice) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(_cut(rows, slot), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(slot.of(rows), dim=1)
     return norms
 
 

@@ -104,7 +104,7 @@ class Recorder:
         """
         assert self.pending is None
         state, validation = executor.stepper.state, executor.setup.split.validation
-        rows = state.seen()
+        rows = state.effective_weights()
         sent = {
             "answers": self.observer.no_answers(len(rows)),
             "measures": self.observer.measures(rows, state.mask, gradient),
@@ -112,8 +112,8 @@ class Recorder:
         }
         if len(validation):
             sent["losses"] = executor.evaluate(rows, validation, sent["answers"])
-        if state.frozen is not None:
-            sent["diverged"] = state.frozen.clone()
+        if state.diverged is not None:
+            sent["diverged"] = state.diverged.clone()
         if self._tail:
             sent["log"] = torch.cat(self._tail)
             self._tail.clear()
@@ -125,7 +125,7 @@ class Recorder:
         """Return the weight histograms of all rows, int [layers, L, 3, BINS]."""
         counts = []
         for span in spans:
-            parts = (None if t is None else t[span] for t in (state.mask, state.fallen))
+            parts = (None if t is None else t[span] for t in (state.mask, state.pruned_values))
             counts.append(torch.stack(list(self.observer.counts_of(rows[span], *parts).values())))
         return torch.cat(counts, 1)
 

@@ -107,7 +107,7 @@ class Run:
         """For each prunable weight by name, a bool tensor of its shape: True where kept."""
         layout = Layout(models.build(self.experiment))
         named = [layer.weight for layer in layout.layers]
-        return {slot.name: self._keep[slot.start : slot.stop].view(slot.shape).clone() for slot in named}
+        return {slot.name: slot.view(self._keep).clone() for slot in named}
 
     @property
     def _keep(self) -> Tensor:

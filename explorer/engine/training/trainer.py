@@ -181,11 +181,11 @@ class Trainer:
         lane.diverged = f"{what} (epoch {at / self.per_epoch:.2f}): {advice}"
 
     def _finish(self) -> None:
-        if self.state.frozen is not None:
-            frozen = self.state.frozen.tolist()
-            lost = [lane for lane in self.lanes if frozen[lane.row] and not lane.diverged]
+        if self.state.diverged is not None:
+            stopped = self.state.diverged.tolist()
+            lost = [lane for lane in self.lanes if stopped[lane.row] and not lane.diverged]
             self._mark_on_device(lost, self.step)
-        measured = self.executor.evaluate(self.state.seen(), self.split.test).tolist()
+        measured = self.executor.evaluate(self.state.effective_weights(), self.split.test).tolist()
         epoch = self.step / self.per_epoch
         for lane in self.lanes:
             _, accuracy = measured[lane.row]
@@ -217,7 +217,7 @@ class Trainer:
         here = self.step
         for lane in self.lanes:
             if here == lane.rewind_step:
-                self.state.traces["early"][lane.row] = self.state.theta[lane.row]
+                self.state.criterion_memory["early"][lane.row] = self.state.theta[lane.row]
         due = [lane for lane in self.lanes if here in lane.plan and not lane.diverged]
         due = [lane for lane in due if not self.events.exceeds_tolerance(self.state, lane, here)]
         if not due:
@@ -272,7 +272,7 @@ class Trainer:
         """Whether all that a pruning asks for has been kept since the first step."""
         epoch = rewind_epoch(pruning)
         known = epoch is None or epoch == rewind_epoch(self.lanes[0].experiment.pruning)
-        return known and ("movement" in self.state.traces or not tracks_movement(pruning))
+        return known and ("movement" in self.state.criterion_memory or not tracks_movement(pruning))
 
     def replan(self, experiment: Experiment) -> None:
         """Give the first lane another pruning whose events are all still to come."""
@@ -292,9 +292,9 @@ class Trainer:
         assert experiment.pruning is not None
         view, step = self.prune_base()
         decision = self.pruner.decision(view, experiment, step)
-        fallen = torch.where(decision.keep, torch.nan, view.row)
+        pruned_values = torch.where(decision.keep, torch.nan, view.row)
         mask = decision.keep.to(view.row.dtype)
-        pruned = LaneView(decision.applied(view.row), mask, fallen, buffers=view.buffers)
+        pruned = LaneView(decision.applied(view.row), mask, pruned_values, buffers=view.buffers)
         if step:
             pruned = replace(pruned, buffers=self.pruner.calibrated(pruned, experiment))
         return pruned, decision

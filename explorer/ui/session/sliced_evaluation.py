@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from explorer.engine.analysis import predictions
-from explorer.engine.network.forward_backward import at_once
+from explorer.engine.network.forward_backward import eval_batch_size
 from explorer.engine.network.state import LaneView
 from explorer.engine.training.trainer import Trainer
 from explorer.ui.session.frames import Answers
@@ -23,7 +23,7 @@ class SlicedEvaluation:
 
     def __init__(self, trainer: Trainer, views: list[LaneView], step: int) -> None:
         self._network, (self._x, _) = trainer.network, trainer.observer.validation
-        self._size = at_once(trainer.device)
+        self._size = eval_batch_size(trainer.device)
         places = [view.row.data_ptr() for view in views]
         self._views = dict(zip(places, views, strict=True))
         self._places, self._step, self._done = places, step, 0

@@ -71,7 +71,7 @@ class SnapshotStore:
         """Keeps a moment, if it is still there, in the memory of the one before where that holds the same."""
         *_, before = None, *(each for each in self.steps if each < step)
         if before is not None and step in self._points:
-            shared = self._points[step].sharing(self._points[before])
+            shared = self._points[step].deduplicated(self._points[before])
             with self._lock:
                 self._points[step] = shared
 

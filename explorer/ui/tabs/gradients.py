@@ -141,7 +141,7 @@ def _spread(frame: Frame) -> Tables:
     else:
         row = gradient[lane.row]
         slices = {layer.name: layer.weight for layer in trainer.network.layout.layers}
-        counted = {name: _counted(row[slot.start : slot.stop]) for name, slot in slices.items()}
+        counted = {name: _counted(slot.of(row)) for name, slot in slices.items()}
         found = figures.spread_tables(counted, recorded / trainer.per_epoch)
     return {("gradient-spread", name): table for name, table in found.items()}
 

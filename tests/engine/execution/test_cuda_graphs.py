@@ -159,7 +159,9 @@ def test_what_is_put_back_after_a_capture_is_what_steps_change(tiny):
     changed = {now.data_ptr() for now, was in pairs if not torch.equal(now.nan_to_num(), was.nan_to_num())}
     put_back = {tensor.data_ptr() for tensor in steps._changing()}
     assert changed < put_back
-    assert not put_back & {t.data_ptr() for t in (state.mask, state.fallen, state.traces["early"])}
+    assert not put_back & {
+        t.data_ptr() for t in (state.mask, state.pruned_values, state.criterion_memory["early"])
+    }
 
 
 @pytest.mark.usefixtures("captures")

@@ -62,9 +62,9 @@ def gpu(monkeypatch):
         trainer.observer.validation = trainer.setup.inputs(split.validation)
         trainer.observer.edges = {name: edges.tolist() for name, edges in trainer.observer.edges.items()}
         state = trainer.state.map(there)
-        state.frozen = None
+        state.diverged = None
         if pruned:
-            state.mask, state.fallen = there(state.theta), there(state.theta)
+            state.mask, state.pruned_values = there(state.theta), there(state.theta)
             state.pruned = frozenset(range(len(state.theta)))
         trainer._load(state)
         return parcels
