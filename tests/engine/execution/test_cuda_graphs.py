@@ -75,7 +75,7 @@ def test_a_program_freezes_what_diverges_and_tells_the_step(tiny):
     assert not trainer.lanes[1].diverged
 
 
-@pytest.mark.parametrize("programs", some({"laps": True, "single steps": False}, "laps"))
+@pytest.mark.parametrize("programs", some({"chunks": True, "single steps": False}, "chunks"))
 @pytest.mark.parametrize("rule", registry.names("rule"))
 def test_a_gradient_of_nan_leaves_the_last_good_weights_whatever_clips_it(tiny, rule, programs):
     stack = [tiny(pruning=None, clipping={"rule": rule}, seed=seed) for seed in (0, 1)]
@@ -152,7 +152,7 @@ def test_what_is_put_back_after_a_capture_is_what_steps_change(tiny):
     for _ in trainer.run():
         pass
     steps, state = trainer.executor.graph_steps(), trainer.state
-    state.frozen.zero_()
+    state.diverged.zero_()
     before = [tensor.clone() for tensor in state.tensors()]
     steps.run(list(trainer.executor.orders(0).values()), 0, 0, 3)
     pairs = zip(state.tensors(), before, strict=True)

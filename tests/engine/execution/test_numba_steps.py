@@ -1,4 +1,4 @@
-"""Machine code does what torch does, whatever is trained beside it and wherever its laps are cut."""
+"""Machine code does what torch does, whatever is trained beside it and wherever its chunks are cut."""
 
 import signal
 import subprocess
@@ -113,7 +113,7 @@ def test_the_gradient_is_torchs(tiny):
     assert (machine.gradient()[0][trainer.state.mask[0] == 0] == 0).all()
 
 
-def test_a_row_does_not_hang_on_its_neighbours_threads_or_laps(tiny, monkeypatch):
+def test_a_row_does_not_hang_on_its_neighbours_threads_or_chunks(tiny, monkeypatch):
     """To the bit."""
     experiment = tiny(pruning={"threshold": 0.8})
     alone = finished([experiment])
@@ -207,7 +207,7 @@ def _python_handles_ctrl_c():
 
 
 @pytest.mark.usefixtures("_python_handles_ctrl_c")
-def test_ctrl_c_waits_for_the_end_of_a_lap(tiny, monkeypatch):
+def test_ctrl_c_waits_for_the_end_of_a_chunk(tiny, monkeypatch):
     original, at = NumbaSteps._train, []
 
     def interrupted(self, *arguments):

@@ -58,7 +58,7 @@ def gpu(monkeypatch):
         trainer.device, trainer.rewindable = GPU, False
         split = Split(*map(moved, (trainer.split.train, trainer.split.validation, trainer.split.test)))
         trainer.setup = trainer.executor.setup = replace(trainer.setup, device=GPU, split=split)
-        trainer.executor.in_chunks = not trainer.network.draws
+        trainer.executor.in_chunks = not trainer.network.stochastic
         trainer.observer.validation = trainer.setup.inputs(split.validation)
         trainer.observer.edges = {name: edges.tolist() for name, edges in trainer.observer.edges.items()}
         state = trainer.state.map(there)
