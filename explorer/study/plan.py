@@ -65,7 +65,7 @@ def plan(experiments: Sequence[Experiment], device: torch.device, kind: str = "a
             "plan = 'processes' can train only with methods that explorer itself brings: what a notebook "
             "registers is not known to other processes; use plan='stack'"
         )
-    room = int(memory_estimate.free(device) * SHARE)
+    room = int(memory_estimate.available_bytes(device) * SHARE)
     if kind == "loop":
         stacks = [with_twins([experiment]) for experiment in unique]
     else:
@@ -107,7 +107,7 @@ def _cut(group: list[Experiment], parts: int, room: int, *, together: bool) -> l
         size, more = divmod(len(group), count)
         ends = [i * size + min(i, more) for i in range(count + 1)]
         stacks = [with_twins(group[a:b]) for a, b in pairwise(ends)]
-        fits = all(memory_estimate.predicted(stack, together=together) <= room for stack in stacks)
+        fits = all(memory_estimate.peak_bytes(stack, together=together) <= room for stack in stacks)
         if fits or count == len(group):
             return stacks
         count = min(2 * count, len(group))
@@ -123,7 +123,7 @@ def _dealt(stacks: list[list[Experiment]], hands: int) -> list[list[list[Experim
 
 def _peak(jobs: list[list[list[Experiment]]], *, together: bool) -> int:
     return sum(
-        max(memory_estimate.predicted(stack, together=together) for stack in job) for job in jobs if job
+        max(memory_estimate.peak_bytes(stack, together=together) for stack in job) for job in jobs if job
     )
 
 

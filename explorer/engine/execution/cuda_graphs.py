@@ -1,6 +1,8 @@
 """Many steps of a stack with no word from the host: on a GPU they are captured once and replayed.
 
-All that differs from step to step is read from tensors on the device: the place in the epoch's order, the
+Shapes: L lanes, P parameters, B batch.
+
+All that differs from step to step is read from tensors on the device: the position in the epoch's order, the
 number of the step, the factor of the learning rate. What a step measures goes into a log there.
 """
 
@@ -46,7 +48,7 @@ class CudaGraphSteps:
         self._factors = like.new_tensor(inputs.factors)
         measures = 5 if stepper.sparse else 4
         self.log = like.new_zeros(len(inputs.factors), measures, len(like))
-        self.kept = torch.zeros_like(like)  # the gradient of the last step that was to
+        self.last_gradient = torch.zeros_like(like)  # the gradient of the last step that was to
         self._replays: dict[int, Replay] = {}
         self._keeping: Replay = partial(self.step, keep=True)
         if self.device.type == "cuda":
@@ -55,9 +57,9 @@ class CudaGraphSteps:
     def run(
         self, orders: Sequence[Tensor], step: int, first: int, count: int, *, keep: bool = False
     ) -> Tensor:
-        """Does `count` steps from number `step` on, whose first batch begins at `first` in the orders.
+        """Do `count` steps from number `step` on, whose first batch begins at `first` in the orders.
 
-        Returns what they measured, [count, measures, L], on the device; the last may keep its gradient.
+        Return what they measured, [count, measures, L], on the device; the last may keep its gradient.
         """
         done = slice(step, step + count)
         self.orders.copy_(torch.stack(list(orders)))
@@ -73,31 +75,31 @@ class CudaGraphSteps:
         return self.log[done].clone()
 
     def step(self, *, keep: bool = False) -> None:
-        """One step; nothing in it waits for the host."""
+        """Do one step; nothing in it waits for the host."""
         group, number = self.group, self.step_index.view(1)
         with self.stepper.context.network.train_mode(self.device, 0):
             losses, norms = group.backward(self._batch())
         if keep:
-            self.kept.copy_(group.grad)  # masked, but not clipped
+            self.last_gradient.copy_(group.grad)  # masked, but not clipped
         clipped = group.update(norms, group.rates.lr * self._factors.index_select(0, number))
         self.log.index_copy_(0, number, stack_measures(losses, norms, clipped).unsqueeze(0))
         self.position.add_(self.size)
         self.step_index.add_(1)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        """The batch at this place: one for all rows, or where seeds differ each row its own."""
-        chosen = self.orders.index_select(1, self._span + self.position)
-        if len(chosen) > 1:
-            chosen = chosen.index_select(0, self._order_of)
-        flat = chosen.flatten()
+        """Gather the batch at this position: one for all rows, or where seeds differ each row its own."""
+        indices = self.orders.index_select(1, self._span + self.position)
+        if len(indices) > 1:
+            indices = indices.index_select(0, self._order_of)
+        flat = indices.flatten()
         x = self.images.inputs(self.normalise, self._factors.dtype, flat)
         labels = self.images.labels.index_select(0, flat)
-        if len(chosen) == 1:
+        if len(indices) == 1:
             return x, labels
-        return x.view(*chosen.shape, *x.shape[1:]), labels.view(chosen.shape)
+        return x.view(*indices.shape, *x.shape[1:]), labels.view(indices.shape)
 
     def _capture(self) -> None:
-        """Captures one step and many; where something cannot be captured, steps go one by one."""
+        """Capture one step and many; where something cannot be captured, steps go one by one."""
         saved = [(tensor, tensor.clone()) for tensor in self._changing()]
         try:
             with _capture_stream(self.device) as side:
@@ -116,17 +118,17 @@ class CudaGraphSteps:
                 tensor.copy_(before)
 
     def _changing(self) -> list[Tensor]:
-        """What a step changes, and no more: as long as a capture lasts there is a copy of it."""
+        """Return what a step changes, and no more: as long as a capture lasts there is a copy of it."""
         state = self.stepper.state
         assert state.diverged is not None
-        kept = [*state.memory.values(), *state.clip_history.values(), *state.buffers.values()]
+        memories = [*state.memory.values(), *state.clip_history.values(), *state.buffers.values()]
         moved = [trace for name, trace in state.criterion_memory.items() if name == "movement"]
-        return [state.theta, *kept, *moved, state.diverged, self.position, self.step_index, self.log]
+        return [state.theta, *memories, *moved, state.diverged, self.position, self.step_index, self.log]
 
 
 @contextmanager
 def _capture_stream(device: torch.device) -> Iterator[torch.cuda.Stream]:
-    """Inside, work goes to a side stream, one and the same for all captures of a GPU.
+    """Send work inside to a side stream, one and the same for all captures of a GPU.
 
     One thread captures at a time, as torch asks for: another that waits for the whole GPU would spoil it. So
     would the end of an earlier graph, which is why no garbage is collected meanwhile.
@@ -151,7 +153,7 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def _graph(step: Callable[[], object], times: int, *, stream: torch.cuda.Stream, pool: Any) -> Replay:
-    """Captures so many steps; graphs may share a pool, as none leaves in it what another reads."""
+    """Capture so many steps; graphs may share a pool, as none leaves in it what another reads."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
         for _ in range(times):

@@ -106,7 +106,7 @@ class StepExecutor:
             self.steps = self.graph_steps()
         if isinstance(self.steps, CudaGraphSteps):
             measured = self.steps.run(orders, step, first, count, keep=keep)
-            return Chunk(measured, {}, self.steps.kept.clone() if keep else None)
+            return Chunk(measured, {}, self.steps.last_gradient.clone() if keep else None)
         self.compiled = True
         return self._compiled_steps(self.steps, orders, step, first, count, keep=keep)
 

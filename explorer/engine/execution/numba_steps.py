@@ -3,6 +3,8 @@
 What `Stepper.step` does in forty calls of torch, `kernels.train` does in none. A row's numbers are the same
 whatever trains beside it, on however many threads, and wherever its chunks are cut; beside those of torch they
 differ by the rounding of float32.
+
+Shapes: L lanes, P parameters.
 """
 
 import time
@@ -166,14 +168,14 @@ class NumbaSteps:
     def _train(self, i: int, order: Any, factors: Any, log: Any) -> int:
         group, row, versions = self.groups[i], self.rows[i], self._versions[i]
         state, rates, layers = group.state, group.rates, self.net.layers
-        held = [(state.theta, row.weights)]
+        trained = [(state.theta, row.weights)]
         if len(row.velocity):
-            held.append((state.memory["velocity"], row.velocity))
+            trained.append((state.memory["velocity"], row.velocity))
         masks = [(group.gradient_mask, row.mask)] if group.gradient_mask is not None else []
-        for place, (tensor, packed) in enumerate([*held, *masks]):
-            if versions[place] != tensor._version:  # somebody wrote into it since the last chunk
+        for copy, (tensor, packed) in enumerate([*trained, *masks]):
+            if versions[copy] != tensor._version:  # somebody wrote into it since the last chunk
                 self.kernels.reorder(tensor[0].numpy(), packed, layers, False)
-                versions[place] = tensor._version
+                versions[copy] = tensor._version
         momentum = 0.0 if rates.momentum is None else rates.momentum.item()
         decay = 0.0 if rates.weight_decay is None else rates.weight_decay.item()
         clip = -1.0 if group.clip is None else rates.max_norm.item()
@@ -181,12 +183,12 @@ class NumbaSteps:
         done: int = self.kernels.train(
             self.data, order, self.size, self.net, row, numbers, self.rooms[i], log
         )
-        for tensor, packed in held:
+        for tensor, packed in trained:
             self.kernels.reorder(tensor[0].numpy(), packed, layers, True)
         return done
 
     def gradient(self) -> Tensor:
-        """The gradients of the last step, masked but not clipped, [L, P]."""
+        """Return the gradients of the last step, masked but not clipped, [L, P]."""
         for group, row in zip(self.groups, self.rows, strict=True):
             self.kernels.reorder(group.grad[0].numpy(), row.grad, self.net.layers, True)
         return self.stepper.grad.clone()
@@ -194,7 +196,7 @@ class NumbaSteps:
     def evaluate(
         self, rows: Tensor, images: Images, answers: Tensor | None = None
     ) -> list[tuple[float, float]]:
-        """Mean loss and accuracy of rows, [L, P], over images; the classes they answer go into `answers`."""
+        """Return mean loss and accuracy of rows, [L, P], over images; the classes they answer go into `answers`."""
         data, order = self._data(images, self.normalise), np.arange(len(images))
         parts = [order[begin : begin + EVALUATED] for begin in range(0, len(order), EVALUATED)]
         classes = np.empty((len(rows), len(images)), np.int64)
@@ -219,7 +221,7 @@ class NumbaSteps:
 
 
 def _in_threads(work: Callable[[int], T], items: Sequence[int]) -> list[T]:
-    """What comes of work on each item, on as many threads as torch may take."""
+    """Return what comes of work on each item, on as many threads as torch may take."""
     threads = min(torch.get_num_threads(), len(items))
     if threads < 2:
         return [work(item) for item in items]
@@ -228,7 +230,7 @@ def _in_threads(work: Callable[[int], T], items: Sequence[int]) -> list[T]:
 
 
 def _net(stepper: Stepper, size: int) -> NetLayout:
-    """The network as the kernels have it."""
+    """Return the network as the kernels have it."""
     network = stepper.context.network
     assert network.chain is not None
     layers, packed, outputs = [], 0, 0
@@ -243,5 +245,5 @@ def _net(stepper: Stepper, size: int) -> NetLayout:
 
 
 def _numbers(count: int) -> Any:
-    """Zeros on the boundary of a cache line, as torch has them: vectors are loaded whole."""
+    """Return zeros on the boundary of a cache line, as torch has them: vectors are loaded whole."""
     return torch.zeros(count).numpy()

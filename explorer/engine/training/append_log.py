@@ -1,4 +1,4 @@
-"""Ledgers: what only grows and is copied often. A copy shares what is there, however much that is.
+"""Append-only logs: what only grows and is copied often. A copy shares what is there, however much that is.
 
 A plain list would be copied whole for each moment that a live run keeps, and the garbage collector would walk
 through every copy: after minutes of training that took longer than the training.
@@ -33,7 +33,7 @@ class AppendLog(Sequence[T]):
         if not len(part):
             return
         parts.append(part)
-        while len(parts) > 1 and len(parts[-2]) < 2 * len(parts[-1]) and self._alike(*parts[-2:]):
+        while len(parts) > 1 and len(parts[-2]) < 2 * len(parts[-1]) and self._joinable(*parts[-2:]):
             parts[-2:] = [self._join(*parts[-2:])]
 
     def append(self, row: T) -> None:
@@ -85,7 +85,7 @@ class AppendLog(Sequence[T]):
     def _part(self, rows: Iterable[T]) -> Any:
         return list(rows)
 
-    def _alike(self, _one: Any, _other: Any) -> bool:
+    def _joinable(self, _one: Any, _other: Any) -> bool:
         """Whether two parts may be joined."""
         return True
 
@@ -100,7 +100,7 @@ class StepLog(AppendLog[Measured]):
     measures, or lanes.
     """
 
-    def of(self, lane: int, measure: int, start: int = 0, every: int = 1) -> Measured:
+    def series(self, lane: int, measure: int, start: int = 0, every: int = 1) -> Measured:
         """One number of each step, or of each `every`-th, from a step on, [steps].
 
         A lane that came later was one with the last before. Steps that lack the measure are left out.
@@ -123,7 +123,7 @@ class StepLog(AppendLog[Measured]):
     def _part(self, rows: Iterable[Measured]) -> Measured:
         return np.asarray(rows, np.float64)
 
-    def _alike(self, one: Measured, other: Measured) -> bool:
+    def _joinable(self, one: Measured, other: Measured) -> bool:
         return one.shape[1:] == other.shape[1:]
 
     def _join(self, one: Measured, other: Measured) -> Measured:

@@ -55,10 +55,10 @@ def score_edges(scores: Tensor) -> Tensor:
 def count(values: Tensor, groups: Tensor, edges: Tensor) -> Tensor:
     """Values by bin and by group 0 to 2, int [3, BINS]; the outer bins take what lies beyond them."""
     inner = edges[1:-1].to(values)
-    return tally(torch.bucketize(values, inner, right=True), groups)
+    return bin_counts(torch.bucketize(values, inner, right=True), groups)
 
 
-def tally(bins: Tensor, groups: Tensor) -> Tensor:
+def bin_counts(bins: Tensor, groups: Tensor) -> Tensor:
     """How often each bin, 0 to BINS − 1, and group, 0 to 2, occur together: int [3, BINS].
 
     Of [L, n] it is told for each row, [L, 3, BINS].
@@ -78,7 +78,7 @@ def tally(bins: Tensor, groups: Tensor) -> Tensor:
 
 
 def weight_counts(
-    rows: Tensor, mask: Tensor | None, fallen: Tensor | None, layer: Layer, edges: Tensor
+    rows: Tensor, mask: Tensor | None, pruned_values: Tensor | None, layer: Layer, edges: Tensor
 ) -> Tensor:
     """Kept, pruned and revived weights of a layer by bin, int [L, 3, BINS] of [L, P].
 
@@ -86,12 +86,12 @@ def weight_counts(
     """
     columns = (..., slice(layer.weight.start, layer.weight.stop))
     values = rows[columns]
-    if mask is None or fallen is None:
-        return tally(_even_bins(values, edges), torch.zeros_like(values, dtype=torch.uint8))
-    kept, was = mask[columns] > 0, fallen[columns]
+    if mask is None or pruned_values is None:
+        return bin_counts(_even_bins(values, edges), torch.zeros_like(values, dtype=torch.uint8))
+    kept, was = mask[columns] > 0, pruned_values[columns]
     fell = was.isnan().logical_not_().logical_and_(kept).view(torch.uint8)  # and is back
     groups = fell.mul_(2).add_(kept.logical_not().view(torch.uint8))  # whole numbers of a byte: all this is
-    return tally(_even_bins(torch.where(kept, values, was), edges), groups)  # done for every frame
+    return bin_counts(_even_bins(torch.where(kept, values, was), edges), groups)  # done for every frame
 
 
 def _even_bins(values: Tensor, edges: Tensor) -> Tensor:

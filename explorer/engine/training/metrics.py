@@ -22,7 +22,7 @@ class Observer:
         self.layout = network.layout
         self.edges = {layer.name: history.weight_edges(layer) for layer in self.layout.layers}
 
-    def judge(self, view: LaneView, answers: Tensor | None = None) -> dict[str, float]:
+    def evaluate(self, view: LaneView, answers: Tensor | None = None) -> dict[str, float]:
         """Loss and accuracy on the validation images, empty if there are none; fills `answers`."""
         if not len(self.validation[1]):
             return {}
@@ -31,7 +31,7 @@ class Observer:
         )
         return {"val_loss": loss, "val_accuracy": accuracy}
 
-    def no_answers(self, *rows: int) -> Tensor:
+    def empty_answers(self, *rows: int) -> Tensor:
         """Room for the answers to all validation images, int16 [..., n]."""
         labels = self.validation[1]
         return torch.empty(*rows, len(labels), dtype=torch.int16, device=labels.device)
@@ -57,7 +57,7 @@ class Observer:
         ]
         return torch.stack([torch.stack(of_layers).double() for of_layers in found])
 
-    def layers(self, measures: Tensor) -> list[tuple[float, list[LayerMetric]]]:
+    def per_layer(self, measures: Tensor) -> list[tuple[float, list[LayerMetric]]]:
         """The same in words, for each row: the sparsity of the whole, and the metrics of each layer."""
         layers = self.layout.layers
         totals = [layer.weight.stop - layer.weight.start for layer in layers]
@@ -75,9 +75,9 @@ class Observer:
         """Kept, pruned and revived weights of each layer by bin, int [3, BINS]."""
         one = [None if t is None else t.unsqueeze(0) for t in (view.row, view.mask, view.pruned_values)]
         assert one[0] is not None
-        return {name: counts[0] for name, counts in self.counts_of(one[0], one[1], one[2]).items()}
+        return {name: counts[0] for name, counts in self.row_counts(one[0], one[1], one[2]).items()}
 
-    def counts_of(self, rows: Tensor, mask: Tensor | None, fallen: Tensor | None) -> dict[str, Tensor]:
+    def row_counts(self, rows: Tensor, mask: Tensor | None, fallen: Tensor | None) -> dict[str, Tensor]:
         """The same of several rows, int [L, 3, BINS] each."""
         layers = self.layout.layers
         return {la.name: history.weight_counts(rows, mask, fallen, la, self.edges[la.name]) for la in layers}

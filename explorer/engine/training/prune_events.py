@@ -22,7 +22,7 @@ class PruneEvents:
         tolerance = lane.plan[step].tolerance
         if tolerance is None:
             return False
-        accuracy = self.observer.judge(lane.view(state))["val_accuracy"]
+        accuracy = self.observer.evaluate(lane.view(state))["val_accuracy"]
         lane.baseline = accuracy if lane.baseline is None else lane.baseline
         if lane.baseline - accuracy <= tolerance:
             return False

@@ -106,7 +106,7 @@ class Recorder:
         state, validation = executor.stepper.state, executor.setup.split.validation
         rows = state.effective_weights()
         sent = {
-            "answers": self.observer.no_answers(len(rows)),
+            "answers": self.observer.empty_answers(len(rows)),
             "measures": self.observer.measures(rows, state.mask, gradient),
             "counts": self._counts(rows, state, executor.stepper.spans),
         }
@@ -126,7 +126,7 @@ class Recorder:
         counts = []
         for span in spans:
             parts = (None if t is None else t[span] for t in (state.mask, state.pruned_values))
-            counts.append(torch.stack(list(self.observer.counts_of(rows[span], *parts).values())))
+            counts.append(torch.stack(list(self.observer.row_counts(rows[span], *parts).values())))
         return torch.cat(counts, 1)
 
     def is_ready(self, *, due: bool) -> bool:
@@ -152,7 +152,7 @@ class Recorder:
         lost = [bool(frozen) and frozen[lane.row] and not lane.diverged for lane in lanes]
         since, self.recorded = self.recorded, pending.step
         epoch, metrics = pending.step / self.per_epoch, []
-        layers = self.observer.layers(tensors["measures"])
+        layers = self.observer.per_layer(tensors["measures"])
         losses = tensors["losses"].tolist() if "losses" in tensors else []
         for i, (lane, row) in enumerate(zip(lanes, pending.rows, strict=True)):
             values = _means(self.log, i, since, pending.step)
@@ -193,5 +193,5 @@ class Recorder:
 def _means(log: StepLog, lane: int, begin: int, end: int) -> dict[str, float]:
     """Return what some steps measured, on average; nothing where there are none."""
     names = ("train_loss", "grad_norm", "clipped_grad_norm", "clip_rate")
-    steps = [log.of(lane, i, begin)[: end - begin].tolist() for i in range(len(names))]
+    steps = [log.series(lane, i, begin)[: end - begin].tolist() for i in range(len(names))]
     return {name: fmean(each) for name, each in zip(names, steps, strict=True) if each}

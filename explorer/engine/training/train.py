@@ -141,7 +141,7 @@ def _bytes(trainer: Trainer, lane: Lane) -> dict[str, float | None]:
     if chain is None or not chain.sparse:
         return {}
     place = [each is lane for each in trainer.lanes].index(True)
-    sent = trainer.flush().of(place, 4).tolist()
+    sent = trainer.flush().series(place, 4).tolist()
     dense = 4 * trainer.network.layout.width
     return {"bytes_per_step": 8 * fmean(sent) if sent else None, "dense_bytes_per_step": dense}
 

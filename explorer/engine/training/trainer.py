@@ -169,7 +169,7 @@ class Trainer:
         """Mark lanes whose rows stopped on the GPU by a step, with the step at which they did."""
         for lane in lanes:
             place = [each is lane for each in self.lanes].index(True)
-            broken = np.flatnonzero(~np.isfinite(self.flush().of(place, 1)))
+            broken = np.flatnonzero(~np.isfinite(self.flush().series(place, 1)))
             step = int(broken[0]) if len(broken) else at
             self._mark_diverged(lane, f"the gradient is not finite at step {step + 1}", at)
 

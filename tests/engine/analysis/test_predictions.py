@@ -72,7 +72,7 @@ def test_how_many_images_go_at_once_does_not_matter(tiny, monkeypatch):
     found = []
     for size in (100, 7):
         monkeypatch.setattr(forward_backward, "ON_CPU", size)
-        into = trainer.observer.no_answers()
-        found.append((trainer.observer.judge(view, into), into))
+        into = trainer.observer.empty_answers()
+        found.append((trainer.observer.evaluate(view, into), into))
     assert found[0][0] == pytest.approx(found[1][0])
     assert found[0][1].equal(found[1][1])

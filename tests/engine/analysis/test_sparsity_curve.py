@@ -51,7 +51,7 @@ def tried_out(trainer, exp, threshold):
         view = decision.passed(view)
     else:
         view, _ = trainer.preview(exp.replace({"pruning.threshold": threshold}))
-    return trainer.observer.sparsity(view), trainer.observer.judge(view)
+    return trainer.observer.sparsity(view), trainer.observer.evaluate(view)
 
 
 @pytest.mark.parametrize(

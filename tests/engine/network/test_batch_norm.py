@@ -84,7 +84,7 @@ def test_after_pruning_the_statistics_are_those_of_the_pruned_weights(normed):
         torch.testing.assert_close(pruned.buffers[name], expected[name], rtol=1e-12, atol=1e-14)
         assert not torch.allclose(pruned.buffers[name], dense.buffers[name])
     recorded = [r[4] for r in trainer.lanes[0].history.history if r[0] == 8 and r[2] == "val_accuracy"]
-    assert recorded == [trainer.observer.judge(pruned)["val_accuracy"]]
+    assert recorded == [trainer.observer.evaluate(pruned)["val_accuracy"]]
 
 
 def test_before_the_first_step_the_set_itself_is_the_batch_and_nothing_is_kept(normed):
@@ -106,9 +106,9 @@ def test_a_preview_says_what_the_event_will_record(normed):
     steps = trainer.run()
     while trainer.step < 8:
         next(steps)
-    promised = trainer.observer.judge(trainer.preview(exp)[0])
+    promised = trainer.observer.evaluate(trainer.preview(exp)[0])
     next(steps)
-    assert trainer.observer.judge(trainer.view(trainer.lanes[0])) == pytest.approx(promised, rel=1e-12)
+    assert trainer.observer.evaluate(trainer.view(trainer.lanes[0])) == pytest.approx(promised, rel=1e-12)
 
 
 def test_going_back_takes_the_statistics_along(normed):
