@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from explorer.engine.training.run import Run
+from explorer.engine.training.steering import LIVE
 from explorer.engine.training.train import run_of, warm_up, with_twin
-from explorer.engine.training.trainer import LIVE, Trainer
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment, Pruning
 from explorer.ui.session.frames import Frame, FramePublisher, Point
 from explorer.ui.session.snapshots import SnapshotStore
