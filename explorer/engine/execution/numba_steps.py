@@ -1,8 +1,8 @@
 """Many steps of a stack's rows at once on a CPU, as machine code, for the stacks that it knows.
 
 What `Stepper.step` does in forty calls of torch, `kernels.train` does in none. A row's numbers are the same
-whatever trains beside it, on however many threads, and wherever its chunks are cut; beside those of torch they
-differ by the rounding of float32.
+whatever trains beside it, on however many threads, and wherever its chunks are cut; beside those of torch
+they differ by the rounding of float32.
 
 Shapes: L lanes, P parameters.
 """
@@ -76,7 +76,7 @@ def supports(stepper: Stepper, images: Images, size: int) -> bool:
 
 
 def _supports(network: Network, size: int, loss: Loss, optimizer: str, rules: list[list[str]]) -> bool:
-    """Whether it is a chain that ends in several outputs, can be counted in 16 bits, and is trained plainly."""
+    """Whether it is a chain with several outputs, can be counted in 16 bits, and is trained plainly."""
     plain = loss in LOSSES and optimizer == "sgd" and all(each in KNOWN_RULES for each in rules)
     if not (plain and available()) or network.chain is None or network.chain[-1].activation:
         return False
@@ -196,7 +196,7 @@ class NumbaSteps:
     def evaluate(
         self, rows: Tensor, images: Images, answers: Tensor | None = None
     ) -> list[tuple[float, float]]:
-        """Return mean loss and accuracy of rows, [L, P], over images; the classes they answer go into `answers`."""
+        """Return mean loss and accuracy of rows, [L, P], over images; `answers`, [L, n], gets the classes."""
         data, order = self._data(images, self.normalise), np.arange(len(images))
         parts = [order[begin : begin + EVALUATED] for begin in range(0, len(order), EVALUATED)]
         classes = np.empty((len(rows), len(images)), np.int64)

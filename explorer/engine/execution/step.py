@@ -4,7 +4,7 @@ Order, as the contract has it: l1 joins the gradient → mask → norm → clip 
 optimizer. Pruned entries have zero weight, gradient and optimizer state, so the update leaves them at zero.
 
 On the CPU rows are taken one after the other, so that what a step touches of each stays in the cache. On a
-GPU all rows are one group, and nothing waits for the host: a row whose gradient is not finite is frozen there.
+GPU all rows are one group, and nothing waits for the host: a row whose gradient is not finite stops there.
 
 Shapes: L lanes, P parameters, B batch.
 """
@@ -72,7 +72,7 @@ class RowGroup:
         self.clip = bind(chains, state, grad)
 
     def _learning_mask(self, *, shadowed: bool) -> Tensor | None:
-        """Return 1 where a weight learns: where it is kept, and everywhere in shadowed lanes; None where all do."""
+        """Return 1 where a weight learns, [L, P]: where kept, and all over shadowed lanes; None if all do."""
         mask, shadow = self.state.mask, self.state.shadow
         if not shadowed or shadow is None or mask is None:
             return mask
@@ -108,9 +108,9 @@ class RowGroup:
         return clipped
 
     def _freeze(self, diverged: Tensor, norms: Tensor, lr: Tensor) -> Tensor:
-        """Return learning rates that leave alone, from now on, rows whose gradient is not finite; no host asked.
+        """Return learning rates that leave rows alone from the step on at which their gradient is not finite.
 
-        Their gradient is cleared last of all: a rule that scales by a norm of NaN would undo it.
+        No host is asked. Their gradient is cleared last: a rule that scales by a norm of NaN would undo it.
         """
         diverged |= ~norms.isfinite()
         self.grad.masked_fill_(diverged[:, None], 0)
@@ -169,7 +169,7 @@ class Stepper:
             self._bind()
 
     def set_rates(self, rates: StepHyperparameters) -> None:
-        """Take other numbers from the next step on; in place, as a captured step reads them where they are."""
+        """Take other numbers from the next step on, in place: a captured step reads them where they are."""
         self.rates.copy_(rates)
 
     def step(
@@ -180,7 +180,7 @@ class Stepper:
         decay: float,
         keep: Tensor | None,
     ) -> Measured:
-        """Train every row on its batch; on a CPU a row whose gradient is not finite joins `stopped` instead.
+        """Train every row on its batch; on a CPU one whose gradient is not finite joins `stopped`.
 
         Args:
             batches: one a group of rows.

@@ -28,7 +28,7 @@ class AppendLog(Sequence[T]):
         self.extend(rows)
 
     def extend(self, rows: Iterable[T]) -> None:
-        """Adds rows at the end."""
+        """Add rows at the end."""
         part, parts = self._part(rows), self._parts
         if not len(part):
             return
@@ -37,7 +37,7 @@ class AppendLog(Sequence[T]):
             parts[-2:] = [self._join(*parts[-2:])]
 
     def append(self, row: T) -> None:
-        """Adds one."""
+        """Add one."""
         self.extend([row])
 
     def __iadd__(self, rows: Iterable[T]) -> Self:
@@ -45,10 +45,10 @@ class AppendLog(Sequence[T]):
         return self
 
     def copy(self) -> Self:
-        """The rows so far: what is added later, here or there, the other does not have."""
-        found = type(self)()
-        found._parts = list(self._parts)
-        return found
+        """Return the rows so far: what is added later, here or there, the other does not have."""
+        copy = type(self)()
+        copy._parts = list(self._parts)
+        return copy
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -101,17 +101,17 @@ class StepLog(AppendLog[Measured]):
     """
 
     def series(self, lane: int, measure: int, start: int = 0, every: int = 1) -> Measured:
-        """One number of each step, or of each `every`-th, from a step on, [steps].
+        """Return one number of each step, or of each `every`-th, from a step on, [steps].
 
         A lane that came later was one with the last before. Steps that lack the measure are left out.
         """
-        found, begin = [np.empty(0)], 0
+        parts, begin = [np.empty(0)], 0
         for part in self._parts:
             first = start - begin if begin < start else (start - begin) % every
             if measure < part.shape[1]:
-                found.append(part[first::every, measure, min(lane, part.shape[2] - 1)])
+                parts.append(part[first::every, measure, min(lane, part.shape[2] - 1)])
             begin += len(part)
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StepLog) or len(self) != len(other):

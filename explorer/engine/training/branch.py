@@ -30,7 +30,7 @@ NONE = "none"
 
 
 def fields(experiment: Experiment) -> dict[str, Any]:
-    """All settings by dotted name, options included; a part that is None has a method "none"."""
+    """Return all settings by dotted name, options included; a part that is None has a method "none"."""
     return dict(_flat(experiment.model_dump(), ""))
 
 
@@ -45,14 +45,14 @@ def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def diff(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
-    """The settings that differ, by dotted name: old and new value, None where there is none."""
+    """Return the settings that differ, by dotted name: old and new value, None where there is none."""
     before, after = fields(old), fields(new)
     names = dict.fromkeys([*before, *after])
     return {n: (before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)}
 
 
 def check(point: Checkpoint, experiment: Experiment, per_epoch: int) -> None:
-    """Raises ValueError where a run can't go on from there with these settings."""
+    """Raise ValueError where a run can't go on from there with these settings."""
     then = point.lanes[0].experiment
     for name in FIXED:
         ours, theirs = getattr(experiment, name), getattr(then, name)
@@ -65,7 +65,7 @@ def check(point: Checkpoint, experiment: Experiment, per_epoch: int) -> None:
 
 
 def branch(point: Checkpoint, experiments: list[Experiment], device: str | torch.device) -> Trainer:
-    """A trainer that goes on from there with these settings; what differs is told as events of the run.
+    """Return a trainer that goes on from there with these settings; what differs is an event each.
 
     With nothing changed it equals the run that went on, to the bit.
 
@@ -91,14 +91,14 @@ def branch(point: Checkpoint, experiments: list[Experiment], device: str | torch
 
 
 def resume(point: Checkpoint, device: str | torch.device) -> Trainer:
-    """The trainer of a run that has been left, as it was at a point."""
+    """Return the trainer of a run that has been left, as it was at a point."""
     trainer = Trainer([lane.experiment for lane in point.lanes], str(device), point.state.theta.dtype)
     trainer.return_to(point)
     return trainer
 
 
 def _without_foreign_memories(state: State, old: Experiment, new: Experiment, total: int) -> State:
-    """The state without memories that another optimizer or clip rule would take for its own."""
+    """Return the state without memories that another optimizer or clip rule would take for its own."""
     rules = _rules(old) == _rules(new)
     optimizer = old.optimizer == new.optimizer
     memory = {n: t for n, t in state.memory.items() if (rules if n.startswith("rule ") else optimizer)}
@@ -112,13 +112,13 @@ def _rules(experiment: Experiment) -> Any:
 
 
 def _as_long(past: Tensor, total: int) -> Tensor:
-    """A number a step, [L, steps], for a run of another length."""
+    """Return a number a step, [L, steps], for a run of another length."""
     more = max(0, total - past.shape[1])
     return torch.cat([past, past.new_full((len(past), more), torch.nan)], 1)[:, :total]
 
 
 def _apply_settings(lane: Lane, experiment: Experiment, point: Checkpoint, trainer: Trainer) -> None:
-    """Gives a lane other settings from here on, and notes the branch and what differs as events."""
+    """Give a lane other settings from here on, and notes the branch and what differs as events."""
     changed = diff(lane.experiment, experiment)
     pruned = any(what == "prune" for _, what, *_ in lane.history.events)
     replan = any(n.split(".")[0] == "pruning" for n in changed) or ("epochs" in changed and not pruned)
@@ -135,7 +135,7 @@ def _apply_settings(lane: Lane, experiment: Experiment, point: Checkpoint, train
 
 
 def _check_memory(state: State, old: Pruning | None, new: Pruning) -> None:
-    """Raises ValueError where a criterion or schedule needs what has not been kept."""
+    """Raise ValueError where a criterion or schedule needs what has not been kept."""
     if tracks_movement(new) and "movement" not in state.criterion_memory:
         raise ValueError(NOT_KEPT.format(new.criterion))
     if rewind_epoch(new) not in (None, rewind_epoch(old)):

@@ -68,15 +68,15 @@ class Lane:
         return any(what == "prune" for _, what, *_ in self.history.events)
 
     def copy(self) -> "Lane":
-        """The lane as it is now: what is recorded and planned later does not show in it."""
+        """Return the lane as it is now: what is recorded and planned later does not show in it."""
         return replace(self, history=self.history.copy(), plan=dict(self.plan))
 
     def remember(self, step: int, answers: Tensor, *, earlier: bool) -> None:
-        """Keeps the answers of a record, beside or instead of the earlier ones."""
+        """Keep the answers of a record, beside or instead of the earlier ones."""
         self.answers = {**(self.answers if earlier else {}), step: answers.cpu()}
 
     def view(self, state: State) -> LaneView:
-        """The lane's weights in a stack's state; the last good ones where it diverged."""
+        """Return the lane's weights in a stack's state; the last good ones where it diverged."""
         view = state.view(self.row)
         return (
             view
@@ -102,20 +102,20 @@ class Checkpoint:
     earlier: "Checkpoint | None" = None  # the one just before the first prune event
 
     def tensors(self) -> list[Tensor]:
-        """All that it holds, without `earlier`."""
+        """Return all that it holds, without `earlier`."""
         return [*self.state.tensors(), *([] if self.gradient is None else [self.gradient])]
 
     def deduplicated(self, other: "Checkpoint") -> "Checkpoint":
-        """The same, in the memory of another where that holds the same."""
+        """Return the same, in the memory of another where that holds the same."""
         return replace(self, state=self.state.deduplicated(other.state))
 
     def view(self, lane: int = 0) -> LaneView:
-        """The weights of a lane as they were."""
+        """Return the weights of a lane as they were."""
         return self.lanes[lane].view(self.state)
 
 
 def check_stack(experiments: Sequence[Experiment]) -> None:
-    """Raises ValueError where experiments cannot share one network, one loss and one clock."""
+    """Raise ValueError where experiments cannot share one network, one loss and one clock."""
     first = experiments[0]
     stochastic = _is_stochastic(first)  # so do all whose model is the same
     for other in experiments[1:]:
@@ -129,7 +129,7 @@ def check_stack(experiments: Sequence[Experiment]) -> None:
 
 
 def shared_key(experiment: Experiment) -> str:
-    """What experiments must have in common to train in one stack."""
+    """Return what experiments must have in common to train in one stack."""
     stochastic = _is_stochastic(experiment)
     return repr([_shared(experiment, name, stochastic=stochastic) for name in Experiment.model_fields])
 
@@ -139,7 +139,7 @@ def _is_stochastic(experiment: Experiment) -> bool:
 
 
 def _shared(experiment: Experiment, name: str, *, stochastic: bool) -> object:
-    """The part of a field that all lanes of a stack have in common."""
+    """Return the part of a field that all lanes of a stack have in common."""
     if name == "seed" and stochastic:
         return experiment.seed  # lanes draw their random numbers together
     return None if name in PER_LANE_FIELDS else getattr(experiment, name)

@@ -29,7 +29,7 @@ def train(
     progress: bool = True,
     dtype: torch.dtype = torch.float32,
 ) -> Run:
-    """Trains an experiment to its end and returns the Run; Ctrl-C returns what there is, as "stopped".
+    """Train an experiment to its end and returns the Run; Ctrl-C returns what there is, as "stopped".
 
     Args:
         experiment: what to train.
@@ -57,12 +57,12 @@ def train(
 
 
 def with_twin(experiment: Experiment, *, twin: bool) -> list[Experiment]:
-    """The experiment, and its dense twin where there is something to compare."""
+    """Return the experiment, and its dense twin where there is something to compare."""
     return [experiment, experiment.dense()] if twin and experiment.pruning is not None else [experiment]
 
 
 def run_of(trainer: Trainer, status: str) -> Run:
-    """The Run of a trainer's first lane, its dense twin attached."""
+    """Return the Run of a trainer's first lane, its dense twin attached."""
     runs = runs_of(trainer, status)
     runs[0].dense = runs[1] if len(runs) > 1 else None
     if runs[0].dense:
@@ -71,7 +71,7 @@ def run_of(trainer: Trainer, status: str) -> Run:
 
 
 def runs_of(trainer: Trainer, status: str) -> list[Run]:
-    """The Run of every lane, in their order."""
+    """Return the Run of every lane, in their order."""
     if trainer.recorder.pending:
         trainer.complete_record()
     return [_lane_run(trainer, lane, status) for lane in trainer.lanes]
@@ -94,7 +94,7 @@ def _lane_run(trainer: Trainer, lane: Lane, status: str) -> Run:
 
 def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
     last = {metric: value for _, _, metric, layer, value in lane.history.history if layer is None}
-    kept = 1 - trainer.sparsity(lane)
+    density = 1 - trainer.sparsity(lane)
     return {
         "hash": lane.experiment.hash,
         "test_accuracy": last.get("test_accuracy"),
@@ -102,8 +102,8 @@ def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
         "val_accuracy": last.get("val_accuracy"),
         "validation_images": len(trainer.split.validation),
         "test_images": len(trainer.split.test),
-        "sparsity": 1 - kept,
-        "compression": 1 / kept if kept else float("inf"),
+        "sparsity": 1 - density,
+        "compression": 1 / density if density else float("inf"),
         "clip_rate": _clip_rate(lane),
         **_bytes(trainer, lane),
         "steps": trainer.step,
@@ -124,7 +124,7 @@ def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
 
 
 def _clip_rate(lane: Lane) -> float:
-    """The share of all steps in which the clip bound, from the shares between records."""
+    """Return the share of all steps in which the clip bound, from the shares between records."""
     bound, before = 0.0, 0
     for step, _, metric, _, value in lane.history.history:
         if metric == "clip_rate":
@@ -133,7 +133,7 @@ def _clip_rate(lane: Lane) -> float:
 
 
 def _bytes(trainer: Trainer, lane: Lane) -> dict[str, float | None]:
-    """What a step would send over a network, on average, where a clip rule makes the gradient sparse.
+    """Return what a step would send over a network, on average, where a clip rule makes the gradient sparse.
 
     An entry takes 4 bytes for its value and 4 for its index; the whole gradient needs no indices.
     """
