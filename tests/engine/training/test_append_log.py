@@ -85,5 +85,5 @@ def test_measures_and_lanes_that_came_later():
 
 
 def test_an_empty_log_has_nothing_to_tell():
-    assert StepLog().of(0, 4).tolist() == []
+    assert StepLog().series(0, 4).tolist() == []
     assert len(StepLog(np.empty((0, 4, 1)))) == 0
