@@ -89,7 +89,7 @@ def evaluate_curve(
     resolution = resolution or default_resolution(trainer)
     if not resolution.images:
         return
-    view, step = trainer.source()
+    view, step = trainer.prune_base()
     view, evaluator = _copy(view), _evaluator(trainer, resolution.images)
     last: tuple[PruneDecision, CurvePoint] | None = None
     for threshold, decision in _decisions(trainer, view, step, experiment, resolution.shares):

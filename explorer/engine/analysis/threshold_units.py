@@ -78,7 +78,7 @@ class ThresholdConverter:
         cls, trainer: Trainer, experiment: Experiment | None = None, point: Checkpoint | None = None
     ) -> "ThresholdConverter":
         """Return the converter of a run as it is now, or as it was at a point."""
-        view, step = trainer.source(point)
+        view, step = trainer.prune_base(point)
         lane, pruner = (point or trainer).lanes[0], trainer.pruner
         before = trainer.checkpoint if point is None else point.earlier
         experiment = experiment or lane.experiment

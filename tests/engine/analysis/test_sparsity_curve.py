@@ -50,13 +50,13 @@ def curve_of(trainer, exp, resolution=None):
 
 def tried_out(trainer, exp, threshold):
     """What dragging the slider there says."""
-    view, step = trainer.source()
+    view, step = trainer.prune_base()
     if registry.get("granularity", exp.pruning.granularity).traits.threshold:
         decision = trainer.pruner.decide(view, exp, step, threshold=threshold)  # no slider there
         view = decision.apply_to(view)
     else:
         view, _ = trainer.preview(exp.replace({"pruning.threshold": threshold}))
-    return trainer.observer.sparsity(view), trainer.observer.judge(view)
+    return trainer.observer.sparsity(view), trainer.observer.evaluate(view)
 
 
 @pytest.mark.parametrize(
