@@ -93,7 +93,7 @@ def points(
     how = how or plan(trainer)
     if not how.images:
         return
-    view, step = trainer.source()
+    view, step = trainer.prune_base()
     view, judge = _copy(view), _judge(trainer, how.images)
     last: tuple[PruneDecision, CurvePoint] | None = None
     for threshold, decision in _verdicts(trainer, view, step, experiment, how.shares):

@@ -79,7 +79,7 @@ class ThresholdConverter:
         cls, trainer: Trainer, experiment: Experiment | None = None, point: Checkpoint | None = None
     ) -> "ThresholdConverter":
         """The rates of a run as it is now, or as it was at a point."""
-        view, step = trainer.source(point)
+        view, step = trainer.prune_base(point)
         lane = (point or trainer).lanes[0]
         before = trainer.checkpoint if point is None else point.earlier
         experiment = experiment or lane.experiment

@@ -16,8 +16,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from explorer.engine.data.random import shuffled_indices
-from explorer.experiment import Experiment
 from explorer.registry import get, register
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training pixels in [0, 1]
@@ -161,28 +159,29 @@ def _scaled(x: Tensor, normalise: bool, mean: float, std: float) -> Tensor:
 
 
 def batches(
-    images: Images,
-    experiment: Experiment,
-    epoch: int,
-    *,
-    skip: int,
-    dtype: torch.dtype,
-    indices: Tensor | None = None,
+    images: Images, order: Tensor, size: int, *, normalise: bool, dtype: torch.dtype, skip: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the epoch's batches, images and labels [B], from number `skip` on; the last one may be smaller.
+    """Yield an epoch's batches, [B, *shape] and labels [B]; the last may be smaller, none is dropped.
 
-    Images lie in memory that is used again: a batch is good until the next one is drawn. The order is that of
-    the experiment's seed, unless `indices`, [N], gives another.
+    Images lie in memory that is used again: a batch is good until the next one is asked for.
+
+    Args:
+        images: what to train on.
+        order: the images' indices in the order of this epoch, int64 [N].
+        size: images in a batch.
+        normalise: as in an Experiment.
+        dtype: of the images.
+        skip: how many batches to leave out at the start.
     """
-    size, device = experiment.batch_size, images.labels.device
-    indices = shuffled_indices(len(images), experiment.seed, epoch) if indices is None else indices
-    indices = indices.to(device)[skip * size :]
+    device = images.labels.device
+    indices = order.to(device)[skip * size :]
     shape = (min(CHUNK * size, len(indices)), *images.pixels.shape[1:])
     pixels = torch.empty(shape, dtype=images.pixels.dtype, device=device)
     inputs = torch.empty(shape, dtype=dtype, device=device)
     for start in range(0, len(indices), CHUNK * size):
         chunk = indices[start : start + CHUNK * size]
+        # index_select copies whole images; indexing with a tensor goes element by element, ten times slower
         torch.index_select(images.pixels, 0, chunk, out=pixels[: len(chunk)])
         x = inputs[: len(chunk)].copy_(pixels[: len(chunk)])
-        _scaled(x, experiment.normalise, images.mean, images.std)
+        _scaled(x, normalise, images.mean, images.std)
         yield from zip(torch.split(x, size), torch.split(images.labels[chunk], size), strict=True)

@@ -1,7 +1,7 @@
 """Run: what came of an Experiment, and how it is written as files.
 
-Tables are CSV, the network is safetensors, the Experiment JSON and Python. All imports beyond torch wait until
-they are used: a bare worker that makes no frames and saves nothing needs neither polars nor safetensors.
+Tables are CSV, the network is safetensors, the Experiment JSON and Python. All imports beyond torch wait
+until they are used: a bare worker that makes no frames and saves nothing does without.
 """
 
 import json
@@ -114,7 +114,7 @@ class Run:
         return self.row.new_ones(self.row.shape).bool() if self.keep is None else self.keep
 
     def model(self) -> nn.Module:
-        """An ordinary `nn.Module` in eval mode on the CPU that holds the (pruned) weights."""
+        """Return an ordinary `nn.Module` in eval mode on the CPU that holds the (pruned) weights."""
         module = models.build(self.experiment).to(self.row.dtype)
         Layout(module).load(module, self.row)
         for name, buffer in module.named_buffers():

@@ -146,7 +146,7 @@ def same_sparsity(session: Session, changes: Changes) -> Changes:
     after = before.replace({**changes, "pruning.threshold": 0.0})
 
     def equivalent(trainer: Trainer) -> float:
-        view, _ = trainer.source()
+        view, _ = trainer.prune_base()
         return trainer.pruner.equivalent(view, before, after)
 
     digits = 4 if after.pruning.unit == "sparsity" else 7  # a score's are those of a float32

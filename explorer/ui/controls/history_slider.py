@@ -102,6 +102,6 @@ class HistorySlider:
 
 def _marked(trainer: Trainer) -> set[int]:
     """The steps that are recorded because something happens there, past and to come."""
-    events = {step for lane in trainer.lanes if lane.noted for step in lane.plan}
+    events = {step for lane in trainer.lanes if lane.records_each_event for step in lane.plan}
     happened = {step for step, what, *_ in trainer.lanes[0].history.events if what == "prune"}
     return {step for step in events | happened if step <= trainer.total}

@@ -48,7 +48,7 @@ class CurveFollower:
         if experiment.pruning is None or not experiment.validation:
             self._forget(DENSE_RUN if experiment.pruning is None else NO_VALIDATION)
             return False
-        wanted = (weakref.ref(trainer), recipe(experiment), trainer.source()[1])
+        wanted = (weakref.ref(trainer), recipe(experiment), trainer.prune_base()[1])
         if self._of[:2] != wanted[:2]:
             self._forget("")
             self._of = (*wanted[:2], None)
@@ -62,7 +62,7 @@ class CurveFollower:
     def knows(self, trainer: Trainer) -> bool:
         """Whether the curve is there, and of the weights that a threshold would cut now."""
         experiment = trainer.lanes[0].experiment
-        now = weakref.ref(trainer), recipe(experiment), trainer.source()[1]
+        now = weakref.ref(trainer), recipe(experiment), trainer.prune_base()[1]
         return bool(self.points) and self._of == now
 
     def at(self, frame: Frame) -> tuple[float, float] | None:

@@ -148,8 +148,8 @@ class FramePublisher:
         """Shows what another threshold would prune, and how well that answers without training."""
         assert experiment.pruning is not None
         view, decision = trainer.preview(experiment)
-        own, known = trainer.observer.no_answers(), self._known(trainer)
-        accuracy = [found["val_accuracy"] for found in [trainer.observer.judge(view, own)] if found]
+        own, known = trainer.observer.empty_answers(), self._known(trainer)
+        accuracy = [found["val_accuracy"] for found in [trainer.observer.evaluate(view, own)] if found]
         answers = known and replace(known, lanes=[own.cpu(), *known.lanes[1:]])
         dense = self.points[-1].accuracy[1:] if self.points else []
         frame = self._frame(trainer, status, view, decision, accuracy + dense)
@@ -162,8 +162,8 @@ class FramePublisher:
         answers: dict[int, Tensor] = {}
         for lane in trainer.lanes:
             if lane.row not in found:  # until the prune event the twin shares a row
-                own = trainer.observer.no_answers()
-                found[lane.row] = trainer.observer.judge(trainer.view(lane), own)
+                own = trainer.observer.empty_answers()
+                found[lane.row] = trainer.observer.evaluate(trainer.view(lane), own)
                 answers[lane.row] = own.cpu()
         self._answers = Answers(trainer.step, [answers[lane.row] for lane in trainer.lanes])
         self.point(trainer, [found[lane.row] for lane in trainer.lanes])
@@ -178,7 +178,7 @@ class FramePublisher:
         log, enough = trainer.flush(), trainer.per_epoch / FITTED  # a mean of few steps is noise
         lanes = []
         for i, (lane, values) in enumerate(zip(trainer.lanes, judged, strict=True)):
-            since = log.of(i, 0, last).tolist()
+            since = log.series(i, 0, last).tolist()
             trained = {"train_loss": fmean(since)} if len(since) >= enough else {}
             kept = {name: values[name] for name in JUDGED if name in values}
             lanes.append({**kept, **trained, "sparsity": trainer.sparsity(lane)})

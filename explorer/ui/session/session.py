@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from explorer.engine.execution.executor import warm_up
 from explorer.engine.training.run import Run
-from explorer.engine.training.train import lanes_of, run_of
-from explorer.engine.training.trainer import LIVE, Trainer
+from explorer.engine.training.steering import LIVE
+from explorer.engine.training.train import run_of, warm_up, with_twin
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment, Pruning
 from explorer.ui.session.frames import Frame, FramePublisher, Point
 from explorer.ui.session.snapshots import SnapshotStore
@@ -232,7 +232,7 @@ class Session(Travel):
         return self._trainer
 
     def _build(self, experiment: Experiment) -> None:
-        self._trainer = Trainer(lanes_of(experiment, twin=self.twin), self.device)
+        self._trainer = Trainer(with_twin(experiment, twin=self.twin), self.device)
         self._camera.clear()
         self.album.forget_from(0)
         self.past = None
@@ -256,12 +256,12 @@ class Session(Travel):
             return False
         same = trainer.lanes[0].experiment.dense() == experiment.dense()
         known = trainer.remembers(experiment.pruning)
-        return same and known and trainer.first_event(experiment.pruning) == trainer.checkpoint.step
+        return same and known and trainer.timetable.first_event(experiment.pruning) == trainer.checkpoint.step
 
     def _rewind(self, experiment: Experiment) -> None:
         """Prunes the checkpoint anew and fine-tunes."""
         assert self._trainer is not None
-        self._trainer.restore(experiment)
+        self._trainer.rewind_and_prune(experiment)
         self._forget_from(self._trainer.step)
         self._go()
 
@@ -294,7 +294,7 @@ class Session(Travel):
             self._ready()
         elif active and self._live(before, changes):
             trainer.steer(changes)
-        elif active and set(changes) == {"pruning.threshold"} and not trainer.pruned:
+        elif active and set(changes) == {"pruning.threshold"} and not trainer.lanes[0].pruned:
             trainer.replan(after)  # the event is still to come: the new value is simply used
         elif set(changes) & PRUNING and self._rewindable(after):
             self._rewind(after)
@@ -306,7 +306,7 @@ class Session(Travel):
     def _live(self, before: Experiment, changes: Mapping[str, Any]) -> bool:
         """Whether the run can take these changes between two steps, as slider moves."""
         assert self._trainer is not None
-        once = "pruning.threshold" in changes and not self._trainer.continuous
+        once = "pruning.threshold" in changes and not self._trainer.lanes[0].continuous
         unbound = "clipping.max_norm" in changes and before.clipping is None
         return set(changes) <= set(LIVE) and not once and not unbound
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from explorer.engine.training.branch import branch, check, revived
+from explorer.engine.training.branch import branch, check, resume
 from explorer.engine.training.lanes import Checkpoint
-from explorer.engine.training.train import lanes_of
+from explorer.engine.training.train import with_twin
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.session.frames import FramePublisher, Point
@@ -66,14 +66,14 @@ class Travel:
     def _branch(self, point: Checkpoint, experiment: Experiment) -> None:
         assert self._trainer is not None
         twin = self.twin if point.lanes[0].experiment.pruning is None else len(point.lanes) > 1
-        self._trainer = branch(point, lanes_of(experiment, twin=twin), self._trainer.device)
+        self._trainer = branch(point, with_twin(experiment, twin=twin), self._trainer.device)
         self._forget_from(point.step + 1)
         self._camera.widen(len(self._trainer.lanes))
         self._go()
 
     def _revive(self, kept: SavedRun) -> None:
         self._steps = None
-        self._trainer = revived(kept.point, kept.device)
+        self._trainer = resume(kept.point, kept.device)
         self._forget_from(0)
         self._camera.points = list(kept.points)
         self.album.keep(self._trainer)

@@ -103,7 +103,11 @@ class ThresholdFields:
 
     def _rates(self, frame: Frame, pruning: Pruning) -> ThresholdConverter:
         """The rates, taken anew where the pruning is another one, and seldom where only the weights moved."""
-        trainer, started, (_, step) = frame.trainer, time.perf_counter(), frame.trainer.source(frame.point)
+        trainer, started, (_, step) = (
+            frame.trainer,
+            time.perf_counter(),
+            frame.trainer.prune_base(frame.point),
+        )
         bare = pruning.model_copy(update={"threshold": 0.0})
         key = tuple(trainer.observer.edges), id(frame.brink), bare
         training = frame.status == "training" and frame.past is None

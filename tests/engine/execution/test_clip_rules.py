@@ -98,7 +98,7 @@ def test_going_back_to_a_checkpoint_equals_a_fresh_run(tiny, clipping):
     other = exp.replace({"pruning.threshold": 0.25})
     trainer = finish(Trainer([exp, exp.dense()], "cpu"))
     for again in (other, exp):  # and back: the checkpoint itself has not changed
-        trainer.restore(again)
+        trainer.rewind_and_prune(again)
         finish(trainer)
         fresh = finish(Trainer([again, again.dense()], "cpu"))
         for a, b in zip(trainer.lanes, fresh.lanes, strict=True):
@@ -238,13 +238,13 @@ def test_in_a_run_error_feedback_loses_nothing(tiny):
     """With plain SGD at rate 1, weights moved plus what waits is the sum of all gradients."""
     exp = tiny(lr=1.0, pruning=None, clipping=RULES["top-k with feedback"])
     trainer = Trainer([exp], "cpu", torch.float64)
-    (part,) = trainer.stepper.parts
+    (part,) = trainer.executor.stepper.groups
     start, backward, total = trainer.state.theta.clone(), part.backward, 0
 
     def watched(*args):
         nonlocal total
         found = backward(*args)
-        total = total + trainer.stepper.grad.clone()
+        total = total + trainer.executor.stepper.grad.clone()
         return found
 
     part.backward = watched

@@ -67,7 +67,7 @@ def test_the_same_experiment_gives_the_same_history_to_the_bit(tiny, schedule):
 def test_another_seed_gives_other_weights_and_another_order(tiny):
     one, two = (Trainer([tiny(seed=seed, pruning=None)], "cpu") for seed in (0, 1))
     assert not torch.equal(one.state.theta, two.state.theta)
-    assert not torch.equal(next(one._batches())[one.seeds[0]][1], next(two._batches())[two.seeds[0]][1])
+    assert not torch.equal(one.executor.orders(0)[0], two.executor.orders(0)[1])
 
 
 def test_initial_values_have_torchs_default_distribution(tiny):

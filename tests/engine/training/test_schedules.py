@@ -189,7 +189,7 @@ def test_the_forward_pass_of_a_spliced_run_sees_only_kept_weights(tiny):
     assert state.theta[0][state.mask[0] == 0].any(), "shadow weights stay"
     assert torch.equal(trainer.view(trainer.lanes[0]).row, state.theta[0] * state.mask[0])
     next(steps)
-    assert trainer.stepper.grad[0][state.mask[0] == 0].any(), "and go on learning"
+    assert trainer.executor.stepper.grad[0][state.mask[0] == 0].any(), "and go on learning"
 
 
 @pytest.mark.parametrize("unit", ["std", "mean"])
