@@ -218,5 +218,5 @@ def test_a_run_normalises_by_the_constants_of_its_images(tiny, scratch_registry)
     trainer = Trainer([tiny(dataset="own", pruning={"criterion": "gradient"})], "cpu")
     assert next(trainer.executor.batches(0))[0][0].unique().tolist() == [2.0]  # (1 − 0.5) / 0.25
     assert trainer.observer.validation[0].unique().tolist() == [2.0]
-    assert trainer.pruner._images(True).unique().tolist() == [2.0]
-    assert trainer.pruner._images(False).unique().tolist() == [1.0]
+    assert trainer.pruner.scoring_images(True).unique().tolist() == [2.0]
+    assert trainer.pruner.scoring_images(False).unique().tolist() == [1.0]

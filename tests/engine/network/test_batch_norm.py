@@ -91,9 +91,9 @@ def test_before_the_first_step_the_set_itself_is_the_batch_and_nothing_is_kept(n
     exp = normed(pruning={"criterion": "gradient", "threshold": 0.5, "begin_epoch": 0})
     trainer = Trainer([exp], "cpu", torch.float64)
     view = trainer.state.view(0)
-    scene = trainer.pruner._scene(view, exp, 0)
-    fresh = batch_norm.recalibrated(trainer.network, view.row, view.buffers, scene.x)
-    assert all(torch.equal(scene.buffers[n], fresh[n]) for n in STATISTICS)
+    scene = trainer.pruner.scoring_context(view, exp, 0)
+    taken = batch_norm.recalibrated(trainer.network, view.row, view.buffers, scene.x)
+    assert all(torch.equal(scene.buffers[n], taken[n]) for n in STATISTICS)
     next(trainer.run())
     assert trainer.lanes[0].history.events
     assert float(trainer.state.buffers["bn1.running_mean"].abs().max()) == 0
@@ -157,7 +157,7 @@ def test_class_gradients_add_up_with_statistics_before_the_first_step(normed):
 
     exp = normed(pruning=None)
     trainer = Trainer([exp], "cpu", torch.float64)
-    scene = trainer.pruner._scene(trainer.state.view(0), exp, 0)
+    scene = trainer.pruner.scoring_context(trainer.state.view(0), exp, 0)
     whole, parts = score_inputs.grad(scene), score_inputs.class_grads(scene)
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[name].sum(0), gradient, rtol=1e-9, atol=1e-14)

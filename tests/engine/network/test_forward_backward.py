@@ -173,7 +173,7 @@ def test_losses_equal_their_trait_and_its_derivative(name, shape):
     lanes = zip(logits.reshape(-1, 5, 4), labels.reshape(-1, 5), strict=True)
     for i, (z, y) in enumerate(lanes):
         z.requires_grad_()
-        expected = registry.get("loss", name).traits["value"](z, y)
+        expected = registry.get("loss", name).traits.value(z, y)
         torch.testing.assert_close(value.reshape(-1)[i], expected.detach(), rtol=1e-13, atol=0)
         (derivative,) = torch.autograd.grad(expected, z)
         torch.testing.assert_close(grad.reshape(-1, 5, 4)[i], derivative, rtol=1e-12, atol=1e-15)
@@ -189,7 +189,7 @@ def test_losses_of_one_output_equal_their_trait_and_its_derivative(name, shape):
     assert value.shape == shape[:-1]
     for i, z in enumerate(logits.reshape(-1, 5, 1)):
         z.requires_grad_()
-        expected = registry.get("loss", name).traits["value"](z, labels)
+        expected = registry.get("loss", name).traits.value(z, labels)
         torch.testing.assert_close(value.reshape(-1)[i], expected.detach(), rtol=1e-13, atol=0)
         (derivative,) = torch.autograd.grad(expected, z)
         torch.testing.assert_close(grad.reshape(-1, 5, 1)[i], derivative, rtol=1e-12, atol=1e-15)
