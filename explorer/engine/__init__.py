@@ -7,7 +7,7 @@ sweep is the same code as one run.
 Read in this order; each folder imports only those before it, and its docstring is its own map:
 
 - `data`: images on a device and an epoch's batches; random numbers of a run's own; devices.
-- `network`: models, where each parameter lies in the row, forward and backward, losses, optimizers, the state.
+- `network`: models, where a parameter lies in the row, losses, forward and backward, optimizers, the state.
 - `pruning`: what criteria may ask for, scores, masks; `ex.prune` for a module of the user's.
 - `execution`: one step, clipping included; many at once, as CUDA graphs or as compiled kernels on a CPU.
 - `training`: the loop, its events and records, going on from an earlier moment; `ex.train` and `Run`.
