@@ -60,13 +60,13 @@ def test_calibrated_statistics_are_those_of_the_whole_set(chunk, monkeypatch):
     row = network.layout.row(module)
     buffers = {n: b + 5 for n, b in module.named_buffers()}
     before = {n: b.clone() for n, b in buffers.items()}
-    taken = batch_norm.recalibrated(network, row, buffers, x)
+    fresh = batch_norm.recalibrated(network, row, buffers, x)
     with torch.no_grad():
         maps = module[0](x)
-    torch.testing.assert_close(taken["1.running_mean"], maps.mean((0, 2, 3)), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(fresh["1.running_mean"], maps.mean((0, 2, 3)), rtol=1e-12, atol=1e-14)
     parts = [part.var((0, 2, 3)) for part in maps.split(chunk)]
-    torch.testing.assert_close(taken["1.running_var"], torch.stack(parts).mean(0), rtol=1e-12, atol=0)
-    assert int(taken["1.num_batches_tracked"]) == 5
+    torch.testing.assert_close(fresh["1.running_var"], torch.stack(parts).mean(0), rtol=1e-12, atol=0)
+    assert int(fresh["1.num_batches_tracked"]) == 5
     assert all(torch.equal(b, before[n]) for n, b in buffers.items())
     assert (module[1].momentum, module[1].training) == (0.7, False)
 
