@@ -106,6 +106,7 @@ class DatasetTraits:
     sizes: tuple[int, int] | None = None  # images to train and validate by, and to test by
     shape: tuple[int, int, int] | None = None  # of an image: channels, rows, columns
     classes: int | None = None
+    nonzero: float | None = None  # the share of pixels that are not 0, at most
 
 
 @dataclass(frozen=True, kw_only=True)
