@@ -194,11 +194,23 @@ class Clipping(_Part):
         return self
 
 
+def training_images(dataset: str) -> int | None:
+    """Return how many training images a data set has; None where it must be loaded to know."""
+    sizes = registry.get("dataset", dataset).traits.get("sizes")
+    return None if sizes is None else sizes[0]
+
+
+def most_held_out(dataset: str) -> int | None:
+    """Return how many of them may be held out: one in sixty, and at least one, is left to train on."""
+    images = training_images(dataset)
+    return None if images is None else images - max(1, images // 60)
+
+
 class Experiment(_Part):
     """The full description of a run: data, model, training, pruning, clipping and seed.
 
     Every field has a default. `pruning=None` is a dense run and `clipping=None` an unclipped one. `epochs` is
-    all the training there is, rounds of fine-tuning included; `validation` images of the 60,000 are held out.
+    all the training there is, rounds of fine-tuning included; `validation` training images are held out.
     """
 
     model: Annotated[str, _one_of("model")] = "mlp-784-128-10"
@@ -214,7 +226,7 @@ class Experiment(_Part):
     batch_size: Count = 64
     epochs: Count = 3
     seed: Annotated[int, BeforeValidator(_not_bool), Field(ge=0)] = 0
-    validation: Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=59_000)] = 5000
+    validation: Annotated[int, BeforeValidator(_not_bool), Field(ge=0)] = 5000
     pruning: Pruning | None = Field(default_factory=Pruning)
     clipping: Clipping | None = Field(default_factory=Clipping)
     model_options: Bag = Options()
@@ -222,10 +234,7 @@ class Experiment(_Part):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         self._check_options("model_options", registry.get("model", self.model))
-        if self.batch_size > 60_000 - self.validation:
-            raise ValueError(
-                f"batch_size = {self.batch_size} is more than the {60_000 - self.validation} training images"
-            )
+        self.check_sizes()
         for name in ("begin_epoch", "end_epoch"):
             epoch = getattr(self.pruning, name, None)
             if epoch is not None and epoch > self.epochs:
@@ -239,6 +248,18 @@ class Experiment(_Part):
                 "set momentum=0 or optimizer='sgd'"
             )
         return self
+
+    def check_sizes(self) -> None:
+        """Raise ValueError where the data set has too few images, if that is known without loading it."""
+        images, most = training_images(self.dataset), most_held_out(self.dataset)
+        if images is None or most is None:
+            return
+        if self.validation > most:
+            raise ValueError(f"validation = {self.validation}: must be less than or equal to {most}")
+        if self.batch_size > images - self.validation:
+            raise ValueError(
+                f"batch_size = {self.batch_size} is more than the {images - self.validation} training images"
+            )
 
     def _check_events(self) -> None:
         """A schedule with a span needs room: without one event the run would be dense under another name."""

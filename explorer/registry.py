@@ -11,7 +11,7 @@ import importlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, get_type_hints
 
@@ -117,6 +117,13 @@ def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any
         return function
 
     return decorate
+
+
+def add_traits(method: Method, **traits: Any) -> Method:
+    """Complete the traits of a registered method by what was measured; those that it has stay."""
+    full = replace(method, traits={**traits, **method.traits})
+    _METHODS[method.axis][method.name] = full
+    return full
 
 
 def watch(method: Callable[[str], None]) -> None:

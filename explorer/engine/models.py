@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from explorer.engine.chance import own_numbers
 from explorer.engine.data import Images, Split
+from explorer.engine.dataset_info import dataset_info
 from explorer.experiment import Experiment
 from explorer.registry import get, register
 
@@ -129,6 +130,25 @@ def build(experiment: Experiment, seed: int = 0) -> nn.Module:
 def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module:
     """A module for an experiment with initial values from this generator."""
     return build(experiment, int(torch.randint(2**62, (), generator=generator)))
+
+
+def check_data(module: nn.Module, experiment: Experiment) -> None:
+    """Raise ValueError where a model cannot take the data set's images, or has too few outputs for its classes."""
+    info, model = dataset_info(experiment.dataset), get("model", experiment.model)
+    named = f"model = {experiment.model!r}"
+    weight = next(module.parameters(), torch.empty(0))
+    try:
+        with torch.no_grad():
+            outputs = module(weight.new_zeros(2, *info.shape)).shape[-1]
+    except Exception as error:
+        shape = " × ".join(map(str, info.shape))
+        raise ValueError(
+            f"{named} cannot take the {shape} images of {experiment.dataset!r}: {error}"
+        ) from error
+    if max(2, outputs) < info.classes and "labels" not in model.traits:  # one output tells two classes apart
+        raise ValueError(
+            f"{named} has {outputs} outputs, but {experiment.dataset!r} has {info.classes} classes"
+        )
 
 
 def asked(split: Split, experiment: Experiment) -> Split:

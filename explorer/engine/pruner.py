@@ -1,5 +1,6 @@
 """Prunes one row of a run: scores its layers, chooses what stays, and turns that into columns of the row."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from explorer import registry
 from explorer.engine import data, masking, models, norms
 from explorer.engine.data import Images
+from explorer.engine.dataset_info import dataset_info
 from explorer.engine.network import Network
 from explorer.engine.quantities import LossValue, Scene
 from explorer.engine.rows import Layer, Slot
@@ -307,14 +309,24 @@ class Pruner:
 
 
 def check(experiment: Experiment) -> None:
-    """Raises ValueError, with the reason, where a pruning does not fit the network; nothing is trained."""
-    if experiment.pruning is None:
-        return
+    """Raise ValueError, with the reason, where data set, network and pruning do not fit; nothing is trained."""
+    named = {axis: getattr(experiment, axis) for axis in ("dataset", "model", "model_options")}
+    bare = Experiment(**named, validation=0, batch_size=1, pruning=None, clipping=None)
+    functions = [registry.get(axis, named[axis]).function for axis in ("dataset", "model")]
+    pruner, view = _untrained(bare, *functions)
+    if experiment.pruning is not None:
+        pruner.check(view, experiment.pruning)
+
+
+@functools.lru_cache(maxsize=8)
+def _untrained(experiment: Experiment, *_: object) -> tuple[Pruner, View]:
+    """Return a network that has seen no data; the functions beside its experiment tell namesakes apart."""
     module = models.build(experiment)
-    network, blank = Network(module), torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    models.check_data(module, experiment)
+    shape = dataset_info(experiment.dataset).shape
+    network, blank = Network(module), torch.zeros(2, *shape, dtype=torch.uint8)
     view = View(network.layout.row(module), buffers=dict(module.named_buffers()))
-    pruner = Pruner(network, Images(blank, torch.zeros(2, dtype=torch.long)), torch.float32)
-    pruner.check(view, experiment.pruning)
+    return Pruner(network, Images(blank, torch.zeros(2, dtype=torch.long)), torch.float32), view
 
 
 def _revivable(scores: list[Tensor], alive: list[Tensor], margin: float) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,6 +1,5 @@
 """A stack: the lanes that train side by side, one step of them, and what is recorded of it."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from explorer import registry
 from explorer.engine import data, models
+from explorer.engine.dataset_info import check_sizes, steps_per_epoch
 from explorer.engine.device import let_convolutions_follow, pick_device
 from explorer.engine.lanes import Lane, check_stack
 from explorer.engine.laps import Laps
@@ -45,14 +45,16 @@ class Stack:
     ) -> None:
         first = experiments[0]
         check_stack(experiments)
+        check_sizes(first)
         self.device, self.dtype = pick_device(device), dtype
         if self.device.type == "cuda":
             let_convolutions_follow()
         self.together = self.device.type == "cuda" if together is None else together
         self.network = Network(models.build(first))
+        models.check_data(self.network.module, first)
         self.split = models.asked(data.split(first.dataset, self.device, first.validation), first)
         self.pruner = Pruner(self.network, self.split.train, dtype)
-        self.per_epoch = math.ceil(len(self.split.train) / first.batch_size)
+        self.per_epoch = steps_per_epoch(first)
         self.total = self.per_epoch * first.epochs
         self.record_steps = {round(i * self.per_epoch / 4) for i in range(4 * first.epochs + 1)}
         self.loss = registry.get("loss", first.loss)

@@ -1,7 +1,7 @@
 """`train`: an Experiment in, a Run out, with a progress bar on the way."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from statistics import fmean
@@ -49,6 +49,22 @@ def train(
         except KeyboardInterrupt:
             status = "stopped"
     return run_of(trainer, status)
+
+
+def train_stack(
+    experiments: Sequence[Experiment], device: str, on_steps: Callable[[int], object]
+) -> list[Run]:
+    """Train experiments side by side, as lanes of one stack, and return their runs.
+
+    `on_steps` hears of the steps of all lanes as they are done; where it raises, training ends.
+    """
+    trainer = Trainer(experiments, device)
+    trainer.rewindable = False
+    done = 0
+    for _ in trainer.run():
+        on_steps(len(experiments) * (trainer.step - done))
+        done = trainer.step
+    return runs_of(trainer, "done")
 
 
 def lanes_of(experiment: Experiment, *, twin: bool) -> list[Experiment]:

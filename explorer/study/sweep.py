@@ -1,6 +1,6 @@
 """`sweep`: one Experiment in many variants, those that can side by side as lanes of a stack."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,10 +11,9 @@ from explorer import registry
 from explorer.engine import pruner
 from explorer.engine.device import pick_device
 from explorer.engine.run import Run
-from explorer.engine.train import runs_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.train import train_stack
 from explorer.experiment import Experiment
-from explorer.study import worker
+from explorer.study import processes
 from explorer.study.plan import Plan, steps_of
 from explorer.study.plan import plan as make_plan
 
@@ -83,35 +82,17 @@ def sweep(
     chosen, varied, skipped = _combinations(experiment, grid, seeds)
     planned = make_plan(chosen, pick_device(device), plan)
     with _bar(planned, progress) as bar:
-        tick = bar.update if bar is not None else lambda _: None
-        found = _processes(planned, tick) if planned.kind == "processes" else _here(planned, device, tick)
-    runs = _paired(found, planned.kind)
+        trained = _train(planned, device, bar.update if bar is not None else lambda _: None)
+    runs = _paired(trained, planned.kind)
     return Study([runs[e.hash] for e in chosen], varied, skipped, planned)
 
 
-def train_stack(stack: Sequence[Experiment], device: str) -> Iterator[int | list[Run]]:
-    """Trains a stack: yields the steps of all lanes as they are done, and at last their runs."""
-    trainer = Trainer(stack, device)
-    trainer.rewindable = False
-    done = 0
-    for _ in trainer.run():
-        yield len(stack) * (trainer.step - done)
-        done = trainer.step
-    yield runs_of(trainer, "done")
-
-
-def _here(planned: Plan, device: str, tick: Callable[[int], object]) -> list[list[Run]]:
-    found = []
-    for item in chain.from_iterable(train_stack(stack, device) for stack in planned.stacks):
-        if isinstance(item, list):
-            found.append(item)
-        else:
-            tick(item)
-    return found
-
-
-def _processes(planned: Plan, tick: Callable[[int], object]) -> list[list[Run]]:
-    return worker.train_all(planned.jobs, tick)
+def _train(planned: Plan, device: str, on_steps: Callable[[int], object]) -> list[list[Run]]:
+    """Train all stacks of a plan and return the runs of each, in the plan's order."""
+    if planned.kind == "processes":
+        runs = dict(processes.train_stacks(planned.stacks, planned.at_a_time, on_steps))
+        return [runs[i] for i in range(len(runs))]
+    return [train_stack(stack, device, on_steps) for stack in planned.stacks]
 
 
 def _paired(found: list[list[Run]], kind: str) -> dict[str, Run]:
@@ -132,36 +113,18 @@ def _combinations(
 ) -> tuple[list[Experiment], list[dict[str, Any]], list[tuple[dict[str, Any], str]]]:
     values = [_values(name, given) for name, given in grid.items()]
     chosen, varied, skipped = [], [], []
-    fitting: dict[str, str] = {}  # why not, by what decides whether a pruning fits its network
     for point in product(*values):
         changes = dict(zip(grid, point, strict=True))
         try:
             first = experiment.replace(changes)
             variants = [first.replace(seed=first.seed + i) for i in range(seeds)]
-            _check(first, fitting)
+            pruner.check(first)
         except ValueError as error:
             skipped.append((changes, str(error)))
             continue
         chosen += variants
         varied += [changes] * seeds
     return chosen, varied, skipped
-
-
-def _check(experiment: Experiment, fitting: dict[str, str]) -> None:
-    """Raises ValueError where a pruning does not fit its network, each kind of which is built once."""
-    pruning = experiment.pruning
-    axes = ("granularity", "allocation", "unit")
-    named = [(getattr(pruning, axis), pruning.own(axis)) for axis in axes] if pruning else []
-    key = repr((experiment.model, experiment.model_options, *named))
-    if key not in fitting:
-        try:
-            pruner.check(experiment)
-        except ValueError as error:
-            fitting[key] = str(error)
-        else:
-            fitting[key] = ""
-    if fitting[key]:
-        raise ValueError(fitting[key])
 
 
 def _values(name: str, given: Sequence[Any] | str) -> Sequence[Any]:
