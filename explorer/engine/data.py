@@ -127,7 +127,9 @@ def load(dataset: str, device: torch.device) -> tuple[Images, Images]:
 
 
 @functools.lru_cache(maxsize=4)  # by the function: who registers another under the same name gets its images
-def _load(function: Callable[[], tuple[Images, Images]], dataset: str, device: torch.device) -> Any:
+def _load(
+    function: Callable[[], tuple[Images, Images]], dataset: str, device: torch.device
+) -> tuple[Images, Images]:
     train, test = function()
     sizes = get("dataset", dataset).traits.get("sizes", (len(train), len(test)))
     if tuple(sizes) != (len(train), len(test)):

@@ -133,7 +133,7 @@ def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module
 
 
 def check_data(module: nn.Module, experiment: Experiment) -> None:
-    """Raise ValueError where a model cannot take the data set's images, or has too few outputs for its classes."""
+    """Raise ValueError where a model cannot take the data set's images, or tell all of its classes."""
     info, model = dataset_info(experiment.dataset), get("model", experiment.model)
     named = f"model = {experiment.model!r}"
     weight = next(module.parameters(), torch.empty(0))
@@ -142,9 +142,7 @@ def check_data(module: nn.Module, experiment: Experiment) -> None:
             outputs = module(weight.new_zeros(2, *info.shape)).shape[-1]
     except Exception as error:
         shape = " × ".join(map(str, info.shape))
-        raise ValueError(
-            f"{named} cannot take the {shape} images of {experiment.dataset!r}: {error}"
-        ) from error
+        raise ValueError(f"{named} cannot take {experiment.dataset!r}'s {shape} images: {error}") from error
     if max(2, outputs) < info.classes and "labels" not in model.traits:  # one output tells two classes apart
         raise ValueError(
             f"{named} has {outputs} outputs, but {experiment.dataset!r} has {info.classes} classes"

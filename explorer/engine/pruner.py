@@ -309,7 +309,7 @@ class Pruner:
 
 
 def check(experiment: Experiment) -> None:
-    """Raise ValueError, with the reason, where data set, network and pruning do not fit; nothing is trained."""
+    """Raise ValueError, with the reason, where data set, network and pruning do not fit together."""
     named = {axis: getattr(experiment, axis) for axis in ("dataset", "model", "model_options")}
     bare = Experiment(**named, validation=0, batch_size=1, pruning=None, clipping=None)
     functions = [registry.get(axis, named[axis]).function for axis in ("dataset", "model")]

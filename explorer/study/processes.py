@@ -1,7 +1,7 @@
 """Stacks trained in processes of their own, one thread each; a notebook's own methods travel along.
 
-Each call has a pool of loky's for itself. joblib's `Parallel` has one for all of a kernel, so that to stop one
-call is to end the others, too.
+Each call has a pool of loky's for itself. joblib's `Parallel` has one for a whole kernel: to stop one call
+there is to end the others, too.
 """
 
 import functools
@@ -16,10 +16,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 import torch
-from loky import ProcessPoolExecutor
+from loky import ProcessPoolExecutor  # type: ignore[import-untyped]
 
 from explorer import registry
 from explorer.engine.run import Run
@@ -163,5 +163,5 @@ def _importable(function: Any) -> bool:
     return function.__module__ != "__main__" and "<locals>" not in function.__qualname__
 
 
-def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> object:
     return functools.lru_cache(**parameters)(function)
