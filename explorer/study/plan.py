@@ -40,7 +40,7 @@ class Plan:
         )
 
 
-def plan(experiments: Sequence[Experiment], device: torch.device, kind: str = "auto") -> Plan:
+def make_plan(experiments: Sequence[Experiment], device: torch.device, kind: str = "auto") -> Plan:
     """Choose how to train experiments, each beside its dense twin.
 
     A stack is the fastest on a GPU, and on a CPU where its rows are trained by machine code, each on a core.

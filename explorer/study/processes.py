@@ -11,7 +11,6 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from explorer.experiment import Experiment
 FAILED = "a process of the sweep failed: {}"
 UNSENDABLE = "{} = {!r} cannot be sent to another process ({}); use plan='stack'"
 POLL = 0.1  # seconds between two words on the progress
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+DEAF = (signal.SIGINT, signal.SIG_IGN)  # Jupyter interrupts all processes of its kernel; one ends the others
 
 Methods = tuple[bytes, ...]
 
@@ -51,13 +52,12 @@ def train_stacks(
     with tempfile.TemporaryDirectory(prefix="explorer-", ignore_cleanup_errors=True) as folder:
         path, reported = Path(folder, "steps"), 0
         steps = np.memmap(path, np.int64, "w+", shape=(len(stacks),))
-        executor = ProcessPoolExecutor(processes, env={"OMP_NUM_THREADS": "1"})
+        executor = ProcessPoolExecutor(processes, initializer=signal.signal, initargs=DEAF, env=ONE_THREAD)
         try:
-            with _interrupts_blocked():
-                jobs = {
-                    executor.submit(_train, stack, methods, path, i, os.getpid()): i
-                    for i, stack in enumerate(stacks)
-                }
+            jobs = {
+                executor.submit(_train, stack, methods, path, place, os.getpid()): place
+                for place, stack in enumerate(stacks)
+            }
             while jobs:
                 finished, _ = wait(jobs, POLL, FIRST_COMPLETED)
                 total = int(steps.sum())
@@ -75,22 +75,6 @@ def _runs(job: "Future[bytes]") -> list[Run]:
         raise RuntimeError(FAILED.format(error)) from error
     runs: list[Run] = pickle.loads(job.result())
     return runs
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Have the processes that start meanwhile never hear Ctrl-C.
-
-    Jupyter interrupts a cell by a signal to all processes of its kernel; only who waits for the work ends it.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 # -- in the other process ------------------------------------------------------------------------------
