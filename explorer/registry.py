@@ -25,11 +25,11 @@ HOMES = {
     "schedule": "explorer.methods.schedules",
     "unit": "explorer.methods.units",
     "rule": "explorer.methods.clipping",
-    "model": "explorer.engine.models",
-    "dataset": "explorer.engine.data",
-    "loss": "explorer.engine.losses",
-    "optimizer": "explorer.engine.optimizers",
-    "lr_decay": "explorer.methods.decay",
+    "model": "explorer.engine.network.models",
+    "dataset": "explorer.engine.data.datasets",
+    "loss": "explorer.engine.network.losses",
+    "optimizer": "explorer.engine.network.optimizers",
+    "lr_decay": "explorer.methods.lr_decay",
 }
 
 SCIENCE = ("criterion", "granularity", "allocation", "unit", "schedule", "rule", "lr_decay")

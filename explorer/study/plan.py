@@ -8,10 +8,10 @@ from itertools import pairwise
 import torch
 
 from explorer import registry
-from explorer.engine import memory
-from explorer.engine.compiled import known
-from explorer.engine.dataset_info import steps_per_epoch
-from explorer.engine.lanes import shared_key
+from explorer.engine.analysis import memory_estimate
+from explorer.engine.data.dataset_info import steps_per_epoch
+from explorer.engine.execution.numba_steps import supports_experiment
+from explorer.engine.training.lanes import shared_key
 from explorer.experiment import Experiment
 from explorer.study.processes import pack_methods
 
@@ -57,7 +57,7 @@ def make_plan(experiments: Sequence[Experiment], device: torch.device, kind: str
     if kind == "auto":
         kind = "processes" if not together and _worth_processes(unique) else "stack"
     cores = (os.cpu_count() or 1) if kind == "processes" else 1
-    room = int(memory.free(device) * SHARE) // cores
+    room = int(memory_estimate.available_bytes(device) * SHARE) // cores
     if kind == "loop":
         stacks = [with_twins([experiment]) for experiment in unique]
     else:
@@ -66,7 +66,7 @@ def make_plan(experiments: Sequence[Experiment], device: torch.device, kind: str
     if kind == "processes":  # the largest first, so that all end at about the same time
         stacks.sort(key=steps_of, reverse=True)
     at_a_time = min(cores, len(stacks))
-    peaks = sorted(memory.predicted(stack, together=together) for stack in stacks)
+    peaks = sorted(memory_estimate.peak_bytes(stack, together=together) for stack in stacks)
     return Plan(kind, stacks, at_a_time, sum(peaks[len(peaks) - at_a_time :]))
 
 
@@ -78,7 +78,7 @@ def _worth_processes(experiments: Sequence[Experiment]) -> bool:
         pack_methods(experiments)
     except ValueError:
         return False
-    return not all(map(known, experiments))
+    return not all(map(supports_experiment, experiments))
 
 
 def with_twins(experiments: Sequence[Experiment]) -> list[Experiment]:
@@ -93,7 +93,9 @@ def _groups(experiments: Sequence[Experiment], *, together: bool) -> list[list[E
     """
     groups: dict[tuple[str, bool], dict[str, list[Experiment]]] = {}
     for experiment in experiments:
-        group = groups.setdefault((shared_key(experiment), not together and known(experiment)), {})
+        group = groups.setdefault(
+            (shared_key(experiment), not together and supports_experiment(experiment)), {}
+        )
         group.setdefault(experiment.dense().hash, []).append(experiment)
     return [[e for family in group.values() for e in family] for group in groups.values()]
 
@@ -106,7 +108,7 @@ def _cut(group: list[Experiment], parts: int, room: int, *, together: bool) -> l
         size, more = divmod(len(group), count)
         ends = [i * size + min(i, more) for i in range(count + 1)]
         stacks = [with_twins(group[a:b]) for a, b in pairwise(ends)]
-        fits = all(memory.predicted(stack, together=together) <= room for stack in stacks)
+        fits = all(memory_estimate.peak_bytes(stack, together=together) <= room for stack in stacks)
         if fits or count == len(group):
             return stacks
         count = min(2 * count, len(group))

@@ -21,8 +21,8 @@ import torch
 from loky import ProcessPoolExecutor  # type: ignore[import-untyped]
 
 from explorer import registry
-from explorer.engine.run import Run
-from explorer.engine.train import train_stack
+from explorer.engine.training.run import Run
+from explorer.engine.training.train import train_stack
 from explorer.experiment import Experiment
 
 FAILED = "a process of the sweep failed: {}"
@@ -50,7 +50,7 @@ def train_stacks(
     """
     methods = pack_methods([experiment for stack in stacks for experiment in stack])
     with tempfile.TemporaryDirectory(prefix="explorer-", ignore_cleanup_errors=True) as folder:
-        path, reported = Path(folder, "steps"), 0
+        path, before = Path(folder, "steps"), 0
         steps = np.memmap(path, np.int64, "w+", shape=(len(stacks),))
         executor = ProcessPoolExecutor(processes, initializer=signal.signal, initargs=DEAF, env=ONE_THREAD)
         try:
@@ -61,8 +61,8 @@ def train_stacks(
             while jobs:
                 finished, _ = wait(jobs, POLL, FIRST_COMPLETED)
                 total = int(steps.sum())
-                on_steps(total - reported)
-                reported = total
+                on_steps(total - before)
+                before = total
                 for job in finished:
                     yield jobs.pop(job), _runs(job)
         finally:

@@ -8,10 +8,10 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from explorer import registry
-from explorer.engine import pruner
-from explorer.engine.device import pick_device
-from explorer.engine.run import Run
-from explorer.engine.train import train_stack
+from explorer.engine.data.device import pick_device
+from explorer.engine.pruning import pruner
+from explorer.engine.training.run import Run
+from explorer.engine.training.train import train_stack
 from explorer.experiment import Experiment
 from explorer.study.plan import Plan, make_plan, steps_of
 from explorer.study.processes import train_stacks
@@ -79,10 +79,10 @@ def sweep(
             decides the number of threads, and so the last digits.
     """
     experiments, varied, skipped = _combinations(experiment, grid, seeds)
-    made = make_plan(experiments, pick_device(device), plan)
-    with _bar(made, progress) as bar:
-        runs = _with_twins(_train(made, device, bar.update if bar else lambda _: None), made.kind)
-    return Study([runs[e.hash] for e in experiments], varied, skipped, made)
+    work = make_plan(experiments, pick_device(device), plan)
+    with _bar(work, progress) as bar:
+        runs = _with_twins(_train(work, device, bar.update if bar else lambda _: None), work.kind)
+    return Study([runs[e.hash] for e in experiments], varied, skipped, work)
 
 
 def _train(plan: Plan, device: str, on_steps: Callable[[int], object]) -> list[Run]:

@@ -7,12 +7,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 from explorer import registry
-from explorer.engine.branch import differences, fields
+from explorer.engine.training.branch import diff, fields
 from explorer.experiment import Experiment
 from explorer.study.intervals import t_interval, wilson_interval
-from explorer.ui import options
-from explorer.ui.controls import LABELS
-from explorer.ui.past import Kept
+from explorer.ui.controls import method_options
+from explorer.ui.controls.controls import LABELS
+from explorer.ui.session.snapshots import SavedRun
 
 # Every string that a person reads here.
 FULL = "{} runs are pinned, and there is no room for more: remove one first"
@@ -32,7 +32,7 @@ HEAD = ("pruning.criterion", "pruning.threshold")
 class Pin:
     """A run that was pinned, its numbers as they were then."""
 
-    kept: Kept
+    kept: SavedRun
     ident: int
     slot: int  # its colour
     name: str
@@ -95,7 +95,7 @@ class Pins:
         """Name to the number of its colour."""
         return {pin.name: pin.slot for pin in self.pins}
 
-    def check(self, kept: Kept) -> None:
+    def check(self, kept: SavedRun) -> None:
         """Raises ValueError where a run can't be pinned."""
         if not kept.point.step:
             raise ValueError(UNTRAINED)
@@ -106,7 +106,7 @@ class Pins:
             if lane.experiment == pin.experiment and _trace(kept) == _trace(pin.kept):
                 raise ValueError(TWICE.format(pin.name))
 
-    def add(self, kept: Kept, summary: dict[str, Any], dense: dict[str, Any] | None) -> Pin:
+    def add(self, kept: SavedRun, summary: dict[str, Any], dense: dict[str, Any] | None) -> Pin:
         """Pins a run with the numbers of its summary and its twin's."""
         self.check(kept)
         free = next(i for i in range(MOST) if all(pin.slot != i for pin in self.pins))
@@ -145,7 +145,7 @@ class Pins:
     def _named(self, experiment: Experiment) -> str:
         """Method and threshold, and what else differs from the run that was pinned last."""
         last = self.pins[-1].experiment if self.pins else experiment
-        changes = differences(last, experiment)
+        changes = diff(last, experiment)
         parts = [
             f"{leaf(name)} {said(name, new)}"
             for name, (_, new) in changes.items()
@@ -156,7 +156,7 @@ class Pins:
         return _unlike(name, [pin.name for pin in self.pins])
 
 
-def _trace(kept: Kept) -> tuple[Any, ...]:
+def _trace(kept: SavedRun) -> tuple[Any, ...]:
     """What tells two runs of one Experiment apart."""
     lane = kept.point.lanes[0]
     return kept.point.step, len(kept.point.lanes), lane.steered and lane.history.events
@@ -180,7 +180,9 @@ def headline(experiment: Experiment) -> str:
 def label(name: str) -> str:
     """What a setting is called on the page, by its dotted name."""
     place, _, last = name.rpartition(".")
-    return options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
+    return (
+        method_options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
+    )
 
 
 def leaf(name: str) -> str:

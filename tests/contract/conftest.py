@@ -25,7 +25,7 @@ def small(scratch_registry):
     from torch import nn
 
     import explorer as ex
-    from explorer.engine.data import Images
+    from explorer.engine.data.datasets import Images
 
     @scratch_registry.register("dataset", "made-up")
     def made_up():

@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 
 import explorer as ex
 from explorer import registry
-from explorer.engine import masking, models
-from explorer.engine.rows import Layout
+from explorer.engine.network import models
+from explorer.engine.network.layout import Layout
+from explorer.engine.pruning import masking
 from explorer.experiment import METHODS
 
 SIZES = {"fc1": 784 * 128, "fc2": 128 * 10}  # weights of the default model's layers

@@ -9,10 +9,10 @@ from helpers import NETS, TRAINING, allowed, experiment, values_of
 from torch.nn.functional import cross_entropy
 
 from explorer import registry
-from explorer.engine.data import split
-from explorer.engine.scoring import collect, score
-from explorer.engine.train import runs_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.data.datasets import split
+from explorer.engine.pruning.scoring import collect, score
+from explorer.engine.training.train import runs_of
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import METHODS
 
 ALL = [m for axis in registry.HOMES for m in registry.methods(axis)]
@@ -59,7 +59,7 @@ def test_an_option_says_what_it_allows(option):
 
 
 def test_every_method_is_in_its_menu():
-    from explorer.ui import controls
+    from explorer.ui.controls import controls
 
     for axis in AXES:
         assert set(registry.names(axis)) <= set(controls.names(axis))

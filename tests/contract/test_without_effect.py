@@ -8,7 +8,7 @@ from helpers import allowed, experiment, fitting, pruning
 
 import explorer as ex
 from explorer import registry
-from explorer.engine.train import train
+from explorer.engine.training.train import train
 from explorer.experiment import METHODS
 
 CUT_OFFS = [m.name for m in registry.methods("unit") if not m.traits.get("counts")]

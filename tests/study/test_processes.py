@@ -13,7 +13,7 @@ from same import assert_same
 from torch import nn
 
 import explorer as ex
-from explorer.engine.data import Images
+from explorer.engine.data.datasets import Images
 from explorer.study.plan import steps_of, with_twins
 from explorer.study.processes import pack_methods, train_stacks
 

@@ -5,16 +5,16 @@ from collections.abc import Hashable
 import ipywidgets as w
 
 from explorer import figures
-from explorer.engine.train import run_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.train import run_of
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
-from explorer.ui.frames import Frame
 from explorer.ui.pins import Pin
 from explorer.ui.runs_table import RunsTable
-from explorer.ui.session import Session
+from explorer.ui.session.frames import Frame
+from explorer.ui.session.session import Session
 from explorer.ui.share import Share
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables, events
 from explorer.ui.tabs.live import accuracies, pinned_curves
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables, events
 
 # Every string that a person reads here.
 PIN, PIN_TIP = "Pin this run", "Keep this run as it is now, to compare the next ones with it"
