@@ -162,8 +162,8 @@ def _chain(given: Any) -> Any:
     rules = (given,) if isinstance(given, str) else given
     if not (isinstance(rules, tuple | list) and rules and all(isinstance(name, str) for name in rules)):
         raise ValueError("must be a clip rule's name, or a tuple of names; clipping=None clips nothing")
-    found = tuple(registry.get("rule", name).name for name in rules)
-    return found if len(found) > 1 else found[0]
+    names = tuple(registry.get("rule", name).name for name in rules)
+    return names if len(names) > 1 else names[0]
 
 
 class Clipping(_Part):
@@ -194,16 +194,9 @@ class Clipping(_Part):
         return self
 
 
-def training_images(dataset: str) -> int | None:
-    """Return how many training images a data set has; None where it must be loaded to know."""
-    sizes = registry.get("dataset", dataset).traits.get("sizes")
-    return None if sizes is None else sizes[0]
-
-
-def most_held_out(dataset: str) -> int | None:
-    """Return how many of them may be held out: one in sixty, and at least one, is left to train on."""
-    images = training_images(dataset)
-    return None if images is None else images - max(1, images // 60)
+def most_held_out(training_images: int) -> int:
+    """Return how many training images may be held out: one in sixty is left to train on."""
+    return training_images * 59 // 60
 
 
 class Experiment(_Part):
@@ -251,15 +244,14 @@ class Experiment(_Part):
 
     def check_sizes(self) -> None:
         """Raise ValueError where the data set has too few images, if that is known without loading it."""
-        images, most = training_images(self.dataset), most_held_out(self.dataset)
-        if images is None or most is None:
+        sizes = registry.get("dataset", self.dataset).traits.get("sizes")
+        if sizes is None:
             return
+        most, left = most_held_out(sizes[0]), sizes[0] - self.validation
         if self.validation > most:
             raise ValueError(f"validation = {self.validation}: must be less than or equal to {most}")
-        if self.batch_size > images - self.validation:
-            raise ValueError(
-                f"batch_size = {self.batch_size} is more than the {images - self.validation} training images"
-            )
+        if self.batch_size > left:
+            raise ValueError(f"batch_size = {self.batch_size} is more than the {left} training images")
 
     def _check_events(self) -> None:
         """A schedule with a span needs room: without one event the run would be dense under another name."""
@@ -347,9 +339,9 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(message if " = " in message else f"{path} = {given!r}: {message}")
         else:
-            said = problem["msg"]
-            wanted = said.removeprefix("Input should be ")
-            text = f"must be {wanted}" if wanted != said else f"{said[0].lower()}{said[1:]}"
-            shown = "nan" if isinstance(given, float) and math.isnan(given) else repr(given)
-            lines.append(f"{path} = {shown}: {text}")
+            message = problem["msg"]
+            rule = message.removeprefix("Input should be ")
+            text = f"must be {rule}" if rule != message else f"{message[0].lower()}{message[1:]}"
+            value = "nan" if isinstance(given, float) and math.isnan(given) else repr(given)
+            lines.append(f"{path} = {value}: {text}")
     return f"{cls.__name__}: " + "; ".join(lines)

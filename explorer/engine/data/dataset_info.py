@@ -42,7 +42,7 @@ def _measured(dataset: str) -> dict[str, object]:
 
 
 def check_sizes(experiment: Experiment) -> None:
-    """Raise ValueError where the data set has too few images, also one that was not known before."""
+    """Raise ValueError where the data set has too few images; it is loaded if nothing else tells."""
     dataset_info(experiment.dataset)
     experiment.check_sizes()
 
