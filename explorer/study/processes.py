@@ -128,7 +128,7 @@ def _used(experiment: Experiment) -> Iterator[tuple[str, str]]:
 def _packed(axis: str, name: str) -> bytes:
     method, file = registry.get(axis, name), BytesIO()
     try:
-        _Pickler(file).dump((axis, name, dict(method.traits), method.function))
+        _Pickler(file).dump((axis, name, vars(method.traits), method.function))
     except Exception as error:
         raise ValueError(UNSENDABLE.format(axis, name, error)) from error
     return file.getvalue()

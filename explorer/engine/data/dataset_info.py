@@ -3,7 +3,8 @@
 A data set says it as traits of its registration; what it does not say is measured, once, by loading it.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -16,19 +17,21 @@ from explorer.experiment import Experiment
 class DatasetInfo:
     """Numbers of a data set."""
 
-    sizes: tuple[int, int]  # images to train and validate on, and to test on
-    shape: tuple[int, int, int]  # of one image: channels, rows, columns
+    sizes: tuple[int, int]  # images to train and validate by, and to test by
+    shape: tuple[int, int, int]  # of an image: channels, rows, columns
     classes: int
-    nonzero: float = 1.0  # the share of pixels that are not 0, at most
+    nonzero: float  # the share of pixels that are not 0, at most
 
 
 def dataset_info(dataset: str) -> DatasetInfo:
     """Return what is known of a data set; one that was registered without traits is loaded for it."""
     method = registry.get("dataset", dataset)
-    if not {"sizes", "shape", "classes"} <= method.traits.keys():
+    if None in (method.traits.sizes, method.traits.shape, method.traits.classes):
         method = registry.add_traits(method, **_measured(dataset))
-    names = {field.name for field in fields(DatasetInfo)}
-    return DatasetInfo(**{name: value for name, value in method.traits.items() if name in names})
+    traits: Any = method.traits
+    return DatasetInfo(
+        traits.sizes, traits.shape, traits.classes, 1.0 if traits.nonzero is None else traits.nonzero
+    )
 
 
 def _measured(dataset: str) -> dict[str, object]:
@@ -37,7 +40,7 @@ def _measured(dataset: str) -> dict[str, object]:
         "sizes": (len(train), len(test)),
         "shape": tuple(train.pixels.shape[1:]),
         "classes": 1 + max(int(part.labels.max()) for part in (train, test) if len(part)),
-        "nonzero": float(train.pixels.count_nonzero()) / train.pixels.numel(),
+        "nonzero": int(train.pixels.count_nonzero()) / train.pixels.numel(),
     }
 
 

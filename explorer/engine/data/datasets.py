@@ -137,8 +137,8 @@ def _load(
     function: Callable[[], tuple[Images, Images]], dataset: str, device: torch.device
 ) -> tuple[Images, Images]:
     train, test = function()
-    sizes = get("dataset", dataset).traits.get("sizes", (len(train), len(test)))
-    if tuple(sizes) != (len(train), len(test)):
+    sizes = get("dataset", dataset).traits.sizes
+    if sizes is not None and tuple(sizes) != (len(train), len(test)):
         raise ValueError(
             f"dataset = {dataset!r} is registered with sizes={sizes}, but has {len(train)} training and "
             f"{len(test)} test images"

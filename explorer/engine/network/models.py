@@ -146,7 +146,7 @@ def check_data(module: nn.Module, experiment: Experiment) -> None:
     except Exception as error:
         shape = " × ".join(map(str, info.shape))
         raise ValueError(f"{named} cannot take {experiment.dataset!r}'s {shape} images: {error}") from error
-    if max(2, outputs) < info.classes and "labels" not in model.traits:  # one output tells two classes apart
+    if max(2, outputs) < info.classes and model.traits.labels is None:  # one output tells two classes apart
         raise ValueError(
             f"{named} has {outputs} outputs, but {experiment.dataset!r} has {info.classes} classes"
         )
@@ -154,7 +154,7 @@ def check_data(module: nn.Module, experiment: Experiment) -> None:
 
 def relabel(split: Split, experiment: Experiment) -> Split:
     """Return the images with the labels, int64 [N], that the experiment's model is to predict."""
-    labels_of = get("model", experiment.model).traits.get("labels")
+    labels_of = get("model", experiment.model).traits.labels
     if labels_of is None:
         return split
 
