@@ -162,8 +162,8 @@ def _chain(given: Any) -> Any:
     rules = (given,) if isinstance(given, str) else given
     if not (isinstance(rules, tuple | list) and rules and all(isinstance(name, str) for name in rules)):
         raise ValueError("must be a clip rule's name, or a tuple of names; clipping=None clips nothing")
-    found = tuple(registry.get("rule", name).name for name in rules)
-    return found if len(found) > 1 else found[0]
+    names = tuple(registry.get("rule", name).name for name in rules)
+    return names if len(names) > 1 else names[0]
 
 
 class Clipping(_Part):
@@ -194,11 +194,16 @@ class Clipping(_Part):
         return self
 
 
+def most_held_out(training_images: int) -> int:
+    """Return how many training images may be held out: one in sixty is left to train on."""
+    return training_images * 59 // 60
+
+
 class Experiment(_Part):
     """The full description of a run: data, model, training, pruning, clipping and seed.
 
     Every field has a default. `pruning=None` is a dense run and `clipping=None` an unclipped one. `epochs` is
-    all the training there is, rounds of fine-tuning included; `validation` images of the 60,000 are held out.
+    all the training there is, rounds of fine-tuning included; `validation` training images are held out.
     """
 
     model: Annotated[str, _one_of("model")] = "mlp-784-128-10"
@@ -214,7 +219,7 @@ class Experiment(_Part):
     batch_size: Count = 64
     epochs: Count = 3
     seed: Annotated[int, BeforeValidator(_not_bool), Field(ge=0)] = 0
-    validation: Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=59_000)] = 5000
+    validation: Annotated[int, BeforeValidator(_not_bool), Field(ge=0)] = 5000
     pruning: Pruning | None = Field(default_factory=Pruning)
     clipping: Clipping | None = Field(default_factory=Clipping)
     model_options: Bag = Options()
@@ -222,10 +227,7 @@ class Experiment(_Part):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         self._check_options("model_options", registry.get("model", self.model))
-        if self.batch_size > 60_000 - self.validation:
-            raise ValueError(
-                f"batch_size = {self.batch_size} is more than the {60_000 - self.validation} training images"
-            )
+        self.check_sizes()
         for name in ("begin_epoch", "end_epoch"):
             epoch = getattr(self.pruning, name, None)
             if epoch is not None and epoch > self.epochs:
@@ -239,6 +241,17 @@ class Experiment(_Part):
                 "set momentum=0 or optimizer='sgd'"
             )
         return self
+
+    def check_sizes(self) -> None:
+        """Raise ValueError where the data set has too few images, if that is known without loading it."""
+        sizes = registry.get("dataset", self.dataset).traits.sizes
+        if sizes is None:
+            return
+        most, left = most_held_out(sizes[0]), sizes[0] - self.validation
+        if self.validation > most:
+            raise ValueError(f"validation = {self.validation}: must be less than or equal to {most}")
+        if self.batch_size > left:
+            raise ValueError(f"batch_size = {self.batch_size} is more than the {left} training images")
 
     def _check_events(self) -> None:
         """A schedule with a span needs room: without one event the run would be dense under another name."""
@@ -326,9 +339,9 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(message if " = " in message else f"{path} = {given!r}: {message}")
         else:
-            said = problem["msg"]
-            wanted = said.removeprefix("Input should be ")
-            text = f"must be {wanted}" if wanted != said else f"{said[0].lower()}{said[1:]}"
-            shown = "nan" if isinstance(given, float) and math.isnan(given) else repr(given)
-            lines.append(f"{path} = {shown}: {text}")
+            message = problem["msg"]
+            rule = message.removeprefix("Input should be ")
+            text = f"must be {rule}" if rule != message else f"{message[0].lower()}{message[1:]}"
+            value = "nan" if isinstance(given, float) and math.isnan(given) else repr(given)
+            lines.append(f"{path} = {value}: {text}")
     return f"{cls.__name__}: " + "; ".join(lines)

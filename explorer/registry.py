@@ -11,7 +11,7 @@ import importlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Generic, Literal, get_type_hints, overload
 
@@ -138,6 +138,15 @@ def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any
         return function
 
     return decorate
+
+
+def add_traits(method: Method[T], **measured: Any) -> Method[T]:
+    """Complete the traits of a registered method by what was measured; those that are given stay."""
+    traits: Any = method.traits
+    unknown_yet = {name: value for name, value in measured.items() if getattr(traits, name) is None}
+    full = replace(method, traits=replace(traits, **unknown_yet))
+    _METHODS[method.axis][method.name] = full
+    return full
 
 
 def _traits(axis: str, name: str, given: Mapping[str, Any]) -> Any:

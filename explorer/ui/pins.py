@@ -9,6 +9,7 @@ from typing import Any
 from explorer import registry
 from explorer.engine.training.branch import diff, fields
 from explorer.experiment import Experiment
+from explorer.study.intervals import t_interval, wilson_interval
 from explorer.ui.controls import method_options
 from explorer.ui.controls.controls import LABELS
 from explorer.ui.session.snapshots import SavedRun
@@ -25,9 +26,6 @@ YES, NO = "yes", "no"
 MOST = 8
 NAMED = 2  # settings in a name, beside method and threshold
 HEAD = ("pruning.criterion", "pruning.threshold")
-Z95 = 1.959964
-# 97.5 % quantiles of Student's t by degrees of freedom; beyond eight pinned runs there are none
-T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365)
 
 
 @dataclass
@@ -220,18 +218,6 @@ def columns(groups: Sequence[Group]) -> dict[str, list[str]]:
 # -- what is more than chance -------------------------------------------------------------------------
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share that was counted on n images.
-
-    Formula: (p + z²/2n ± z √(p (1 − p)/n + z²/4n²)) / (1 + z²/n)
-    Reference: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953
-    """
-    z = Z95**2 / n
-    middle = share + z / 2
-    half = math.sqrt(z * share * (1 - share) + z * z / 4)
-    return (middle - half) / (1 + z), (middle + half) / (1 + z)
-
-
 def pooled(pins: Iterable[Pin]) -> list[Group]:
     """The runs by recipe, the best accuracy first, each with the ranks that it may have."""
     by_recipe: dict[Any, list[Pin]] = {}
@@ -250,13 +236,12 @@ def _group(pins: list[Pin]) -> Group:
     if not found:
         return Group(pins, None, None, -math.inf, math.inf)
     mean = fmean(found)
-    low, high = wilson(mean, pins[0].images)
+    low, high = wilson_interval(mean, pins[0].images)
     if len(found) == 1:
         return Group(pins, mean, None, low, high)
-    spread = stdev(found)
-    half = T95[len(found) - 2] * spread / math.sqrt(len(found))
     # all seeds are judged by the same images, so their mean is no surer than those allow
-    return Group(pins, mean, spread, min(low, mean - half), max(high, mean + half))
+    lowest, highest = t_interval(found)
+    return Group(pins, mean, stdev(found), min(low, lowest), max(high, highest))
 
 
 def comparable(pins: Sequence[Pin]) -> bool:

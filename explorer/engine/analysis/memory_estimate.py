@@ -1,11 +1,13 @@
 """How much memory a stack will take at its peak, told before it is built."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 
 from explorer import registry
 from explorer.engine.data import datasets
+from explorer.engine.data.dataset_info import dataset_info, steps_per_epoch
 from explorer.engine.execution.clipping import per_weight_memory
 from explorer.engine.execution.kernel_layout import VECTOR
 from explorer.engine.execution.numba_steps import supports_experiment
@@ -24,9 +26,8 @@ AT_THE_END = 2.25  # the gradient of the last record; the runs' weights and mask
 COPIES = 2  # of what layers put out: their gradients, or another order in memory
 VERDICT = 1.5  # the scores of a lane's last prune event, and two masks of a byte a weight
 LOGGED, RECORDED = 64, 330  # bytes of a step in the log, and of a row of a record, a lane
-TRAIN_AND_TEST = 70_000
 NUMBA = 90 * 1024**2
-LIT = 3 * 150  # bytes of an image's lit pixels, in MNIST
+LIT = 3  # bytes of a lit pixel
 
 
 def available_bytes(device: torch.device) -> int:
@@ -76,7 +77,13 @@ def _machine(experiments: Sequence[Experiment], layout: Layout) -> int:
     packed = 4 + any(e.momentum for e in experiments)  # weights, gradient, mask, velocity; to be judged
     units = sum(layer.weight.shape[0] + VECTOR / 2 for layer in layout.layers)
     room = first.batch_size * (3 * layout.layers[0].weight.shape[1] + 2 * FLOAT * units)
-    return round(NUMBA + TRAIN_AND_TEST * LIT + rows * (FLOAT * layout.width * packed + room))
+    return round(NUMBA + lit(first) + rows * (FLOAT * layout.width * packed + room))
+
+
+def lit(experiment: Experiment) -> float:
+    """Bytes of the data set's lit pixels."""
+    info = dataset_info(experiment.dataset)
+    return sum(info.sizes) * math.prod(info.shape) * info.nonzero * LIT
 
 
 def _rows(experiments: Sequence[Experiment]) -> tuple[int, int]:
@@ -102,16 +109,18 @@ def _state(experiments: Sequence[Experiment]) -> int:
 def _records(experiments: Sequence[Experiment], layout: Layout) -> int:
     """What the lanes have logged and recorded at the end, on the host; the runs copy the records."""
     first = experiments[0]
-    steps = -(-(60_000 - first.validation) // first.batch_size) * first.epochs
+    steps = steps_per_epoch(first) * first.epochs
     rows = (4 * first.epochs + 1) * (BINS + 4) * len(layout.layers)
     return len(experiments) * (LOGGED * steps + RECORDED * rows)
 
 
 def _images(experiment: Experiment) -> int:
     """The data set as bytes, and what is judged as numbers."""
-    pixels = 28 * 28
-    floats = max(10_000, experiment.validation + SCORING_IMAGES) + datasets.CHUNK * experiment.batch_size
-    return TRAIN_AND_TEST * (pixels + 8) + floats * pixels * FLOAT
+    info = dataset_info(experiment.dataset)
+    pixels, (train, test) = math.prod(info.shape), info.sizes
+    scored = min(SCORING_IMAGES, train - experiment.validation)
+    floats = max(test, experiment.validation + scored) + datasets.CHUNK * experiment.batch_size
+    return (train + test) * (pixels + 8) + floats * pixels * FLOAT
 
 
 def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
@@ -120,7 +129,7 @@ def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
     leaves = [part for part in module.modules() if not any(True for _ in part.children())]
     hooks = [p.register_forward_hook(lambda _m, _x, out: counts.append(out.numel())) for p in leaves]
     with torch.no_grad():
-        module.eval()(torch.zeros(1, 1, 28, 28))
+        module.eval()(torch.zeros(1, *dataset_info(experiment.dataset).shape))
     for hook in hooks:
         hook.remove()
     looked_at = GPU_IMAGES if rows > 1 else CPU_IMAGES

@@ -71,7 +71,7 @@ class Split:
     test: Images
 
 
-@register("dataset", "mnist")
+@register("dataset", "mnist", sizes=(60_000, 10_000), shape=(1, 28, 28), classes=10, nonzero=150 / 784)
 def mnist() -> tuple[Images, Images]:
     """Handwritten digits, embedded: 60,000 to train and validate, 10,000 to test.
 
@@ -84,7 +84,7 @@ def mnist() -> tuple[Images, Images]:
     return train, test
 
 
-@register("dataset", "fashion-mnist")
+@register("dataset", "fashion-mnist", sizes=(60_000, 10_000), shape=(1, 28, 28), classes=10)
 def fashion_mnist() -> tuple[Images, Images]:
     """Ten kinds of clothing, harder than digits: 60,000 and 10,000 images, fetched once and then cached.
 
@@ -93,7 +93,7 @@ def fashion_mnist() -> tuple[Images, Images]:
     return _from_torchvision("fashion-mnist", "FashionMNIST", 0.2860, 0.3530)
 
 
-@register("dataset", "kmnist")
+@register("dataset", "kmnist", sizes=(60_000, 10_000), shape=(1, 28, 28), classes=10)
 def kmnist() -> tuple[Images, Images]:
     """Ten cursive Japanese characters: 60,000 and 10,000 images, fetched once and then cached.
 
@@ -127,16 +127,32 @@ def _images(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> Ima
     return Images(torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)))
 
 
-@functools.lru_cache(maxsize=8)
 def load(dataset: str, device: torch.device) -> tuple[Images, Images]:
     """Return a data set's training and test images on a device; the next run starts at once."""
-    train, test = get("dataset", dataset)()
+    return _load(get("dataset", dataset).function, dataset, device)
+
+
+@functools.lru_cache(maxsize=4)  # by the function: who registers another under the same name gets its images
+def _load(
+    function: Callable[[], tuple[Images, Images]], dataset: str, device: torch.device
+) -> tuple[Images, Images]:
+    train, test = function()
+    sizes = get("dataset", dataset).traits.sizes
+    if sizes is not None and tuple(sizes) != (len(train), len(test)):
+        raise ValueError(
+            f"dataset = {dataset!r} is registered with sizes={sizes}, but has {len(train)} training and "
+            f"{len(test)} test images"
+        )
     return train.to(device), test.to(device)
 
 
-@functools.lru_cache(maxsize=8)
 def split(dataset: str, device: torch.device, validation: int) -> Split:
     """Hold out the last `validation` training images; the test images are never trained or chosen on."""
+    return _split(get("dataset", dataset).function, dataset, device, validation)
+
+
+@functools.lru_cache(maxsize=4)
+def _split(_: object, dataset: str, device: torch.device, validation: int) -> Split:
     train, test = load(dataset, device)
     cut = len(train) - validation
     if cut <= 0:

@@ -3,7 +3,6 @@
 Shapes: L lanes, P parameters, B batch.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from explorer import registry
 from explorer.engine.data import datasets
+from explorer.engine.data.dataset_info import check_sizes, steps_per_epoch
 from explorer.engine.data.datasets import Images, Split
 from explorer.engine.data.device import match_cudnn_tf32, pick_device
 from explorer.engine.data.random import generator
@@ -39,6 +39,7 @@ class Setup:
     optimizer: Method[OptimizerTraits]
     lr_decay: Callable[[float], float]
     batch_size: int
+    per_epoch: int  # steps; the last may have fewer images
     epochs: int
     normalise: bool
     device: torch.device
@@ -54,26 +55,25 @@ class Setup:
         cuda = chosen.type == "cuda"
         if cuda:
             match_cudnn_tf32()
+        check_sizes(experiment)
         split = datasets.split(experiment.dataset, chosen, experiment.validation)
+        network = Network(models.build(experiment))
+        models.check_data(network.module, experiment)
         return cls(
-            network=Network(models.build(experiment)),
+            network=network,
             initialise=partial(models.initialised, experiment),
             split=models.relabel(split, experiment),
             loss=registry.get("loss", experiment.loss),
             optimizer=registry.get("optimizer", experiment.optimizer),
             lr_decay=registry.get("lr_decay", experiment.lr_decay),
             batch_size=experiment.batch_size,
+            per_epoch=steps_per_epoch(experiment),
             epochs=experiment.epochs,
             normalise=experiment.normalise,
             device=chosen,
             dtype=dtype,
             together=cuda if together is None else together,
         )
-
-    @property
-    def per_epoch(self) -> int:
-        """Steps in an epoch; the last may have fewer images."""
-        return math.ceil(len(self.split.train) / self.batch_size)
 
     @property
     def total(self) -> int:

@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from explorer.engine.data.dataset_info import dataset_info
 from explorer.engine.data.datasets import Images, Split
 from explorer.engine.data.random import isolated_rng
 from explorer.experiment import Experiment
@@ -132,6 +133,23 @@ def build(experiment: Experiment, seed: int = 0) -> nn.Module:
 def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module:
     """Return a new module for an experiment, its initial values decided by this generator."""
     return build(experiment, int(torch.randint(2**62, (), generator=generator)))
+
+
+def check_data(module: nn.Module, experiment: Experiment) -> None:
+    """Raise ValueError where a model cannot take the data set's images, or tell all of its classes."""
+    info, model = dataset_info(experiment.dataset), get("model", experiment.model)
+    named = f"model = {experiment.model!r}"
+    weight = next(module.parameters(), torch.empty(0))
+    try:
+        with torch.no_grad():
+            outputs = module(weight.new_zeros(2, *info.shape)).shape[-1]
+    except Exception as error:
+        shape = " × ".join(map(str, info.shape))
+        raise ValueError(f"{named} cannot take {experiment.dataset!r}'s {shape} images: {error}") from error
+    if max(2, outputs) < info.classes and model.traits.labels is None:  # one output tells two classes apart
+        raise ValueError(
+            f"{named} has {outputs} outputs, but {experiment.dataset!r} has {info.classes} classes"
+        )
 
 
 def relabel(split: Split, experiment: Experiment) -> Split:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from explorer import registry
+from explorer.engine.data.dataset_info import DatasetInfo, dataset_info
 from explorer.engine.data.datasets import Images
 from explorer.engine.data.random import generator
 from explorer.engine.network import batch_norm, models
@@ -24,7 +25,7 @@ from explorer.engine.pruning.resolved import ResolvedPruning, resolve
 from explorer.engine.pruning.score_inputs import LossValue, ScoringContext
 from explorer.engine.pruning.scoring import compute_inputs, score
 from explorer.engine.pruning.unit_scores import MARGIN, UnitScores, revive
-from explorer.experiment import Experiment, Options, Pruning
+from explorer.experiment import Experiment, Pruning
 from explorer.methods.schedules import Event
 
 SCORING_IMAGES = 5000
@@ -264,9 +265,10 @@ def _trace(network: Network, view: LaneView, x: Tensor) -> dict[str, UnitDepende
 
 
 def check(experiment: Experiment) -> None:
-    """Raise ValueError, with the reason, where a pruning does not fit the network; nothing is trained."""
+    """Raise ValueError, with the reason, where data set, network and pruning do not fit together."""
+    network = structure(experiment)
     if experiment.pruning is not None:
-        resolve(experiment.pruning).check(*structure(experiment), experiment.pruning.threshold)
+        resolve(experiment.pruning).check(*network, experiment.pruning.threshold)
 
 
 def prunable_layers(experiment: Experiment) -> list[str]:
@@ -275,21 +277,22 @@ def prunable_layers(experiment: Experiment) -> list[str]:
 
 
 def structure(experiment: Experiment) -> tuple[dict[str, torch.Size], list[str]]:
-    """Return the shapes of a network's weights, by layer, and the layers whose units are its answers."""
-    model = registry.get("model", experiment.model)
-    shape = registry.get("dataset", experiment.dataset).traits.shape or (1, 28, 28)
-    return _structure(model.name, model.function, Options(experiment.model_options), shape)
+    """Return the shapes of a network's weights, by layer, and the layers whose units are its answers.
+
+    Raises ValueError where the network cannot take the data set's images, or tell its classes.
+    """
+    fields = {name: getattr(experiment, name) for name in ("dataset", "model", "model_options")}
+    bare = Experiment(**fields, validation=0, batch_size=1, pruning=None, clipping=None)
+    model, info = registry.get("model", experiment.model), dataset_info(experiment.dataset)
+    return _structure(bare, model.function, info)
 
 
 @functools.lru_cache(maxsize=64)  # a sweep or a menu asks for every combination; building takes 10 ms
 def _structure(
-    model: str, _factory: Callable[..., Any], options: Options, shape: tuple[int, ...]
+    experiment: Experiment, _factory: Callable[..., Any], info: DatasetInfo
 ) -> tuple[dict[str, torch.Size], list[str]]:
-    module = models.build(Experiment(model=model, model_options=options, pruning=None))
+    module = models.build(experiment)
+    models.check_data(module, experiment)
     network = Network(module)
     view = LaneView(network.layout.row(module), buffers=dict(module.named_buffers()))
-    try:
-        last = _last(_trace(network, view, torch.zeros(2, *shape)))
-    except RuntimeError:  # its images have another shape, which the data set does not tell
-        last = list(_shapes(network))[-1:]
-    return _shapes(network), last
+    return _shapes(network), _last(_trace(network, view, torch.zeros(2, *info.shape)))

@@ -3,7 +3,7 @@
 import functools
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from statistics import fmean
@@ -54,6 +54,22 @@ def train(
         except KeyboardInterrupt:
             status = "stopped"
     return run_of(trainer, status)
+
+
+def train_stack(
+    experiments: Sequence[Experiment], device: str, on_steps: Callable[[int], object]
+) -> list[Run]:
+    """Train experiments side by side, as lanes of one stack, and return their runs.
+
+    `on_steps` hears of the steps of all lanes as they are done; where it raises, training ends.
+    """
+    trainer = Trainer(experiments, device)
+    trainer.rewindable = False
+    done = 0
+    for _ in trainer.run():
+        on_steps(len(experiments) * (trainer.step - done))
+        done = trainer.step
+    return runs_of(trainer, "done")
 
 
 def with_twin(experiment: Experiment, *, twin: bool) -> list[Experiment]:

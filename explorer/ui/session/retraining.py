@@ -4,13 +4,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch
-
 from explorer.engine.training.run import Run
 from explorer.experiment import Experiment
-from explorer.study import worker
-from explorer.study.plan import plan, steps_of, with_twins
-from explorer.study.sweep import train_stack
+from explorer.study.plan import steps_of, with_twins
+from explorer.study.processes import train_stacks
 
 Row = dict[str, float]  # threshold, seed, sparsity, accuracy, dense: shares of 1
 
@@ -21,8 +18,6 @@ class Stopped(Exception):  # noqa: N818  somebody wanted it
 
 class Retraining:
     """Trains in a thread of its own, which only waits: the work is done by one process with one thread.
-
-    Methods that a notebook has registered are unknown to another process; with these it trains in the thread.
 
     Args:
         experiment: what is retrained, from its own seed on.
@@ -70,31 +65,13 @@ class Retraining:
     def _work(self) -> None:
         problem: Exception | None = None
         try:
-            for stack in self._stacks:
-                rows = [_row(run, dense) for run, dense in _pairs(self._train(stack))]
-                self._on_news(rows)
+            for _, runs in train_stacks(self._stacks, 1, self._passed):
+                self._on_news([_row(run, dense) for run, dense in _pairs(runs)])
         except Stopped:
             pass
         except Exception as error:  # noqa: BLE001  it is shown beside the button
             problem = error
         self._on_end(problem)
-
-    def _train(self, stack: list[Experiment]) -> list[Run]:
-        try:
-            plan(stack, torch.device("cpu"), "processes")
-        except ValueError:  # a method of the notebook's own
-            return self._here(stack)
-        [runs] = worker.train_all([[stack]], self._passed)
-        return runs
-
-    def _here(self, stack: list[Experiment]) -> list[Run]:
-        found: list[Run] = []
-        for item in train_stack(stack, "cpu"):
-            if isinstance(item, list):
-                found = item
-            else:
-                self._passed(item)
-        return found
 
     def _passed(self, steps: int) -> None:
         if self._stopped.is_set():

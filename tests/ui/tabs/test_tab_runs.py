@@ -4,8 +4,9 @@ import pytest
 from hands import ENDLESS, PATIENCE, by_class, chart_data, move, settled, told
 
 import explorer as ex
+from explorer.study.intervals import wilson_interval
 from explorer.ui import pins, runs_table, share
-from explorer.ui.pins import MOST, Pin, Pins, pooled, wilson
+from explorer.ui.pins import MOST, Pin, Pins, pooled
 
 
 def trained(explorer, **changes):
@@ -63,7 +64,7 @@ def test_the_table_has_the_differences_alone_and_the_runs_own_numbers(two):
         assert row["settings"] == [f"{pin.experiment.lr:g}"]
         accuracy, shift, sparsity, clipped, n = row["numbers"]
         assert accuracy[0] == f"{100 * pin.accuracy:.2f} %"
-        low, high = wilson(pin.accuracy, 100)
+        low, high = wilson_interval(pin.accuracy, 100)
         assert accuracy[1] == f"{100 * low:.1f} – {100 * high:.1f}"
         assert shift[0][0] in "+−±"
         assert sparsity[0] == "90.0 %"
@@ -201,13 +202,6 @@ class Fake(Pin):
 def ranks(*given, images=5000):
     made = [Fake(accuracy, recipe, images) for recipe, accuracy in given]
     return {group.pins[0]._recipe: (group.first, group.last) for group in pooled(made)}
-
-
-def test_the_wilson_interval_by_hand():
-    assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
-    low, high = wilson(1.0, 100)
-    assert (low, high) == pytest.approx((0.9630, 1.0), abs=1e-4)
-    assert wilson(0.0, 100)[0] == pytest.approx(0, abs=1e-12)
 
 
 def test_runs_are_ranked_only_where_their_intervals_are_apart():

@@ -159,7 +159,7 @@ def test_what_goes_wrong_is_told_beside_the_button(at_tab, monkeypatch):
     def broken(*_):
         raise RuntimeError("no <memory>")
 
-    monkeypatch.setattr(retraining, "train_stack", broken)
+    monkeypatch.setattr(retraining, "train_stacks", broken)
     explorer = at_tab()
     by_class(explorer, "retrain")[0].click()
     explorer._gallery.tabs["tradeoff"]._retraining.join(PATIENCE)

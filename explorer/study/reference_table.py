@@ -1,4 +1,4 @@
-"""The reference table for 784-128-10: `python -m explorer.study.table`.
+"""The reference table for 784-128-10: `python -m explorer.study.reference_table`.
 
 No table was published for the articles' own network. This one has six criteria at 2 to 64 times compression
 over several seeds, each run beside its dense twin; it is kept in `explorer/data/table-784-128-10.csv`.
@@ -6,6 +6,7 @@ Accuracy is on the 10,000 test images at the end of training; nothing was chosen
 """
 
 import argparse
+from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
@@ -13,14 +14,15 @@ import polars as pl
 from explorer.experiment import Experiment, Pruning
 from explorer.study.sweep import sweep
 
-TARGET = Path(__file__).parent.parent / "data" / "table-784-128-10.csv"
+COMMAND = "python -m explorer.study.reference_table"
+TARGET = Path(str(files("explorer.data") / "table-784-128-10.csv"))
 COMPRESSIONS = (2, 4, 8, 16, 32, 64)
 WEIGHTS = ("magnitude", "taylor", "gradient", "class-gradient", "random")
 RECIPE = Experiment(epochs=6, lr=0.1, momentum=0.9, batch_size=128)
 
 
 def measure(recipe: Experiment, seeds: int) -> pl.DataFrame:
-    """One row a run: criterion, granularity, asked compression, seed, accuracies, sparsity."""
+    """Return a row a run: criterion, granularity, threshold, seed, accuracies, sparsity."""
     thresholds = [1 - 1 / c for c in COMPRESSIONS]
     neurons = recipe.replace(pruning=Pruning(criterion="activity", granularity="neuron"))
     parts = [
@@ -32,7 +34,7 @@ def measure(recipe: Experiment, seeds: int) -> pl.DataFrame:
 
 
 def summarise(runs: pl.DataFrame) -> pl.DataFrame:
-    """Mean, standard deviation and n of each cell, in percent; the shift is paired with the dense twin."""
+    """Return mean, standard deviation and n of each cell, in percent; shifts are from the dense twin."""
     accuracy, dense = 100 * pl.col("test_accuracy"), 100 * pl.col("dense_test_accuracy")
     return (
         runs.with_columns(compression_asked=(1 / (1 - pl.col("pruning.threshold"))).round(3))
@@ -52,14 +54,14 @@ def summarise(runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def main() -> None:
-    """Trains all runs and writes the table."""
-    parser = argparse.ArgumentParser(prog="python -m explorer.study.table", description=main.__doc__)
+    """Train all runs and write the table."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=main.__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--target", type=Path, default=TARGET)
-    given = parser.parse_args()
-    table = summarise(measure(RECIPE, given.seeds))
-    command = f"python -m explorer.study.table --seeds {given.seeds}"
-    given.target.write_text(f"# {command}; {RECIPE.code()}\n{table.write_csv()}", encoding="utf-8")
+    arguments = parser.parse_args()
+    table = summarise(measure(RECIPE, arguments.seeds))
+    command = f"{COMMAND} --seeds {arguments.seeds}"
+    arguments.target.write_text(f"# {command}; {RECIPE.code()}\n{table.write_csv()}", encoding="utf-8")
     with pl.Config(tbl_rows=-1, tbl_cols=-1):
         print(table)
 
