@@ -9,12 +9,12 @@ import ipywidgets as w
 from explorer import registry
 from explorer.engine.trainer import Trainer
 from explorer.figures import theme
-from explorer.ui.export import Export
 from explorer.ui.frames import Frame
-from explorer.ui.live_chart import LiveChart
-from explorer.ui.tab_bar import TabBar
 from explorer.ui.tabs import TABS, Context, Tab
 from explorer.ui.tabs.base import Charts
+from explorer.ui.widgets.export_menu import Export
+from explorer.ui.widgets.live_chart import LiveChart
+from explorer.ui.widgets.tab_bar import TabBar
 
 NONE_LEFT = "one tab has to stay"
 WORKING = "Working it out …"

@@ -9,7 +9,7 @@ from explorer.engine import survivors
 from explorer.engine.rows import Layer
 from explorer.engine.survivors import Wiring
 from explorer.ui.frames import Frame
-from explorer.ui.tiles import Sheet
+from explorer.ui.widgets.image_grid import Sheet
 
 # Every string that a person reads here.
 UNITS, FILTERS, OUTPUTS = ("hidden unit", "hidden units"), ("filter", "filters"), ("output", "outputs")

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 SETUP = """
 import threading, numpy as np, ipywidgets
 from explorer import figures
-from explorer.ui.live_chart import LiveChart
+from explorer.ui.widgets.live_chart import LiveChart
 
 def batch(tick):
     rng = np.random.default_rng(tick)

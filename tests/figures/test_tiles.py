@@ -6,7 +6,7 @@ from png_reader import decoded
 
 from explorer import figures
 from explorer.figures import theme
-from explorer.ui.tiles import Sheet
+from explorer.ui.widgets.image_grid import Sheet
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,7 @@
 import pytest
 from hands import PATIENCE, settled
 
-from explorer.ui import live_chart
+from explorer.ui.widgets import live_chart
 
 CHARTS = {}
 VIEWS = {}

@@ -4,8 +4,8 @@ import pytest
 from hands import ENDLESS, PATIENCE, by_class, datasets, move, settled, told
 
 import explorer as ex
-from explorer.ui import pins, runs_table, share
-from explorer.ui.pins import MOST, Pin, Pins, pooled, wilson
+from explorer.ui.widgets import experiment_text, pinned_runs, runs_table
+from explorer.ui.widgets.pinned_runs import MOST, Pin, Pins, pooled, wilson
 
 
 def trained(explorer, **changes):
@@ -258,7 +258,7 @@ def test_names_say_little_and_differ():
     ],
 )
 def test_values_are_said_in_words(name, value, text):
-    assert pins.said(name, value) == text
+    assert pinned_runs.said(name, value) == text
 
 
 # -- text ---------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ EXP = ex.Experiment(
     ],
 )
 def test_an_experiment_is_read_from_json_and_from_code(text):
-    assert share.read(text) == EXP
+    assert experiment_text.read(text) == EXP
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_an_experiment_is_read_from_json_and_from_code(text):
 )
 def test_what_does_not_fit_is_told(text, told):
     with pytest.raises(ValueError, match=told.replace("(", r"\(").replace("'", ".")):
-        share.read(text)
+        experiment_text.read(text)
 
 
 def test_the_text_follows_the_controls_and_moves_them(opened):
@@ -324,7 +324,7 @@ def test_the_text_follows_the_controls_and_moves_them(opened):
     assert explorer.experiment == wanted
     assert explorer._controls["seed"].widget.value == 9
     assert not explorer._error.value
-    assert sent[-1] == {"type": "told", "ok": True, "text": share.APPLIED}
+    assert sent[-1] == {"type": "told", "ok": True, "text": experiment_text.APPLIED}
     box._hear(None, {"type": "apply", "text": "ex.Experiment(seed=-1)"}, [])
     assert not sent[-1]["ok"]
     assert "seed = -1" in sent[-1]["text"]

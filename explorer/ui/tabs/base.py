@@ -14,8 +14,8 @@ from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.frames import Frame, Point
 from explorer.ui.past import Kept
-from explorer.ui.pins import Pins
 from explorer.ui.session import Session
+from explorer.ui.widgets.pinned_runs import Pins
 
 DRAWN = 300  # points of a curve, at most
 Charts = dict[str, alt.TopLevelMixin]

@@ -21,9 +21,9 @@ from explorer.ui.asking import Asking
 from explorer.ui.frames import SHARE, Answers, Frame
 from explorer.ui.past import THEN, as_of
 from explorer.ui.session import Session
-from explorer.ui.sketch import Sketch
 from explorer.ui.tabs.base import Charts, Context, Tab, Tables
-from explorer.ui.tiles import Sheet, Tiles
+from explorer.ui.widgets.drawing_pad import Sketch
+from explorer.ui.widgets.image_grid import Sheet, Tiles
 
 # Every string that a person reads here.
 TITLE, TIP = "Digits", "Which digits pruning costs, the images that flipped, and one to draw yourself"

@@ -7,9 +7,9 @@ from explorer import figures
 from explorer.engine.records import Row
 from explorer.engine.trainer import Trainer
 from explorer.ui.frames import Frame, Point
-from explorer.ui.pins import Pins
 from explorer.ui.session import Session
 from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events, thinned, until
+from explorer.ui.widgets.pinned_runs import Pins
 
 SAMPLE = "n = {:,} validation images, 1 seed"
 LOSS = "{}, mean over images"

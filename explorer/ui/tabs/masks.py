@@ -20,8 +20,8 @@ from explorer.ui.frames import Frame
 from explorer.ui.past import as_of
 from explorer.ui.session import Session
 from explorer.ui.tabs.base import Charts, Context, Tab, Tables
-from explorer.ui.tiles import Sheet, Tiles
 from explorer.ui.units import COUNT, Units
+from explorer.ui.widgets.image_grid import Sheet, Tiles
 
 # Every string that a person reads here.
 TITLE, TIP = "Masks", "Which pixels are still read, what each unit looks at, and which units are dead"

@@ -9,12 +9,12 @@ from explorer.engine.train import run_of
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.frames import Frame
-from explorer.ui.pins import Pin
-from explorer.ui.runs_table import RunsTable
 from explorer.ui.session import Session
-from explorer.ui.share import Share
 from explorer.ui.tabs.base import Charts, Context, Tab, Tables, events
 from explorer.ui.tabs.live import accuracies, pinned_curves
+from explorer.ui.widgets.experiment_text import Share
+from explorer.ui.widgets.pinned_runs import Pin
+from explorer.ui.widgets.runs_table import RunsTable
 
 # Every string that a person reads here.
 PIN, PIN_TIP = "Pin this run", "Keep this run as it is now, to compare the next ones with it"

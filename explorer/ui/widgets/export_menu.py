@@ -53,8 +53,8 @@ class Export(anywidget.AnyWidget):
         beside: charts that an overview has beside those of the run's record.
     """
 
-    _esm = (HERE / "export.js").read_text(encoding="utf-8")
-    _css = (HERE / "export.css").read_text(encoding="utf-8")
+    _esm = (HERE / "export_menu.js").read_text(encoding="utf-8")
+    _css = (HERE / "export_menu.css").read_text(encoding="utf-8")
     menu = traitlets.List().tag(sync=True)
     words = traitlets.Dict(WORDS).tag(sync=True)
 

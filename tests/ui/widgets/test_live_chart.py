@@ -10,8 +10,8 @@ import pytest
 from ipywidgets import FloatSlider
 
 from explorer import figures
-from explorer.ui import live_chart
-from explorer.ui.live_chart import LiveChart, encode
+from explorer.ui.widgets import live_chart
+from explorer.ui.widgets.live_chart import LiveChart, encode
 
 PNG = b"\x89PNG\r\n\x1a\n"
 POINTS = {"epoch": [0.0, 1.0], "accuracy": [91.5, 97.25], "net": ["pruned", "dense"]}

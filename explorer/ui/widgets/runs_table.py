@@ -8,8 +8,8 @@ import anywidget
 import traitlets
 
 from explorer import figures
-from explorer.ui import pins
-from explorer.ui.pins import MISSING, Group, Pin
+from explorer.ui.widgets import pinned_runs
+from explorer.ui.widgets.pinned_runs import MISSING, Group, Pin
 
 # Every string that a person reads here.
 CAPTION = (
@@ -80,13 +80,15 @@ class RunsTable(anywidget.AnyWidget):
 
     def show(self, pinned: Sequence[Pin]) -> None:
         """Has these runs as its rows."""
-        groups = pins.pooled(pinned)
-        settings = pins.columns(groups)
+        groups = pinned_runs.pooled(pinned)
+        settings = pinned_runs.columns(groups)
         trained = [_trained(group.pins[0]) for group in groups]
         if len(set(trained)) > 1:
             settings[TRAINED] = trained
-        heads = [*HEADS, *map(pins.label, settings), *NUMBERS]
-        ranked = len(groups) > 1 and pins.comparable(pinned) and any(g.accuracy is not None for g in groups)
+        heads = [*HEADS, *map(pinned_runs.label, settings), *NUMBERS]
+        ranked = (
+            len(groups) > 1 and pinned_runs.comparable(pinned) and any(g.accuracy is not None for g in groups)
+        )
         with self.hold_sync():
             self.head = [[text, TIPS.get(text, "")] for text in heads] if groups else []
             self.rows = [
@@ -144,6 +146,6 @@ def _note(groups: list[Group], pinned: Sequence[Pin]) -> str:
         return ALONE if len(pinned) == 1 else ""
     if all(group.accuracy is None for group in groups):
         return UNMEASURED
-    if not pins.comparable(pinned):
+    if not pinned_runs.comparable(pinned):
         return INCOMPARABLE
     return SURE if all(group.certain for group in groups) else UNSURE

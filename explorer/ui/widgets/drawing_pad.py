@@ -31,8 +31,8 @@ class Sketch(anywidget.AnyWidget):
     Both are called on a thread of the kernel, not on the session's.
     """
 
-    _esm = (HERE / "sketch.js").read_text(encoding="utf-8")
-    _css = (HERE / "sketch.css").read_text(encoding="utf-8")
+    _esm = (HERE / "drawing_pad.js").read_text(encoding="utf-8")
+    _css = (HERE / "drawing_pad.css").read_text(encoding="utf-8")
     _words = traitlets.Dict(WORDS).tag(sync=True)
     _seen = traitlets.Bytes().tag(sync=True)  # 28 x 28
     _bars = traitlets.Dict().tag(sync=True)

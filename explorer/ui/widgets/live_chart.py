@@ -25,7 +25,7 @@ from ipywidgets import CallbackDispatcher, Widget
 from explorer.figures import theme
 
 HERE = Path(__file__).parent
-SCRIPTS = ("threshold.js", "names.js", "keys.js", "live_chart.js")  # the last one exports
+SCRIPTS = ("page.js", "names.js", "keys.js", "live_chart.js")  # the last one exports
 SNIPPET = "explorerVega.embed = vegaEmbed;"  # the bundle's own `vega` is null, only `vegaEmbed` works
 MAX_LABELS = 256  # a column of text travels as one byte a row
 SNAPSHOT_SCALE = 1.5

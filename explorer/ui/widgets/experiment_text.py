@@ -98,8 +98,8 @@ def _short(node: ast.expr) -> str:
 class Share(anywidget.AnyWidget):
     """The text with its buttons; `go_to` gets the Experiment that was pasted."""
 
-    _esm = (HERE / "share.js").read_text(encoding="utf-8")
-    _css = (HERE / "share.css").read_text(encoding="utf-8")
+    _esm = (HERE / "experiment_text.js").read_text(encoding="utf-8")
+    _css = (HERE / "experiment_text.css").read_text(encoding="utf-8")
     json = traitlets.Unicode().tag(sync=True)
     code = traitlets.Unicode().tag(sync=True)
     words = traitlets.Dict(WORDS).tag(sync=True)

@@ -45,8 +45,8 @@ class Sheet:
 class Tiles(anywidget.AnyWidget):
     """Sheets one below the other; setting them again changes the pictures in place."""
 
-    _esm = (HERE / "tiles.js").read_text(encoding="utf-8")
-    _css = (HERE / "tiles.css").read_text(encoding="utf-8")
+    _esm = (HERE / "image_grid.js").read_text(encoding="utf-8")
+    _css = (HERE / "image_grid.css").read_text(encoding="utf-8")
     _sheets = traitlets.List().tag(sync=True)
 
     def __init__(self) -> None:

@@ -1,0 +1,1 @@
+"""Widgets: what the page draws and says that ipywidgets has no widget for."""
