@@ -15,7 +15,7 @@ from explorer.experiment import Experiment
 from explorer.ui.frames import Frame, Point
 from explorer.ui.past import Kept
 from explorer.ui.session import Session
-from explorer.ui.widgets.pinned_runs import Pins
+from explorer.ui.widgets.pinned_runs import PinnedRuns
 
 DRAWN = 300  # points of a curve, at most
 Charts = dict[str, alt.TopLevelMixin]
@@ -32,7 +32,7 @@ class Context:
     guarded: Callable[[Callable[[Any], None]], Callable[[Any], None]]  # a callback whose errors go there
     settle: Callable[[float], None] = lambda _: None  # sets the threshold, as letting its slider go does
     restore: Callable[[Kept], None] = lambda _: None  # shows a run again, and moves the controls to it
-    pins: Pins = field(default_factory=Pins)  # the runs that are compared
+    pins: PinnedRuns = field(default_factory=PinnedRuns)  # the runs that are compared
 
 
 class Tab:

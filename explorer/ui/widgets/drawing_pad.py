@@ -1,7 +1,6 @@
-"""A pad to draw a digit on, and what each network answers."""
+"""Drawing pad: a digit drawn by hand, and what each network answers."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -10,7 +9,8 @@ import torch
 import traitlets
 from torch import Tensor
 
-HERE = Path(__file__).parent
+from explorer.ui.widgets import assets
+
 # Every string that a person reads here.
 WORDS = {
     "title": "Draw a digit",
@@ -20,56 +20,61 @@ WORDS = {
     "random": "Random image",
     "random_tip": "One of the validation images, by chance",
     "empty": "Draw a digit, or take a random one of the validation images.",
-    "seen": "as the networks see it",
+    "image": "as the networks see it",
 }
-TOLD = "{net} answers {answer} ({share:.0f}\N{NO-BREAK SPACE}%)"
+ANSWER = "{net} answers {answer} ({share:.0f}\N{NO-BREAK SPACE}%)"
 
 
-class Sketch(anywidget.AnyWidget):
-    """A pad: `on_drawn` hears what is drawn, `on_asked` that a validation image is wanted.
+class DrawingPad(anywidget.AnyWidget):
+    """A pad, its buttons, and a bar for each class and network.
 
-    Both are called on a thread of the kernel, not on the session's.
+    The callbacks come on a thread of the kernel, not on the session's.
+
+    Args:
+        on_draw: Called with what is on the pad, uint8 [side, side], while and after it is drawn.
+        on_random: Called where a validation image is asked for.
+        on_clear: Called where the drawing is taken away.
     """
 
-    _esm = (HERE / "drawing_pad.js").read_text(encoding="utf-8")
-    _css = (HERE / "drawing_pad.css").read_text(encoding="utf-8")
+    _esm = assets.script("drawing_pad.js")
+    _css = assets.style("drawing_pad.css")
     _words = traitlets.Dict(WORDS).tag(sync=True)
-    _seen = traitlets.Bytes().tag(sync=True)  # 28 x 28
-    _bars = traitlets.Dict().tag(sync=True)
+    _image = traitlets.Bytes().tag(sync=True)  # uint8 [28, 28], as the networks see it; empty for none
+    _bars = traitlets.Dict().tag(sync=True)  # names, nets: their outputs, text: the answers, unit
     source = traitlets.Unicode().tag(sync=True)  # where the image comes from, in words; "" for a drawing
     offers = traitlets.Bool(True).tag(sync=True)  # whether there are validation images to take
 
     def __init__(
-        self, on_drawn: Callable[[Tensor], None], on_asked: Callable[[], None], on_cleared: Callable[[], None]
+        self, on_draw: Callable[[Tensor], None], on_random: Callable[[], None], on_clear: Callable[[], None]
     ) -> None:
         super().__init__()
-        self._calls = {"random": on_asked, "clear": on_cleared}
-        self._on_drawn = on_drawn
-        self.on_msg(self._hear)
+        self._callbacks = {"random": on_random, "clear": on_clear}
+        self._on_draw = on_draw
+        self.on_msg(self._on_message)
 
-    def _hear(self, _widget: Any, content: Any, buffers: Any) -> None:
+    def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
         match content:
-            case {"type": "drawn", "side": int(side)}:
+            case {"type": "draw", "side": int(side)}:
                 ink = np.frombuffer(buffers[0], np.uint8).reshape(side, side)
-                self._on_drawn(torch.from_numpy(ink.copy()))
+                self._on_draw(torch.from_numpy(ink.copy()))
             case {"type": "random" | "clear" as what}:
-                self._calls[what]()
+                self._callbacks[what]()
 
     def clear(self) -> None:
-        """Shows an empty pad."""
+        """Show an empty pad."""
         with self.hold_sync():
-            self._seen, self._bars, self.source = b"", {}, ""
+            self._image, self._bars, self.source = b"", {}, ""
 
     def show(
-        self, pixels: Tensor, names: Sequence[str], found: dict[str, list[float]], *, source: str, unit: str
+        self, pixels: Tensor, names: Sequence[str], outputs: dict[str, list[float]], *, source: str, unit: str
     ) -> None:
-        """Shows an image, uint8 [28, 28], and the outputs of each network by its name."""
-        told = [
-            TOLD.format(
-                net=net, answer=names[max(range(len(names)), key=values.__getitem__)], share=100 * max(values)
-            )
-            for net, values in found.items()
-        ]
+        """Show an image, uint8 [28, 28], and the outputs of each network by its name."""
+        text = "; ".join(_answer(net, names, values) for net, values in outputs.items())
         with self.hold_sync():
-            self._seen, self.source = pixels.cpu().numpy().tobytes(), source
-            self._bars = {"names": list(names), "nets": found, "told": "; ".join(told), "unit": unit}
+            self._image, self.source = pixels.cpu().numpy().tobytes(), source
+            self._bars = {"names": list(names), "nets": outputs, "text": text, "unit": unit}
+
+
+def _answer(net: str, names: Sequence[str], outputs: Sequence[float]) -> str:
+    best = max(range(len(names)), key=outputs.__getitem__)
+    return ANSWER.format(net=net, answer=names[best], share=100 * max(outputs))

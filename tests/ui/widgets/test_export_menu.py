@@ -29,7 +29,7 @@ def press(explorer, what, kind):
     sent = []
     button = explorer._gallery.export
     button.send = lambda content, buffers=(): sent.append((content, *buffers))
-    button._hear(button, {"type": "export", "what": what, "kind": kind}, [])
+    button._handle_custom_msg({"type": "export", "what": what, "kind": kind}, [])
     for thread in export_menu.threading.enumerate():
         if thread.name == "explorer-export":
             thread.join(PATIENCE)
