@@ -38,7 +38,7 @@ class DrawingPad(anywidget.AnyWidget):
 
     _esm = assets.script("drawing_pad.js")
     _css = assets.style("drawing_pad.css")
-    _words = traitlets.Dict(WORDS).tag(sync=True)
+    _words = traitlets.Dict(WORDS).tag(sync=True)  # what a person reads there
     _image = traitlets.Bytes().tag(sync=True)  # uint8 [28, 28], as the networks see it; empty for none
     _bars = traitlets.Dict().tag(sync=True)  # names, nets: their outputs, text: the answers, unit
     source = traitlets.Unicode().tag(sync=True)  # where the image comes from, in words; "" for a drawing

@@ -101,7 +101,7 @@ class ExperimentText(anywidget.AnyWidget):
     _css = assets.style("experiment_text.css")
     json = traitlets.Unicode().tag(sync=True)  # the present Experiment
     code = traitlets.Unicode().tag(sync=True)  # the same as Python
-    words = traitlets.Dict(WORDS).tag(sync=True)
+    words = traitlets.Dict(WORDS).tag(sync=True)  # what a person reads there
 
     def __init__(self, go_to: Callable[[Experiment], None]) -> None:
         super().__init__()

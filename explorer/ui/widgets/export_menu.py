@@ -13,7 +13,7 @@ import traitlets
 from explorer import figures
 from explorer.engine import files
 from explorer.engine.run import Run
-from explorer.figures import theme
+from explorer.figures import embedding, theme
 from explorer.ui.session import Session
 from explorer.ui.widgets import assets
 
@@ -55,8 +55,8 @@ class ExportMenu(anywidget.AnyWidget):
 
     _esm = assets.script("export_menu.js")
     _css = assets.style("export_menu.css")
-    menu = traitlets.List().tag(sync=True)  # what, title and [kind, name] of each entry
-    words = traitlets.Dict(WORDS).tag(sync=True)
+    menu = traitlets.List(traitlets.List()).tag(sync=True)  # what, title and [kind, name] of each entry
+    words = traitlets.Dict(WORDS).tag(sync=True)  # what a person reads there
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class ExportMenu(anywidget.AnyWidget):
                 name, spec = self._figure() if what == "shown" else (what, self._overview(run))
                 if spec is None:
                     raise ValueError(NOTHING_SHOWN)
-                signed = {**spec, "usermeta": theme.embedding.usermeta([run.provenance])}
+                signed = {**spec, "usermeta": embedding.usermeta([run.provenance])}
                 return theme.write(signed, folder / f"{start}{name}.{kind}")
             case "run":
                 return run.save(folder / run.experiment.hash)

@@ -46,7 +46,7 @@ class ImageGrid(anywidget.AnyWidget):
 
     _esm = assets.script("image_grid.js")
     _css = assets.style("image_grid.css")
-    _sheets = traitlets.List().tag(sync=True)  # the fields of each ImageSheet, and the number of its images
+    _sheets = traitlets.List(traitlets.Dict()).tag(sync=True)  # each sheet's fields and number of images
 
     def __init__(self) -> None:
         self.sheets: tuple[ImageSheet, ...] = ()

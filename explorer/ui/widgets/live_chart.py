@@ -56,6 +56,13 @@ def encode(table: Columns) -> tuple[list[dict[str, Any]], list[bytes]]:
     return headers, buffers
 
 
+def _key(name: Key | str) -> Key:
+    if not isinstance(name, str):
+        return name
+    chart, _, dataset = name.partition("/")
+    return chart, dataset
+
+
 def _columns(key: Key, table: Any) -> Columns:
     """Copy a table's columns, as the caller may go on writing into them, and check them."""
     names = list(table) if isinstance(table, Mapping) else table.columns
@@ -96,8 +103,8 @@ class LiveChart(anywidget.AnyWidget):
 
     _esm = traitlets.Unicode().tag(sync=True)  # with Vega, which is bundled as the first one is made
     _css = assets.style("live_chart.css")
-    _charts = traitlets.List().tag(sync=True)  # name, label, wide, Vega specification
-    visible = traitlets.List(default_value=None, allow_none=True).tag(sync=True)  # names; None for all
+    _charts = traitlets.List(traitlets.Dict()).tag(sync=True)  # name, label, wide, Vega specification
+    visible = traitlets.Instance(list, allow_none=True).tag(sync=True)  # names; None for all
     _roles = traitlets.List([list(role) for role in theme.ROLES]).tag(sync=True)  # light, dark, CSS variable
 
     def __init__(self, charts: Mapping[str, alt.TopLevelMixin] | None = None, **kwargs: Any) -> None:
@@ -148,7 +155,7 @@ class LiveChart(anywidget.AnyWidget):
     def _datasets(self, views: Iterable[dict[str, Any]]) -> set[Key]:
         return {(v["name"], d["name"]) for v in views for d in v["spec"]["data"] if "source" not in d}
 
-    def update(self, data: Mapping[Key | str, Any], tag: int | None = None) -> None:
+    def update(self, data: Mapping[Key, Any] | Mapping[str, Any], tag: int | None = None) -> None:
         """Replace the data of some datasets; the newest wins, what isn't named stays as it is.
 
         Args:
@@ -156,7 +163,7 @@ class LiveChart(anywidget.AnyWidget):
                 as well. NaN and None are gaps. Numbers are float32 on the page.
             tag: An integer that the page shows as ``data-tag`` of its root once these data are painted.
         """
-        keys = [tuple(key.split("/", 1)) if isinstance(key, str) else tuple(key) for key in data]
+        keys = [_key(key) for key in data]
         with self._lock:
             self._check(keys)
             tables = {key: _columns(key, table) for key, table in zip(keys, data.values(), strict=True)}
@@ -166,10 +173,10 @@ class LiveChart(anywidget.AnyWidget):
 
     def _check(self, keys: Iterable[Key]) -> None:
         datasets = self._datasets(self._charts)
-        for chart, *dataset in keys:
+        for chart, dataset in keys:
             _check_name("chart", chart, self._sources)
             names = sorted(name for owner, name in datasets if owner == chart)
-            _check_name(f"dataset of {chart!r}", "/".join(dataset), names)
+            _check_name(f"dataset of {chart!r}", dataset, names)
 
     def _push(self, tables: Mapping[Key, Columns], tag: int | None = None) -> None:
         heads, buffers = [], []

@@ -24,7 +24,7 @@ class Page(anywidget.AnyWidget):
 
     _esm = assets.script("page.js")
     _css = assets.style("page.css")
-    sliders = traitlets.List().tag(sync=True)  # the ids of their models
+    sliders = traitlets.List(traitlets.Unicode()).tag(sync=True)  # the ids of their models
     root = traitlets.Unicode().tag(
         sync=True
     )  # the id of the explorer's model, whose widgets get their tooltips

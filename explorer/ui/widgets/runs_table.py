@@ -65,11 +65,11 @@ class RunsTable(anywidget.AnyWidget):
 
     _esm = assets.script("runs_table.js")
     _css = assets.style("runs_table.css")
-    head = traitlets.List().tag(sync=True)  # text and tip of each column
-    rows = traitlets.List().tag(sync=True)  # what `_row` returns, for each group
+    head = traitlets.List(traitlets.List()).tag(sync=True)  # text and tip of each column
+    rows = traitlets.List(traitlets.Dict()).tag(sync=True)  # what `_row` returns, for each group
     caption = traitlets.Unicode().tag(sync=True)  # what the numbers are
     note = traitlets.Unicode(EMPTY).tag(sync=True)  # how sure the order is
-    words = traitlets.Dict(WORDS).tag(sync=True)
+    words = traitlets.Dict(WORDS).tag(sync=True)  # what a person reads there
 
     def __init__(self, on_action: Callable[[tuple[str, int, str]], None]) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ class TabBar(anywidget.AnyWidget):
 
     _esm = assets.script("tab_bar.js")
     _css = assets.style("tab_bar.css")
-    tabs = traitlets.List().tag(sync=True)  # name, title and tip of each
+    tabs = traitlets.List(traitlets.Dict()).tag(sync=True)  # name, title and tip of each
     label = traitlets.Unicode(LABEL).tag(sync=True)  # what a screen reader calls the row
     selected = traitlets.Unicode().tag(sync=True)  # a name; the page and the kernel set it
 

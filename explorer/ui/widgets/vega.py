@@ -1,6 +1,7 @@
 """Vega: its JavaScript for the page without a CDN, and Vega-Lite compiled to it once."""
 
 import functools
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -22,7 +23,7 @@ def module(name: str) -> str:
 
 def bundle() -> str:
     """Return Vega as one script, out of the user's cache or made by vl-convert (1 to 2 s, no network)."""
-    name = f"vega-{vl_convert.__version__}-{theme.vegalite_version()}.js"
+    name = f"vega-{version('vl-convert-python')}-{theme.vegalite_version()}.js"
     path = Path(platformdirs.user_cache_dir("pruning-explorer")) / name
     try:
         return path.read_text(encoding="utf-8")

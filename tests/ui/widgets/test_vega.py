@@ -19,7 +19,7 @@ def test_vega_is_bundled_once_for_each_user(bundler, monkeypatch, tmp_path):
     assert vega.bundle() == vega.bundle() == "/* vega */ explorerVega.embed = vegaEmbed;"
     assert len(bundler) == 1
     [file] = (tmp_path / "new").iterdir()
-    assert vega.vl_convert.__version__ in file.name
+    assert vega.version("vl-convert-python") in file.name
 
 
 def test_vega_without_a_writable_cache(bundler, monkeypatch, tmp_path):
