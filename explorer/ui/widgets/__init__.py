@@ -1,7 +1,7 @@
 """Widgets: what the explorer draws and hears on the page that ipywidgets has nothing for.
 
-Each is a Python class, its script and its style sheet, under one name. Traits marked ``sync`` go to the page and
-come back; what happens once is a message, given here as kernel -> page or page -> kernel.
+Each is a Python class, its script and its style sheet, under one name. Traits marked ``sync`` are the same on
+the page and in the kernel; what happens once is a message.
 
 =================  ===============  ======================================================================
 file               class            what it is, and its messages
@@ -23,10 +23,11 @@ file               class            what it is, and its messages
                                     kernel -> page: file (name, path, and a buffer) or failed
 =================  ===============  ======================================================================
 
-Beside them: `assets` reads scripts and style sheets, with `dom.js` and the figures' palette in front; `vega` has
-Vega for the page and compiles charts to it; `pinned_runs` are the runs that the table and the figures show.
+Beside them: `assets` reads scripts and style sheets, with `dom.js` and the figures' palette in front; `vega`
+has Vega for the page and compiles charts to it; `pinned_runs` are the runs that table and charts compare.
 
-To add one: a class in a file of its own, ``_esm = assets.script("it.js")`` and ``_css = assets.style("it.css")``;
-the script exports ``{ render }``, which returns what takes away all that it started, and finds `make` and the
-rest of `dom.js` in scope. Put it into its owner's tree of widgets, which closes it, and into the test of assets.
+To add one, write a class in a file of its own, with ``_esm = assets.script("it.js")`` and a ``_css``. The
+script exports ``{ render }``, which returns what takes away all that it started, and has `make` and the other
+functions of `dom.js` in scope. Put the widget into its owner's tree, which closes it, and have the test of
+assets make one.
 """

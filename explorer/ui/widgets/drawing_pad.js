@@ -156,7 +156,7 @@ function render({ model, el }) {
     draw();
   });
   model.on("change", draw);
-  draw();
+  requestAnimationFrame(draw); // ink has the page's colour, which this has only once it is on the page
   return () => {
     unwatch();
     model.off("change", draw);

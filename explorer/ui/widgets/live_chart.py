@@ -121,7 +121,7 @@ class LiveChart(anywidget.AnyWidget):
         return vega.module("live_chart.js")
 
     def set_charts(self, charts: Mapping[str, alt.TopLevelMixin], wide: Container[str] = ()) -> None:
-        """Have these charts instead. Views of unchanged charts stay, and so do data whose names stay.
+        """Replace the charts. Views of unchanged charts stay, and so do data whose names stay.
 
         Args:
             charts: As for ``LiveChart``.
