@@ -96,40 +96,36 @@ function readOut(el) {
 
 /* ---- tooltips ---- */
 
-/* Of menus, fields and boxes that have a label, on which ipywidgets shows none. Called for each widget that comes. */
-function watchTooltips(root) {
-  const models = new Set(); // that tell when their tooltip changes
+/* Of menus, fields and boxes that have a label, on which ipywidgets shows none. */
+function watchTooltips(getRoot) {
+  let [root, over] = [null, false];
   const show = async (model) => {
     const tip = model.get("description") && model.get("tooltip");
     const views = tip ? await Promise.all(Object.values(model.views ?? {})) : [];
     for (const { el } of views) if (el.title !== tip) el.title = tip;
   };
-  const add = (model) => {
-    if (!models.has(model)) model.on("change:tooltip", show).on("destroy", drop);
-    models.add(model);
+  const walk = (model) => {
+    root.listenTo(model, "change:tooltip", show);
     show(model);
-    model.get("children")?.forEach(add);
+    model.get("children")?.forEach(walk);
   };
-  const drop = (model) => {
-    models.delete(model);
-    model.off("change:tooltip", show).off("destroy", drop);
+  const stop = () => root?.stopListening(undefined, undefined, show);
+  const look = async () => {
+    root = await getRoot().catch(() => null); // it may be closed meanwhile
+    stop();
+    if (root && !over) walk(root);
   };
-  let over = false;
-  const look = () => root().then((model) => over || add(model), () => {}); // it may be closed meanwhile
-  const stop = () => {
-    over = true;
-    models.forEach(drop);
-  };
-  return { look, stop };
+  return { look, stop: () => ((over = true), stop()) };
 }
 
 /* ---- whatever changes on the page ---- */
 
-const isWidget = (node) => node instanceof Element && (node.matches(".jupyter-widgets") || node.querySelector(".jupyter-widgets"));
+const WIDGET = ".jupyter-widgets";
+const hasWidget = (node) => node instanceof Element && (node.matches(WIDGET) || node.querySelector(WIDGET));
 
 /* Names what is there and what comes, once a frame; returns what ends it. */
-function watchControls(el, root) {
-  const [state, tooltips] = [readOut(el), watchTooltips(root)];
+function watchControls(el, getRoot) {
+  const [state, tooltips] = [readOut(el), watchTooltips(getRoot)];
   let [due, watching, over] = [false, false, false];
   const name = () => {
     due = false;
@@ -146,12 +142,12 @@ function watchControls(el, root) {
   };
   const watch = (explorer) => {
     watching = true;
-    const what = { subtree: true, childList: true, characterData: true, attributes: true };
-    changes.observe(explorer, { ...what, attributeFilter: ["class", "aria-selected"] }); // all: tabs have sliders as well
+    const what = { subtree: true, childList: true, characterData: true }; // all of it: tabs have sliders as well
+    changes.observe(explorer, { ...what, attributeFilter: ["class", "aria-selected"] });
     tooltips.look();
   };
   const changes = new MutationObserver((records) => {
-    if (records.some(({ addedNodes }) => [...addedNodes].some(isWidget))) tooltips.look();
+    if (records.some(({ addedNodes }) => [...addedNodes].some(hasWidget))) tooltips.look();
     soon();
   });
   soon();
