@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from explorer import figures, presets
-    from explorer.engine.prune import prune
-    from explorer.engine.run import Run
-    from explorer.engine.train import train
+    from explorer.engine.pruning.prune import prune
+    from explorer.engine.training.run import Run
+    from explorer.engine.training.train import train
     from explorer.experiment import Clipping, Experiment, Pruning
     from explorer.study.sweep import Study, sweep
-    from explorer.ui.dashboard import Explorer
+    from explorer.ui.explorer import Explorer
 
 __all__ = [
     "Clipping",
@@ -41,15 +41,15 @@ _LINES: list[str] = []  # that were shown: one import leads to others
 _HOMES = {
     "Clipping": "explorer.experiment",
     "Experiment": "explorer.experiment",
-    "Explorer": "explorer.ui.dashboard",
+    "Explorer": "explorer.ui.explorer",
     "Pruning": "explorer.experiment",
-    "Run": "explorer.engine.run",
+    "Run": "explorer.engine.training.run",
     "Study": "explorer.study.sweep",
     "figures": "explorer.figures",
     "presets": "explorer.presets",
-    "prune": "explorer.engine.prune",
+    "prune": "explorer.engine.pruning.prune",
     "sweep": "explorer.study.sweep",
-    "train": "explorer.engine.train",
+    "train": "explorer.engine.training.train",
 }
 
 

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from explorer import registry
-from explorer.methods import company
+from explorer.methods import compatibility
 
 SCHEMA = 1  # goes into every hash; raised only when an old description comes to mean something else
 METHODS = ("criterion", "granularity", "allocation", "unit", "schedule")  # the axes of a Pruning
@@ -130,7 +130,7 @@ class Pruning(_Part):
     criterion: Annotated[str, _one_of("criterion")] = "magnitude"
     granularity: Annotated[str, _one_of("granularity")] = "weight"
     allocation: Annotated[str, _one_of("allocation")] = "global"
-    threshold: Number = company.DEFAULT
+    threshold: Number = compatibility.DEFAULT
     unit: Annotated[str, _one_of("unit")] = "sparsity"
     schedule: Annotated[str, _one_of("schedule")] = "one-shot"
     begin_epoch: NotNegative | None = None
@@ -141,15 +141,15 @@ class Pruning(_Part):
     def _fits(self) -> Self:
         criterion = registry.get("criterion", self.criterion)
         schedule = registry.get("schedule", self.schedule)
-        company.check_threshold(self.threshold, self.unit, signed=criterion.traits.get("signed", False))
-        company.check({axis: getattr(self, axis) for axis in METHODS})
+        compatibility.check_threshold(self.threshold, self.unit, signed=criterion.traits.signed)
+        compatibility.check({axis: getattr(self, axis) for axis in METHODS})
         granularity, allocation = (registry.get(a, getattr(self, a)) for a in ("granularity", "allocation"))
         self._check_options("options", criterion, granularity, allocation, schedule)
-        threshold = company.threshold_of(granularity, self.options, self.threshold)
+        threshold = compatibility.threshold_of(granularity, self.options, self.threshold)
         object.__setattr__(self, "threshold", threshold)
         if None not in (self.begin_epoch, self.end_epoch) and self.end_epoch < self.begin_epoch:  # type: ignore[operator]
             raise ValueError(f"end_epoch = {self.end_epoch} lies before begin_epoch = {self.begin_epoch}")
-        company.warn({a: registry.get(a, getattr(self, a)) for a in METHODS}, self._set())
+        compatibility.warn({a: registry.get(a, getattr(self, a)) for a in METHODS}, self._set())
         return self
 
     def own(self, axis: str) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class Clipping(_Part):
     def _fits(self) -> Self:
         rules = [registry.get("rule", name) for name in self.rules]
         self._check_options("options", *rules)
-        company.warn_of_rules(rules, self._set())
+        compatibility.warn_of_rules(rules, self._set())
         return self
 
 
@@ -244,19 +244,19 @@ class Experiment(_Part):
         """A schedule with a span needs room: without one event the run would be dense under another name."""
         if self.pruning is None:
             return
-        criterion, schedule = (registry.get(a, getattr(self.pruning, a)) for a in ("criterion", "schedule"))
-        traits = schedule.traits
+        criterion = registry.get("criterion", self.pruning.criterion)
+        schedule = registry.get("schedule", self.pruning.schedule)
         begin, end = self.pruning.begin_epoch, self.pruning.end_epoch
-        begin = traits["begin"] * self.epochs if begin is None else begin
+        begin = schedule.traits.begin * self.epochs if begin is None else begin
         end = DEFAULT_END * self.epochs if end is None else end
         if self.pruning.options.get("tolerance") is not None and not self.validation:
             raise ValueError("tolerance compares validation accuracies, but validation = 0: hold images out")
-        if traits["spans"] and begin >= end:
+        if schedule.traits.spans and begin >= end:
             raise ValueError(
                 f"schedule = {self.pruning.schedule!r} would never prune: begin_epoch = {begin:g} does not "
                 f"lie before end_epoch = {end:g} (by default {DEFAULT_END:g} of the epochs)"
             )
-        company.check_time(criterion, schedule, self.pruning.options, begin, end)
+        compatibility.check_time(criterion, schedule, self.pruning.options, begin, end)
 
     def to_json(self) -> str:
         """This Experiment as JSON text; `Experiment.from_json` reads it back."""

@@ -51,12 +51,12 @@ def tiny(scratch_registry):
     import torch
 
     import explorer as ex
-    from explorer.engine import data
+    from explorer.engine.data import datasets
 
     @scratch_registry.register("dataset", "tiny")
     def few():
         """The first images of MNIST."""
-        train, test = data.load("mnist", torch.device("cpu"))
+        train, test = datasets.load("mnist", torch.device("cpu"))
         return train[slice(600)], test[slice(200)]
 
     def make(**fields):
@@ -90,8 +90,8 @@ def normed(tiny, scratch_registry):
 
 @pytest.fixture
 def single_steps(monkeypatch):
-    """Laps of one step, for stories that stop at a certain one."""
-    from explorer.engine import compiled
+    """Chunks of one step, for stories that stop at a certain one."""
+    from explorer.engine.execution import numba_steps
 
-    monkeypatch.setattr(compiled, "FIRST", 1)
-    monkeypatch.setattr(compiled, "MOST", 1)
+    monkeypatch.setattr(numba_steps, "FIRST", 1)
+    monkeypatch.setattr(numba_steps, "MOST", 1)

@@ -8,11 +8,11 @@ from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
 from explorer import registry
-from explorer.engine import pruner
-from explorer.engine.device import pick_device
-from explorer.engine.run import Run
-from explorer.engine.train import runs_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.data.device import pick_device
+from explorer.engine.pruning import pruner
+from explorer.engine.training.run import Run
+from explorer.engine.training.train import runs_of
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.study import worker
 from explorer.study.plan import Plan, steps_of

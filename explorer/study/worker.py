@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from explorer.engine.run import Run
+from explorer.engine.training.run import Run
 from explorer.experiment import Experiment
 
 TOLD_EVERY = 100  # steps between two words on the progress

@@ -5,7 +5,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from explorer.experiment import Experiment
-from explorer.ui.dashboard import Explorer
+from explorer.ui.explorer import Explorer
 
 
 @magics_class

@@ -255,7 +255,7 @@ def summary(values):
     }
 
 
-def verdict(name, found):
+def decision(name, found):
     """Whether a goal is met, in words; empty where there is none."""
     if name not in GOALS:
         return ""
@@ -322,7 +322,7 @@ def main():
     for name, each in found.items():
         unit = "" if name in UPWARDS else " ms"
         numbers = f"median {each['median']:7.1f}{unit}, p95 {each['p95']:7.1f}{unit}, n = {each['n']}"
-        print(f"{name:28} {numbers:48} {verdict(name, each)}")
+        print(f"{name:28} {numbers:48} {decision(name, each)}")
     name = re.sub(r"\W+", "-", f"{about['cpu']}-{about['cores']}-cores").strip("-").lower()
     RESULTS.mkdir(exist_ok=True)
     reading = {"machine": about, "steps_a_second": speed, "summary": found, "milliseconds": readings}

@@ -64,7 +64,7 @@ def line(row: Row) -> str:
     return f"{what:54} {statistics.median(seconds):8.3f} s ({spread})"
 
 
-def verdicts(reading: Row) -> str:
+def decisions(reading: Row) -> str:
     """Each goal and whether it is met."""
     lines = []
     for what, (above, below, least) in GOALS.items():

@@ -9,8 +9,9 @@ import torch
 from peers import articles, explorer_peer, limit, resident, torch_prune
 from peers.work import Work
 
-from explorer.engine import data
-from explorer.engine.step import Stepper
+from explorer.engine.data import datasets
+from explorer.engine.data.random import shuffled_indices
+from explorer.engine.execution.step import Stepper
 
 
 @pytest.fixture
@@ -19,10 +20,10 @@ def work(tiny):
 
     def make(**fields):
         seed = tiny().seed
-        return Work(dataset="tiny", batch=256, order=data.order(600, seed, 0).numpy(), **fields)
+        return Work(dataset="tiny", batch=256, order=shuffled_indices(600, seed, 0).numpy(), **fields)
 
     yield make
-    data.load.cache_clear()
+    datasets.load.cache_clear()
 
 
 def trained(peer):

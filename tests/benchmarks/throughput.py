@@ -129,7 +129,7 @@ def main() -> None:
     machine = _machine(arguments.device, arguments.threads)
     found = measure(arguments.device, arguments.threads, arguments.rounds, arguments.parts)
     reading = {"machine": machine, "n": arguments.rounds, **found}
-    print(report.verdicts(reading))
+    print(report.decisions(reading))
     if set(arguments.parts) == set(PARTS):
         path = _keep(reading)
         figure.save(reading, path)

@@ -228,7 +228,7 @@ def test_a_failure_of_the_worker_is_told(opened):
     notebook.run(
         """from explorer.ui import session
 def fail(*_, **__): raise RuntimeError("out of ink")
-kept, session.lanes_of = session.lanes_of, fail"""
+kept, session.with_twin = session.with_twin, fail"""
     )
     try:
         press(notebook, "train")
@@ -236,7 +236,7 @@ kept, session.lanes_of = session.lanes_of, fail"""
         expect(alert).to_contain_text("RuntimeError: out of ink")
         expect(alert).to_contain_text("Press Reset")
     finally:
-        notebook.run("session.lanes_of = kept")
+        notebook.run("session.with_twin = kept")
     press(notebook, "train")
     until_state(notebook, "done")
     expect(notebook.locator(".explorer-error")).to_have_text("")

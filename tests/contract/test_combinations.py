@@ -9,8 +9,8 @@ from helpers import METHODS, NETS, eligible, experiment, pairwise, pruning, refu
 
 import explorer as ex
 from explorer import registry
-from explorer.engine.train import run_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.train import run_of
+from explorer.engine.training.trainer import Trainer
 
 COMBINATIONS = pairwise()
 
@@ -35,17 +35,17 @@ def test_a_combination_trains_and_prunes_what_was_asked_for(small, chosen):
     assert run.history["value"].is_finite().all()
     assert run.history["step"].max() == 12
 
-    masks, verdict, weights = run.masks, trainer.lanes[0].verdict, run.model().state_dict()
-    fill = torch.zeros_like(run.row) if verdict.fill is None else verdict.fill
+    masks, decision, weights = run.masks, trainer.lanes[0].decision, run.model().state_dict()
+    fill = torch.zeros_like(run.row) if decision.fill is None else decision.fill
     instead = trainer.network.layout.views(fill[None])
     for name, mask in masks.items():
         assert torch.equal(weights[name][~mask], instead[name][~mask])
     zeros, total = (sum(int(f(m)) for m in masks.values()) for f in (lambda m: (~m).sum(), torch.numel))
     assert run.summary["sparsity"] == pytest.approx(zeros / total, abs=1e-12)
     if exp.pruning.unit == "sparsity":
-        assert fallen(exp, verdict, masks) == asked(exp, verdict)
+        assert fallen(exp, decision, masks) == asked(exp, decision)
     else:
-        for scores, kept, cutoff in zip(verdict.scores, verdict.units, verdict.cutoffs, strict=True):
+        for scores, kept, cutoff in zip(decision.scores, decision.units, decision.cutoffs, strict=True):
             assert (scores[kept] >= cutoff).all()
 
     _, again = trained(exp)
@@ -53,15 +53,15 @@ def test_a_combination_trains_and_prunes_what_was_asked_for(small, chosen):
     assert run.records == again.records
 
 
-def fallen(exp, verdict, masks):
+def fallen(exp, decision, masks):
     """How many units are pruned at the end; regrowth moves single weights after the verdict."""
-    if registry.get("schedule", exp.pruning.schedule).traits.get("regrows"):
+    if registry.get("schedule", exp.pruning.schedule).traits.regrows:
         return sum(int((~m).sum()) for m in masks.values())
-    return sum(int((~units).sum()) for units in verdict.units)
+    return sum(int((~units).sum()) for units in decision.units)
 
 
-def asked(exp, verdict):
-    sizes = [len(units) for units in verdict.units]
+def asked(exp, decision):
+    sizes = [len(units) for units in decision.units]
     if exp.pruning.allocation == "uniform":
         return sum(round(exp.pruning.threshold * size) for size in sizes)
     return round(exp.pruning.threshold * sum(sizes))

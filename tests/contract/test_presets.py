@@ -3,7 +3,7 @@
 import pytest
 
 import explorer as ex
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.trainer import Trainer
 from explorer.presets import PRESETS
 from explorer.presets.__main__ import shortened
 
@@ -46,7 +46,7 @@ def test_a_matched_sibling_differs_in_its_pruning_alone(name):
 def test_article_000_takes_3_percent_by_magnitude_at_its_threshold():
     """|w| < 0.001 where 784 · 128 weights are even up to 1/28 and 1,280 up to 1/√128, before training."""
     trainer = Trainer([PRESETS["article-000-magnitude"].experiment], "cpu")
-    view, verdict = trainer.preview(trainer.lanes[0].experiment)
+    view, decision = trainer.preview(trainer.lanes[0].experiment)
     expected = (100_352 * 0.001 * 28 + 1_280 * 0.001 * 128**0.5) / 101_632
     assert trainer.observer.sparsity(view) == pytest.approx(expected, abs=0.003)
-    assert verdict.cutoffs == pytest.approx([0.001, 0.001])
+    assert decision.cutoffs == pytest.approx([0.001, 0.001])

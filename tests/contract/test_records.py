@@ -6,9 +6,10 @@ import torch
 from helpers import SIZES, steps_of, values_of
 
 import explorer as ex
-from explorer.engine import data
-from explorer.engine.train import train
-from explorer.engine.trainer import Trainer
+from explorer.engine.data import datasets
+from explorer.engine.data.random import shuffled_indices
+from explorer.engine.training.train import train
+from explorer.engine.training.trainer import Trainer
 
 WHOLE = {
     "train_loss",
@@ -71,7 +72,7 @@ def test_clip_rate_and_norms_are_what_counting_by_hand_gives(tiny, bound):
     trainer, norms = Trainer([exp, exp.dense()], "cpu", torch.float64), []
     for record in trainer.run():
         if record is None:
-            norms.append(float(trainer.stepper.grad[trainer.lanes[0].row].norm()))  # after clipping
+            norms.append(float(trainer.executor.stepper.grad[trainer.lanes[0].row].norm()))  # after clipping
     run = train(exp, progress=False, dtype=torch.float64)
     before, clipped, rate = (values_of(run, m) for m in ("grad_norm", "clipped_grad_norm", "clip_rate"))
     unbound = [norm < bound * (1 - 1e-5) for norm in norms]
@@ -94,11 +95,12 @@ def test_an_unclipped_run_says_that_nothing_was_bound(tiny):
 def test_train_loss_is_the_mean_since_the_last_record(tiny):
     exp = tiny(pruning=None)
     whole = values_of(train(exp, progress=False, dtype=torch.float64), "train_loss")
-    parts = data.split("tiny", torch.device("cpu"), 100).train
+    parts = datasets.split("tiny", torch.device("cpu"), 100).train
     module = train(tiny(pruning=None, lr=1e-30), progress=False, dtype=torch.float64).model()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     losses = []
-    for x, y in data.batches(parts, exp, 0, skip=0, dtype=torch.float64):
+    order = shuffled_indices(len(parts), exp.seed, 0)
+    for x, y in datasets.batches(parts, order, exp.batch_size, normalise=True, dtype=torch.float64):
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(module(x), y)
         losses.append(loss.item())

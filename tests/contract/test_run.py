@@ -5,9 +5,9 @@ import torch
 from helpers import steps_of, values_of
 
 import explorer as ex
-from explorer.engine import data
-from explorer.engine.laps import Laps
-from explorer.engine.trainer import Trainer
+from explorer.engine.data import datasets
+from explorer.engine.execution.executor import StepExecutor
+from explorer.engine.training.trainer import Trainer
 
 
 def test_the_model_is_ordinary_and_reproduces_the_test_accuracy(trained):
@@ -15,9 +15,9 @@ def test_the_model_is_ordinary_and_reproduces_the_test_accuracy(trained):
     model = run.model()
     assert type(model) is torch.nn.Sequential
     assert not model.training
-    test = data.split("tiny", torch.device("cpu"), 100).test
+    test = datasets.split("tiny", torch.device("cpu"), 100).test
     with torch.no_grad():
-        right = model(data.normalised(test.pixels, True, torch.float32)).argmax(1) == test.labels
+        right = model(datasets.normalised(test.pixels, True, torch.float32)).argmax(1) == test.labels
     assert run.summary["test_accuracy"] == int(right.sum()) / 200
     assert run.summary["test_accuracy"] > 0.5  # it has learned
     for name, mask in run.masks.items():
@@ -99,14 +99,14 @@ def test_a_lane_that_diverges_leaves_its_neighbours_alone(tiny):
 @pytest.mark.usefixtures("single_steps")
 @pytest.mark.parametrize("at", [0, 3, 8, 15])
 def test_ctrl_c_returns_what_there_is(tiny, monkeypatch, at):
-    original = Laps.run
+    original = StepExecutor.advance
 
-    def interrupted(self, count):
-        if self.stack.step == at:
+    def interrupted(self, step, stop, *, keep_gradient):
+        if step == at:
             raise KeyboardInterrupt
-        original(self, count)
+        return original(self, step, stop, keep_gradient=keep_gradient)
 
-    monkeypatch.setattr(Laps, "run", interrupted)
+    monkeypatch.setattr(StepExecutor, "advance", interrupted)
     run = ex.train(tiny(pruning={"threshold": 0.5}), progress=False)
     assert run.status == "stopped"
     assert run.summary["steps"] == at

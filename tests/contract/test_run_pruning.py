@@ -7,8 +7,8 @@ import torch
 from helpers import SIZES, values_of
 
 import explorer as ex
-from explorer.engine import pruner
-from explorer.engine.trainer import Trainer
+from explorer.engine.pruning import unit_scores
+from explorer.engine.training.trainer import Trainer
 
 
 def test_pruning_at_initialisation_prunes_the_initial_weights(tiny):
@@ -138,7 +138,7 @@ def test_a_layer_that_is_gone_does_not_take_the_next_one_with_it(small, scratch_
     trainer = Trainer([small(pruning=pruning)], "cpu")
     for _ in trainer.run():
         pass
-    first, second = trainer.lanes[0].verdict.units
+    first, second = trainer.lanes[0].decision.units
     assert not first.any()
     assert int((~second).sum()) == round(0.7 * 8) - 4
 
@@ -153,6 +153,6 @@ def test_rounds_of_scoring_end_on_the_share_itself(small):
 
 def test_a_spliced_weight_comes_back_later_than_it_falls_whatever_its_sign():
     scores, kept = torch.tensor([-2.0, 3.0, 0.0, -2.0, 3.0]), torch.tensor([0, 0, 0, 1, 1]).bool()
-    [back], [alive] = pruner._revivable([scores], [kept], 1.5)
+    [back], [alive] = unit_scores.revive([scores], [kept], 1.5)
     assert back.tolist() == [-3.0, 2.0, 0.0, -2.0, 3.0]
     assert alive.all()

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 import explorer as ex
-from explorer.engine import compiled, data, memory
-from explorer.engine.trainer import Trainer
+from explorer.engine.analysis import memory_estimate
+from explorer.engine.data import datasets
+from explorer.engine.execution import kernel_loader
+from explorer.engine.training.trainer import Trainer
 from explorer.study import worker
 from explorer.study.plan import LANES, _groups, plan, with_twins
 
@@ -59,8 +61,8 @@ def test_no_stack_has_more_lanes_than_it_may(tiny):
 
 def test_stacks_are_cut_to_the_memory_there_is(tiny, monkeypatch):
     exps = variants(tiny, 16)
-    whole, one = (memory.predicted(with_twins(exps[:n]), together=False) for n in (16, 1))
-    monkeypatch.setattr(memory, "free", lambda _: 2 * (whole + one) // 2)
+    whole, one = (memory_estimate.peak_bytes(with_twins(exps[:n]), together=False) for n in (16, 1))
+    monkeypatch.setattr(memory_estimate, "free", lambda _: 2 * (whole + one) // 2)
     made = plan(exps, CPU, "stack")
     assert len(made.stacks) > 1
     assert made.peak_bytes <= (whole + one) // 2
@@ -70,7 +72,7 @@ def test_stacks_are_cut_to_the_memory_there_is(tiny, monkeypatch):
 def test_what_torch_keeps_of_an_earlier_sweep_is_free_for_the_next(monkeypatch):
     for name, there in {"mem_get_info": (3, 10), "memory_reserved": 6, "memory_allocated": 2}.items():
         monkeypatch.setattr(torch.cuda, name, lambda _, there=there: there)
-    assert memory.free(torch.device("cuda")) == 7
+    assert memory_estimate.available_bytes(torch.device("cuda")) == 7
 
 
 def test_processes_share_the_work_evenly():
@@ -85,7 +87,7 @@ def test_auto_takes_processes_only_where_they_pay(monkeypatch):
     """Machine code trains the rows of a stack on all cores as it is."""
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert plan([ex.Experiment(epochs=20, seed=seed) for seed in (0, 1)], CPU).kind == "stack"
-    monkeypatch.setenv(compiled.SWITCH, "0")
+    monkeypatch.setenv(kernel_loader.SWITCH, "0")
     long = [ex.Experiment(epochs=20, pruning={"threshold": t}) for t in (0.5, 0.9)]
     assert plan(long, CPU).kind == "processes"
     assert plan(long[:1], CPU).kind == "stack"
@@ -178,7 +180,7 @@ def alive():
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_the_memory_of_a_stack_is_predicted(tiny, optimizer):
     """The tensors that are alive as it ends: matrices, data set and what is judged; see memory.py for RSS."""
-    data.load("mnist", CPU)
+    datasets.load("mnist", CPU)
     exps = with_twins(variants(tiny, 12, optimizer=optimizer, model="lenet-300-100", batch_size=100))
     before = alive()
     trainer = Trainer(exps, "cpu")
@@ -187,10 +189,15 @@ def test_the_memory_of_a_stack_is_predicted(tiny, optimizer):
         pass
     held = alive() - before
     row = 4 * trainer.network.layout.width
-    runs = memory.AT_THE_END - 1  # not made yet
-    expected = row * (memory.matrices(exps, together=False) - runs * len(exps))
+    runs = memory_estimate.AT_THE_END - 1  # not made yet
+    expected = row * (memory_estimate.matrices(exps, together=False) - runs * len(exps))
     if optimizer == "sgd":  # each row once more, packed; it is not judged any more
-        packed = memory._machine(exps, trainer.network.layout)
-        expected += packed - memory.NUMBA - memory.TRAIN_AND_TEST * memory.LIT - row * len(exps)
+        packed = memory_estimate._machine(exps, trainer.network.layout)
+        expected += (
+            packed
+            - memory_estimate.NUMBA
+            - memory_estimate.TRAIN_AND_TEST * memory_estimate.LIT
+            - row * len(exps)
+        )
     assert held == pytest.approx(expected, rel=0.2)
-    assert memory.predicted(exps, together=False) > expected
+    assert memory_estimate.peak_bytes(exps, together=False) > expected

@@ -5,7 +5,7 @@ import torch
 
 import explorer as ex
 from explorer import registry
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.trainer import Trainer
 
 
 def test_every_run_of_a_sweep_equals_the_single_run(tiny):

@@ -44,7 +44,7 @@ def _charts_made_once(monkeypatch):
 @pytest.fixture
 def opened(tiny):
     """Returns a function that makes an Explorer on few images; all are closed after the test."""
-    from explorer.ui.dashboard import Explorer
+    from explorer.ui.explorer import Explorer
 
     made = []
 

@@ -48,7 +48,7 @@ def well(explorer):
     return tab
 
 
-def datasets(explorer, chart):
+def chart_data(explorer, chart):
     """What a chart on the page shows, by dataset; Altair's check of every row would take longest."""
     return explorer._chart.chart(chart).to_dict(validate=False)["datasets"]
 

@@ -9,7 +9,7 @@ from hands import PATIENCE, let_go
 from ipywidgets.widgets.widget import _instances
 
 from explorer import registry
-from explorer.ui.dashboard import Explorer
+from explorer.ui.explorer import Explorer
 
 TIMES = 10
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from explorer import figures
-from explorer.engine.state import View
-from explorer.engine.trainer import Trainer
-from explorer.ui import answers
-from explorer.ui.asking import Asking
-from explorer.ui.frames import SHARE, Answers, Frame
-from explorer.ui.past import THEN, as_of
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables
+from explorer.engine.analysis import predictions
+from explorer.engine.network.state import LaneView
+from explorer.engine.training.trainer import Trainer
+from explorer.ui.session.frames import SHARE, Answers, Frame
+from explorer.ui.session.session import Session
+from explorer.ui.session.sliced_evaluation import SlicedEvaluation
+from explorer.ui.session.snapshots import THEN, as_of
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
 from explorer.ui.widgets.drawing_pad import DrawingPad
 from explorer.ui.widgets.image_grid import ImageGrid, ImageSheet
 
@@ -77,12 +77,12 @@ class Digits(Tab):
         self.panel = w.VBox([self.told]).add_class("explorer-digits")
         self.below = w.VBox([self.images, self.sketch]).add_class("explorer-digits-below")
         self._trainer: Trainer | None = None
-        self._views: dict[str, View] = {}
+        self._views: dict[str, LaneView] = {}
         self._names: list[str] = []
         self._pixels: Tensor | None = None  # what is on the pad, uint8 [28, 28]
         self._source = ""
         self._seen: Hashable = None
-        self._asking: tuple[Hashable, Asking] | None = None
+        self._asking: tuple[Hashable, SlicedEvaluation] | None = None
         self._looked, self._cost, self._as_of = 0.0, 0.0, ""
 
     def shown(self) -> None:
@@ -147,14 +147,14 @@ class Digits(Tab):
             return known, False
         key = (id(trainer), frame.held, frame.preview, len(frame.lanes[0].history.events))
         if self._asking is None or self._asking[0] != key:
-            self._asking = key, Asking(trainer, frame.views, frame.held)
+            self._asking = key, SlicedEvaluation(trainer, frame.views, frame.held)
         asking = self._asking[1]
         more = asking.work(SLICE)
         return asking.found, more
 
     def _know(self, trainer: Trainer) -> None:
         if trainer is not self._trainer:
-            self._trainer, self._names = trainer, answers.names_of(trainer)
+            self._trainer, self._names = trainer, predictions.class_names(trainer)
             self._seen, self._asking = None, None
             self.sketch.offers = len(trainer.split.validation) > 0
 
@@ -181,7 +181,7 @@ class Digits(Tab):
         return self._pair(told, pixels, truth, found.lanes[1].long(), own)
 
     def _pair(self, told: str, pixels: Tensor, truth: Tensor, dense: Tensor, pruned: Tensor) -> Tables:
-        lost, gained = answers.flipped(truth, dense, pruned)
+        lost, gained = predictions.flips(truth, dense, pruned)
         wrong = int(((dense != truth) & (pruned != truth)).sum())
         counts = {"n": _of(truth, pixels), "lost": len(lost), "gained": len(gained), "wrong": wrong}
         right = len(truth) - len(lost) - len(gained) - wrong
@@ -245,9 +245,9 @@ class Digits(Tab):
         if pixels is None or trainer is None:
             return
         experiment = trainer.lanes[0].experiment
-        x = answers.image_of(pixels, experiment, trainer)
+        x = predictions.as_input(pixels, experiment, trainer)
         found = {
-            net: answers.outputs(trainer.network, view, x, experiment.loss)
+            net: predictions.probabilities(trainer.network, view, x, experiment.loss)
             for net, view in self._views.items()
         }
         unit = OUTPUT if experiment.loss == "mse" and len(self._names) > 2 else PROBABILITY
@@ -256,7 +256,7 @@ class Digits(Tab):
     # -- from the pad ---------------------------------------------------------------------------------
 
     def _on_drawn(self, ink: Tensor) -> None:
-        self._put(answers.centred(ink), "")
+        self._put(predictions.as_digit(ink), "")
 
     def _on_cleared(self) -> None:
         self._pixels = None

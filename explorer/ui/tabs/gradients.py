@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from explorer import figures
-from explorer.engine.ledger import Log
-from explorer.engine.records import Row
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.append_log import StepLog
+from explorer.engine.training.history import Row
+from explorer.engine.training.trainer import Trainer
 from explorer.figures import through_depth
-from explorer.ui.frames import Frame
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables, columns, events
+from explorer.ui.session.frames import Frame
+from explorer.ui.session.session import Session
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables, columns, events
 
 # Every string that a person reads here.
 TITLE = "Gradients"
@@ -64,7 +64,7 @@ class Gradients(Tab):
         log = frame.trainer.flush()
         if self._log is not log or len(self._bound) > len(log):
             self._log, self._bound = log, np.zeros(0, np.uint8)
-        new = log.of(0, 3, len(self._bound))
+        new = log.series(0, 3, len(self._bound))
         self._bound = np.concatenate([self._bound, new.astype(np.uint8)])
         return self._bound[: frame.step]
 
@@ -94,11 +94,11 @@ class Gradients(Tab):
         return self._layered
 
 
-def _marks(log: Log, until: int, per_epoch: int) -> list[tuple[float, float, str]]:
+def _marks(log: StepLog, until: int, per_epoch: int) -> list[tuple[float, float, str]]:
     """Some of the steps: the norm of each before clipping, and after it where that is another one."""
     rows = []
     steps = range(0, min(until, len(log)), max(1, -(-min(until, len(log)) // SHOWN)))
-    measured = (log.of(0, measure, every=steps.step).tolist() for measure in (1, 2, 3))
+    measured = (log.series(0, measure, every=steps.step).tolist() for measure in (1, 2, 3))
     for i, norm, after, bound in zip(steps, *measured, strict=False):
         rows.append((i / per_epoch, norm, STATES[int(bound)]))
         if bound:
@@ -140,8 +140,8 @@ def _spread(frame: Frame) -> Tables:
         found["note"] = {"text": [through_depth.NO_RECORD if gradient is None else NOT_KEPT]}
     else:
         row = gradient[lane.row]
-        slots = {layer.name: layer.weight for layer in trainer.network.layout.layers}
-        counted = {name: _counted(row[slot.start : slot.stop]) for name, slot in slots.items()}
+        slices = {layer.name: layer.weight for layer in trainer.network.layout.layers}
+        counted = {name: _counted(slot.of(row)) for name, slot in slices.items()}
         found = figures.spread_tables(counted, recorded / trainer.per_epoch)
     return {("gradient-spread", name): table for name, table in found.items()}
 

@@ -4,11 +4,11 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from explorer import figures
-from explorer.engine.records import Row
-from explorer.engine.trainer import Trainer
-from explorer.ui.frames import Frame, Point
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Tab, Tables, columns, events, thinned, until
+from explorer.engine.training.history import Row
+from explorer.engine.training.trainer import Trainer
+from explorer.ui.session.frames import Frame, Point
+from explorer.ui.session.session import Session
+from explorer.ui.tabs.tab import Charts, Tab, Tables, columns, events, thinned, until
 from explorer.ui.widgets.pinned_runs import PinnedRuns
 
 SAMPLE = "n = {:,} validation images, 1 seed"
@@ -102,7 +102,7 @@ def _gap(frame: Frame, points: list[Point]) -> Any:
     """The shift in words at the last point, or at the prune event where a threshold is tried out there."""
     rows = []
     if frame.preview is not None and len(frame.accuracy) > 1:
-        _, step = frame.trainer.source()
+        _, step = frame.trainer.prune_base()
         label = TRYING.format(_shift(frame.accuracy))
         rows = [(step / frame.trainer.per_epoch, 100 * frame.accuracy[0], label)]
     elif points and len(points[-1].accuracy) > 1:

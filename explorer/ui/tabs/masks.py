@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from explorer import figures
-from explorer.engine import survivors
-from explorer.engine.rows import Layer
-from explorer.engine.survivors import Wiring
-from explorer.engine.trainer import Trainer
-from explorer.ui.frames import Frame
-from explorer.ui.past import as_of
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables
-from explorer.ui.units import COUNT, Units
+from explorer.engine.analysis import mask_stats
+from explorer.engine.analysis.mask_stats import LayerGraph
+from explorer.engine.network.layout import Layer
+from explorer.engine.training.trainer import Trainer
+from explorer.ui.session.frames import Frame
+from explorer.ui.session.session import Session
+from explorer.ui.session.snapshots import as_of
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
+from explorer.ui.tabs.unit_images import COUNT, Units
 from explorer.ui.widgets.image_grid import ImageGrid, ImageSheet
 
 # Every string that a person reads here.
@@ -73,7 +73,7 @@ class Masks(Tab):
         pictures = w.HBox([self.maps, w.VBox([self.order, self.units])]).add_class("explorer-masks-pictures")
         self.panel = w.VBox([self.told, pictures]).add_class("explorer-masks")
         self._trainer: Trainer | None = None
-        self._wiring: Wiring
+        self._wiring: LayerGraph
         self._seen: Hashable = None
         self._drawn, self._as_of = 0.0, ""
 
@@ -114,7 +114,7 @@ class Masks(Tab):
             return {}
         if trainer is not self._trainer:
             pixels = trainer.split.train[slice(1)].inputs(True, frame.view.row.dtype)
-            self._trainer, self._wiring = trainer, survivors.wiring(trainer.network, frame.view, pixels)
+            self._trainer, self._wiring = trainer, mask_stats.layer_graph(trainer.network, frame.view, pixels)
         self.draw(frame)
         self._seen, self._drawn = seen, time.perf_counter()
         return {}
@@ -163,13 +163,13 @@ def pixel_map(units: Units) -> ImageSheet:
 
 def _per_input(units: Units) -> np.ndarray:
     """The counts of the map, int [rows, columns]."""
-    return survivors.per_input(units.alive, units.wiring.window).cpu().numpy()
+    return mask_stats.per_input(units.alive, units.wiring.window).cpu().numpy()
 
 
 def other(frame: Frame, layer: Layer, width: int) -> ImageSheet:
     """What another layer keeps, block by block."""
-    alive = survivors.kept(frame.view, layer.weight)
-    shares = survivors.blocks(alive, BLOCKS)
+    alive = mask_stats.keep_mask(frame.view, layer.weight)
+    shares = mask_stats.blocks(alive, BLOCKS)
     rows, columns = shares.shape
     name, kept = layer.name, int(alive.sum())
     text = LAYER_TEXT.format(name=name, kept=kept, all=alive.numel())

@@ -5,13 +5,13 @@ from collections.abc import Hashable
 import ipywidgets as w
 
 from explorer import figures
-from explorer.engine.train import run_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.training.train import run_of
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
-from explorer.ui.frames import Frame
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables, events
+from explorer.ui.session.frames import Frame
+from explorer.ui.session.session import Session
 from explorer.ui.tabs.live import accuracies, pinned_curves
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables, events
 from explorer.ui.widgets.experiment_text import ExperimentText
 from explorer.ui.widgets.pinned_runs import PinnedRun
 from explorer.ui.widgets.runs_table import RunsTable

@@ -8,16 +8,16 @@ import ipywidgets as w
 import numpy as np
 
 from explorer import figures, registry
-from explorer.engine import whatif
-from explorer.engine.trainer import Trainer
+from explorer.engine.analysis import sparsity_curve
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.figures import published
 from explorer.figures.tradeoff import CURVE, DENSE, NOW, PUBLISHED, RETRAINED
-from explorer.ui.following import DENSE_RUN, NO_VALIDATION, Follower, recipe
-from explorer.ui.frames import Frame
-from explorer.ui.retraining import Retraining, Row
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables
+from explorer.ui.session.curve_follower import DENSE_RUN, NO_VALIDATION, CurveFollower, recipe
+from explorer.ui.session.frames import Frame
+from explorer.ui.session.retraining import Retraining, Row
+from explorer.ui.session.session import Session
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
 
 # Every string that a person reads here.
 TITLE = "Trade-off"
@@ -59,7 +59,7 @@ class Tradeoff(Tab):
         self.panel = w.HBox([self.retrain, self.halt, self.told], layout={"grid_gap": "8px"})
         self._retraining: Retraining | None = None
         self._rows: dict[str, list[Row]] = {}  # by the experiment without its threshold
-        self._follower = Follower()
+        self._follower = CurveFollower()
 
     def key(self, trainer: Trainer) -> Hashable:
         """The network, whose published points the legend names."""
@@ -137,7 +137,7 @@ class Tradeoff(Tab):
         """Those of 2 to 64 times compression, in the unit in use; its own where its options decide."""
         pruning = experiment.pruning
         assert pruning is not None
-        if registry.get("granularity", pruning.granularity).traits.get("threshold"):
+        if registry.get("granularity", pruning.granularity).traits.threshold:
             return [pruning.threshold]
         if pruning.unit == "sparsity":
             return [1 - 1 / times for times in COMPRESSIONS]
@@ -162,7 +162,7 @@ class Tradeoff(Tab):
         self.retrain.disabled, self.halt.disabled = False, True
 
 
-def _curve(points: list[whatif.Point]) -> dict[str, Any]:
+def _curve(points: list[sparsity_curve.CurvePoint]) -> dict[str, Any]:
     drawn = [p for p in points if p.sparsity < 1]
     return {
         "compression": [p.compression for p in drawn],
@@ -215,7 +215,7 @@ def _twin(frame: Frame) -> dict[str, list[float]]:
     }
 
 
-def _note(follower: Follower, seeds: int) -> str:
+def _note(follower: CurveFollower, seeds: int) -> str:
     retrained = OVER_SEEDS.format(seeds, SEEDS_WORD[seeds != 1]) if seeds else ""
     if follower.problem:
         return follower.problem

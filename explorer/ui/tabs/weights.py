@@ -7,14 +7,14 @@ from typing import Any
 import ipywidgets as w
 
 from explorer import figures
-from explorer.engine import records
-from explorer.engine.pruner import Verdict
-from explorer.engine.trainer import Trainer
-from explorer.ui import keeps, recorded
-from explorer.ui.currencies import Currencies
-from explorer.ui.frames import Frame
-from explorer.ui.session import Session
-from explorer.ui.tabs.base import Charts, Context, Tab, Tables
+from explorer.engine.pruning.pruner import PruneDecision
+from explorer.engine.training import history
+from explorer.engine.training.trainer import Trainer
+from explorer.ui.session.frames import Frame
+from explorer.ui.session.session import Session
+from explorer.ui.tabs import layer_density, recorded_histograms
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
+from explorer.ui.tabs.threshold_fields import ThresholdFields
 
 # Every string that a person reads here.
 TITLE = "Weights"
@@ -35,8 +35,8 @@ class Weights(Tab):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.currencies = Currencies(context)
-        self._decided: tuple[Verdict | None, Tables] = (None, {})
+        self.currencies = ThresholdFields(context)
+        self._decided: tuple[PruneDecision | None, Tables] = (None, {})
         self.counts = w.ToggleButtons(options=COUNTS, tooltips=COUNTS_TIPS).add_class("explorer-counts")
         self.counts.observe(context.guarded(self._on_counts), "value")
         self.keeps = w.HTML().add_class("explorer-keep-rates")
@@ -66,18 +66,20 @@ class Weights(Tab):
         """Counts by bin, and where the threshold cuts."""
         pruning = frame.trainer.lanes[0].experiment.pruning
         self.currencies.draw(frame)
-        self.keeps.value = keeps.html(keeps.keeps(frame), pruning, tried=frame.preview is not None)
+        self.keeps.value = layer_density.html(
+            layer_density.keeps(frame), pruning, tried=frame.preview is not None
+        )
         scored = scored_layers(frame.trainer)
         return {
             **_weights(frame, cut=not scored),
             **self._scores(frame, scored),
-            **recorded.tables(frame, scored),
+            **recorded_histograms.tables(frame, scored),
         }
 
     def _scores(self, frame: Frame, layers: list[str]) -> Tables:
         """The scores' histograms; those of one decision stay as they are."""
-        if frame.verdict is None or frame.verdict is not self._decided[0]:
-            self._decided = frame.verdict, _scores(frame, layers)
+        if frame.decision is None or frame.decision is not self._decided[0]:
+            self._decided = frame.decision, _scores(frame, layers)
         return self._decided[1]
 
     def _on_counts(self, change: Any) -> None:  # noqa: ARG002
@@ -94,8 +96,8 @@ def scored_layers(trainer: Trainer) -> list[str]:
 
 
 def _weights(frame: Frame, cut: bool) -> Tables:
-    observer, verdict = frame.trainer.observer, frame.verdict
-    layers = zip(verdict.layers, verdict.cutoffs, strict=True) if verdict and cut else ()
+    observer, decision = frame.trainer.observer, frame.decision
+    layers = zip(decision.layers, decision.cutoffs, strict=True) if decision and cut else ()
     cutoffs = {layer.name: cutoff for layer, cutoff in layers}
     found: Tables = {}
     for name, counts in observer.counts(frame.view).items():
@@ -107,15 +109,15 @@ def _weights(frame: Frame, cut: bool) -> Tables:
 
 
 def _scores(frame: Frame, layers: list[str]) -> Tables:
-    verdict = frame.verdict
-    if verdict is None:
+    decision = frame.decision
+    if decision is None:
         return {(f"scores-{name}", "note"): {"text": [UNSCORED]} for name in layers}
     found: Tables = {}
-    for i, layer in enumerate(verdict.layers if layers else []):
-        scores, keep, name = verdict.scores[i], verdict.units[i], f"scores-{layer.name}"
-        edges = records.score_edges(scores)
-        counts, sides = records.score_counts(scores, keep, edges).cpu().numpy(), edges.numpy()
+    for i, layer in enumerate(decision.layers if layers else []):
+        scores, keep, name = decision.scores[i], decision.units[i], f"scores-{layer.name}"
+        edges = history.score_edges(scores)
+        counts, sides = history.score_counts(scores, keep, edges).cpu().numpy(), edges.numpy()
         found[name, "bins"] = figures.stacked(sides[:-1], sides[1:], *counts)
-        found[name, "cutoffs"] = figures.cutoffs_at(verdict.cutoffs[i], "score")
+        found[name, "cutoffs"] = figures.cutoffs_at(decision.cutoffs[i], "score")
         found[name, "note"] = figures.kept_note(int(keep.sum()), len(keep))
     return found

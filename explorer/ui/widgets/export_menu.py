@@ -11,10 +11,9 @@ import anywidget
 import traitlets
 
 from explorer import figures
-from explorer.engine import files
-from explorer.engine.run import Run
+from explorer.engine.training.run import WRITERS, Run
 from explorer.figures import embedding, theme
-from explorer.ui.session import Session
+from explorer.ui.session.session import Session
 from explorer.ui.widgets import assets
 
 FOLDER = "explorer-exports"  # beside the notebook
@@ -86,7 +85,7 @@ class ExportMenu(anywidget.AnyWidget):
             case "run":
                 return run.save(folder / run.experiment.hash)
         inside = f"{kind}.csv" if what == "data" else f"{what}.{kind}"
-        files.WRITERS[inside](run, folder / f"{start}{inside}")
+        WRITERS[inside](run, folder / f"{start}{inside}")
         return folder / f"{start}{inside}"
 
     def _overview(self, run: Run) -> dict[str, Any]:

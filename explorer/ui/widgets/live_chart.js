@@ -24,7 +24,7 @@ function decode({ columns, length }, buffers) {
 
 /* ---- theme ---- */
 
-const [ROOMY, LARGER, TALLER] = [1400, 1.2, 1.4]; // as in dashboard.css: on a projector, say, type is larger
+const [ROOMY, LARGER, TALLER] = [1400, 1.2, 1.4]; // as in explorer.css: on a projector, say, type is larger
 const TYPE = /^(fontSize|labelFontSize|titleFontSize|subtitleFontSize|labelLimit|minExtent)$/;
 
 function readTheme(roles, explorer) {

@@ -10,11 +10,11 @@ from statistics import fmean, stdev
 from typing import Any
 
 from explorer import registry
-from explorer.engine.branch import differences, fields
+from explorer.engine.training.branch import fields
 from explorer.experiment import Experiment
-from explorer.ui import options
-from explorer.ui.controls import LABELS
-from explorer.ui.past import Kept
+from explorer.ui.controls import method_options
+from explorer.ui.controls.controls import LABELS
+from explorer.ui.session.snapshots import SavedRun
 
 # Every string that a person reads here.
 FULL = "{} runs are pinned, and there is no room for more: remove one first"
@@ -34,7 +34,7 @@ HEAD = ("pruning.criterion", "pruning.threshold")
 class PinnedRun:
     """A run that was pinned, its numbers as they were then."""
 
-    saved: Kept
+    saved: SavedRun
     ident: int
     slot: int  # its colour
     name: str
@@ -97,7 +97,7 @@ class PinnedRuns:
         """Name to the number of its colour."""
         return {run.name: run.slot for run in self.runs}
 
-    def check(self, saved: Kept) -> None:
+    def check(self, saved: SavedRun) -> None:
         """Raise ValueError where a run can't be pinned."""
         if not saved.point.step:
             raise ValueError(UNTRAINED)
@@ -108,7 +108,7 @@ class PinnedRuns:
             if lane.experiment == run.experiment and _trace(saved) == _trace(run.saved):
                 raise ValueError(TWICE.format(run.name))
 
-    def add(self, saved: Kept, summary: dict[str, Any], dense: dict[str, Any] | None) -> PinnedRun:
+    def add(self, saved: SavedRun, summary: dict[str, Any], dense: dict[str, Any] | None) -> PinnedRun:
         """Pin a run with the numbers of its summary and its twin's."""
         self.check(saved)
         free = next(i for i in range(MOST) if all(run.slot != i for run in self.runs))
@@ -147,7 +147,7 @@ class PinnedRuns:
     def name_for(self, experiment: Experiment) -> str:
         """Name a run by method and threshold, and by what else differs from the one pinned last."""
         last = self.runs[-1].experiment if self.runs else experiment
-        changes = differences(last, experiment)
+        changes = diff(last, experiment)
         parts = [
             f"{leaf(name)} {format_value(name, new)}"
             for name, (_, new) in changes.items()
@@ -158,7 +158,7 @@ class PinnedRuns:
         return _unique(name, [run.name for run in self.runs])
 
 
-def _trace(saved: Kept) -> tuple[Any, ...]:
+def _trace(saved: SavedRun) -> tuple[Any, ...]:
     """Return what tells two runs of one Experiment apart."""
     lane = saved.point.lanes[0]
     return saved.point.step, len(saved.point.lanes), lane.steered and lane.history.events
@@ -185,7 +185,9 @@ def headline(experiment: Experiment) -> str:
 def label(name: str) -> str:
     """Return what a setting is called on the page, by its dotted name."""
     place, _, last = name.rpartition(".")
-    return options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
+    return (
+        method_options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
+    )
 
 
 def leaf(name: str) -> str:

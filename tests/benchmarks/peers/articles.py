@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from explorer.engine import data
+from explorer.engine.data import datasets
 from peers.resident import build, read
 from peers.work import LR, MAX_NORM, Peer, Work
 
@@ -52,7 +52,7 @@ def _torchvision_root() -> str:
     root = Path(tempfile.mkdtemp())
     raw = root / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for images, part in zip(data.mnist(), ("train", "t10k"), strict=True):
+    for images, part in zip(datasets.mnist(), ("train", "t10k"), strict=True):
         _write_idx(raw / f"{part}-images-idx3-ubyte", images.pixels[:, 0].numpy())
         _write_idx(raw / f"{part}-labels-idx1-ubyte", images.labels.numpy())
     return str(root)

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from explorer.engine import compiled
-from explorer.engine.train import runs_of
-from explorer.engine.trainer import Trainer
+from explorer.engine.execution import kernel_loader
+from explorer.engine.training.train import runs_of
+from explorer.engine.training.trainer import Trainer
 from peers.work import Peer, Work
 
-if compiled.available():
-    compiled.kernels()  # an import like the others
+if kernel_loader.available():
+    kernel_loader.kernels()  # an import like the others
 
 
 def stacked(work: Work) -> Peer:

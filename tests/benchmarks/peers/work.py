@@ -10,7 +10,9 @@ import torch
 
 import explorer as ex
 from explorer import registry
-from explorer.engine import data, models
+from explorer.engine.data import datasets
+from explorer.engine.data.random import generator
+from explorer.engine.network import models
 
 BATCH, LR, MAX_NORM, SPARSITY = 64, 0.1, 1.0, 0.9
 
@@ -62,19 +64,19 @@ class Work:
     @cached_property
     def labels(self) -> np.ndarray:
         """The training labels, int64 [N]."""
-        return data.load(self.dataset, torch.device("cpu"))[0].labels.numpy()
+        return datasets.load(self.dataset, torch.device("cpu"))[0].labels.numpy()
 
     @cached_property
     def inputs(self) -> np.ndarray:
         """The training images, normalised, float32 [N, 784]."""
-        train = data.load(self.dataset, torch.device("cpu"))[0]
+        train = datasets.load(self.dataset, torch.device("cpu"))[0]
         return train.inputs(True, torch.float32).flatten(1).numpy()
 
     @cached_property
     def initial(self) -> dict[str, np.ndarray]:
         """The weights that the explorer begins with, before it prunes; the same in all variants."""
         first = self.experiments[0]
-        state = models.initialised(first, data.generator(first.seed, 0)).state_dict()
+        state = models.initialised(first, generator(first.seed, 0)).state_dict()
         return {name: value.numpy() for name, value in state.items()}
 
     @cached_property

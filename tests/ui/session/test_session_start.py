@@ -8,8 +8,8 @@ from hands import ENDLESS, PATIENCE
 from laws import blocked, hold, left, plain, same, trained, until
 
 import explorer as ex
-from explorer.engine.trainer import Trainer
-from explorer.ui.session import Session
+from explorer.engine.training.trainer import Trainer
+from explorer.ui.session.session import Session
 
 # -- start, stop, pause ----------------------------------------------------------------------------------
 

@@ -1,0 +1,84 @@
+"""The row matrix: every run is a row of `theta` [L, P], every parameter a range of its columns.
+
+Shapes: L lanes, P parameters.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True)
+class ParameterSlice:
+    """The columns of one parameter."""
+
+    name: str
+    shape: torch.Size
+    start: int
+    stop: int
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Return the parameter's columns of rows [..., P], flat [..., numel]; shares their memory."""
+        return rows[..., self.start : self.stop]
+
+    def view(self, rows: Tensor) -> Tensor:
+        """Return the same in the parameter's shape, [..., *shape]."""
+        return self.of(rows).view(*rows.shape[:-1], *self.shape)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A prunable layer: its weight and its bias."""
+
+    name: str
+    weight: ParameterSlice
+    bias: ParameterSlice | None
+
+
+class Layout:
+    """Where each parameter of a module stands in the row, and which of them can be pruned.
+
+    Args:
+        module: whose parameters they are, in the order of `named_parameters`.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.slices: dict[str, ParameterSlice] = {}
+        start = 0
+        for name, parameter in module.named_parameters():
+            stop = start + parameter.numel()
+            self.slices[name] = ParameterSlice(name, parameter.shape, start, stop)
+            start = stop
+        self.width = start
+        self.layers = self._layers(module)
+        self.prunable = sum(layer.weight.shape.numel() for layer in self.layers)
+
+    def _layers(self, module: nn.Module) -> list[Layer]:
+        names = [name for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
+        return [
+            Layer(name or "weight", self.slices[_join(name, "weight")], self.slices.get(_join(name, "bias")))
+            for name in names
+        ]
+
+    def views(self, matrix: Tensor) -> dict[str, Tensor]:
+        """Return all parameters of a matrix [L, P] by name, as [L, *shape], or [*shape] where L is 1."""
+        rows = matrix[0] if len(matrix) == 1 else matrix  # one row does not pay for a lane dimension
+        return {name: part.view(rows) for name, part in self.slices.items()}
+
+    def row(self, module: nn.Module) -> Tensor:
+        """Return a module's parameters as one row, [P]."""
+        return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+    def load(self, module: nn.Module, row: Tensor) -> nn.Module:
+        """Copy a row, [P], into a module's parameters, and return the module."""
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                parameter.copy_(self.slices[name].view(row))
+        return module
+
+
+def _join(module: str, parameter: str) -> str:
+    return f"{module}.{parameter}" if module else parameter

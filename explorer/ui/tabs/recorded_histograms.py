@@ -1,0 +1,45 @@
+"""Histograms as they were recorded: what the Weights tab shows of a moment in the past."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from explorer import figures
+from explorer.engine.training.history import Row
+from explorer.ui.session.frames import Frame
+
+Tables = dict[tuple[str, str], Any]
+
+
+def tables(frame: Frame, scored: Iterable[str]) -> Tables:
+    """The datasets of all histograms at the step that is looked at; nothing at present."""
+    if frame.past is None:
+        return {}
+    scored = list(scored)
+    history = frame.trainer.lanes[0].history
+    cutoffs = _latest(history.cutoffs, frame.past)
+    cut = {layer: cutoff for _, layer, cutoff in cutoffs}
+    weights = _latest(history.histograms, frame.past, axis="weight")
+    scores = _latest(history.histograms, frame.past, axis="score")
+    found: Tables = {}
+    for name in frame.trainer.observer.edges:
+        found |= _one(f"weights-{name}", weights, name, None if scored else cut.get(name), "weight")
+    for name in scored:
+        found |= _one(f"scores-{name}", scores, name, cut.get(name), "score")
+    return found
+
+
+def _latest(rows: Iterable[Row], step: int, axis: str = "") -> list[Row]:
+    """The rows of the last record up to a step."""
+    until = [row for row in rows if row[0] <= step and (not axis or row[2] == axis)]
+    return [row for row in until if row[0] == until[-1][0]]
+
+
+def _one(chart: str, rows: list[Row], layer: str, cutoff: float | None, axis: str) -> Tables:
+    bins = [row[3:] for row in rows if row[1] == layer]
+    left, right, kept, pruned, revived = zip(*bins, strict=True) if bins else ((),) * 5
+    total, fallen = sum(kept) + sum(pruned) + sum(revived), sum(pruned)
+    return {
+        (chart, "bins"): figures.stacked(left, right, kept, pruned, revived),
+        (chart, "cutoffs"): figures.cutoffs_at(cutoff, axis),
+        (chart, "note"): figures.kept_note(total - fallen, total) if bins else {"text": [""]},
+    }

@@ -1,0 +1,55 @@
+"""Whatever has a name can be hidden and shown by it."""
+
+import pytest
+from hands import by_class, move
+
+from explorer.ui.controls import controls, method_options
+from explorer.ui.explorer import Explorer
+
+ALONE = {"train", "pause", "stop", "reset", "export", "preset", "history", "progress", "status"}
+CLASSES = {"export": "exporting", "history": "past"}
+
+
+def hidden(explorer, name):
+    if name == "threshold":  # one of its two sliders is hidden anyhow
+        return "explorer-hidden" in explorer._threshold.box._dom_classes
+    found = by_class(explorer, CLASSES.get(name, name.replace("_", "-")))
+    assert found, name
+    return all("explorer-hidden" in widget._dom_classes for widget in found)
+
+
+def test_every_control_and_button_goes_and_comes_back(opened):
+    explorer = opened()
+    names = sorted({*ALONE, *controls.LABELS})
+    explorer.hide(*names)
+    assert [name for name in names if not hidden(explorer, name)] == []
+    explorer.show(*names)
+    assert [name for name in names if hidden(explorer, name)] == []
+
+
+def test_an_option_stays_hidden_when_another_method_has_it_too(opened):
+    explorer = opened()
+    explorer.hide("norm")
+    for granularity in ("neuron", "input"):
+        move(explorer, "granularity", granularity)
+        assert hidden(explorer, "norm")
+    assert not hidden(explorer, "spare_last")
+    explorer.show("norm")
+    assert not hidden(explorer, "norm")
+
+
+def test_an_explorer_can_begin_without_the_menu_of_files(tiny):
+    explorer = Explorer(tiny(), device="cpu", hide="export")
+    assert hidden(explorer, "export")
+    explorer.close()
+
+
+def test_a_misspelt_name_is_told_with_the_nearest_one(opened):
+    with pytest.raises(ValueError, match="did you mean 'export'"):
+        opened().show("exprot")
+
+
+def test_no_two_things_have_one_name(opened):
+    tabs = opened()._gallery.tabs
+    names = [*ALONE, *(name for name in controls.LABELS if name != "preset"), *tabs, *method_options.names()]
+    assert len(names) == len(set(names))
