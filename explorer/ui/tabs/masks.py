@@ -19,8 +19,8 @@ from explorer.engine.training.trainer import Trainer
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.session import Session
 from explorer.ui.session.snapshots import as_of
+from explorer.ui.tabs.parts.unit_images import COUNT, Units
 from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
-from explorer.ui.tabs.unit_images import COUNT, Units
 from explorer.ui.tiles import Sheet, Tiles
 
 # Every string that a person reads here.

@@ -12,9 +12,9 @@ from explorer.engine.training import history
 from explorer.engine.training.trainer import Trainer
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.session import Session
-from explorer.ui.tabs import layer_density, recorded_histograms
+from explorer.ui.tabs.parts import layer_density, recorded_histograms
+from explorer.ui.tabs.parts.threshold_fields import ThresholdFields
 from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
-from explorer.ui.tabs.threshold_fields import ThresholdFields
 
 # Every string that a person reads here.
 TITLE = "Weights"

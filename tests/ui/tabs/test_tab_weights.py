@@ -6,9 +6,9 @@ import pytest
 from hands import PATIENCE, settled, told
 
 from explorer.experiment import Pruning
-from explorer.ui.tabs import layer_density
-from explorer.ui.tabs.layer_density import LayerDensity, alarms
-from explorer.ui.tabs.threshold_fields import NOTHING, parsed
+from explorer.ui.tabs.parts import layer_density
+from explorer.ui.tabs.parts.layer_density import LayerDensity, alarms
+from explorer.ui.tabs.parts.threshold_fields import NOTHING, parsed
 
 
 @pytest.fixture
