@@ -1,4 +1,4 @@
-"""The throttle: at once for another key, after its pause for a drift, and never more of the time than its share."""
+"""The throttle: at once for another key, after its pause for a drift, at most its share of the time."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """The Digits tab asks the networks only where nobody has asked yet, and then a slice of time at a time."""
 
 import pytest
-from hands import ENDLESS, PATIENCE, well
+from hands import ENDLESS, PATIENCE, tab_of, well
 
 from explorer.engine.analysis import predictions
 from explorer.ui.session.sliced_evaluation import SlicedEvaluation
@@ -27,20 +27,20 @@ def test_what_is_known_is_not_asked_again(opened, asked):
     well(explorer)
     explorer.session.start()
     explorer.wait(PATIENCE)
-    assert "Of 100 validation images" in well(explorer).told.value
+    assert "Of 100 validation images" in well(explorer).summary_text.value
     explorer.session.preview(0.5)
     assert "Trying the threshold 0.5, not trained any further, beside the dense twin of epoch 2" in (
-        well(explorer).told.value
+        well(explorer).summary_text.value
     )
     explorer.session.look(12)
-    assert "As of epoch 0.75. " in well(explorer).told.value
+    assert "As of epoch 0.75. " in well(explorer).summary_text.value
     explorer.session.look(None)
     well(explorer)
     assert asked == []
 
 
 def test_between_two_records_it_asks_in_slices_and_says_how_far_it_is(opened, asked, monkeypatch):
-    monkeypatch.setattr("explorer.engine.network.forward_backward.ON_CPU", 30)
+    monkeypatch.setattr("explorer.engine.network.forward_backward.CPU_IMAGES", 30)
     monkeypatch.setattr("explorer.ui.tabs.digits.SLICE", 0)
     explorer = opened(epochs=ENDLESS, pruning={"begin_epoch": 0.5})
     explorer.session.start()
@@ -58,8 +58,8 @@ def test_between_two_records_it_asks_in_slices_and_says_how_far_it_is(opened, as
         explorer.session.call(id).result(PATIENCE)
         explorer.session.pause()
     told = []
-    tab = explorer._gallery.tabs["digits"]
-    tab.told.observe(lambda change: told.append(change["new"]), "value")
+    tab = tab_of(explorer, "digits")
+    tab.summary_text.observe(lambda change: told.append(change["new"]), "value")
     explorer.tab = "digits"
     for _ in range(5):
         well(explorer)
@@ -81,7 +81,7 @@ def test_lanes_that_share_their_weights_are_asked_once(opened, asked):
 
 
 def test_a_tab_that_is_left_asks_no_further(opened, asked, monkeypatch):
-    monkeypatch.setattr("explorer.engine.network.forward_backward.ON_CPU", 1)
+    monkeypatch.setattr("explorer.engine.network.forward_backward.CPU_IMAGES", 1)
     monkeypatch.setattr("explorer.ui.tabs.digits.SLICE", 0)
     explorer = opened()
     explorer.session._camera.forget_from(0)  # nobody knows
@@ -90,4 +90,4 @@ def test_a_tab_that_is_left_asks_no_further(opened, asked, monkeypatch):
     for _ in range(5):
         well(explorer)
     assert len(asked) < 10
-    assert explorer._gallery.tabs["digits"]._asking is None
+    assert tab_of(explorer, "digits").evaluation is None

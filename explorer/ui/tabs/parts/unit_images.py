@@ -1,8 +1,5 @@
 """Units as pictures: the weights that lead into each, what is pruned of them, and whether it is dead."""
 
-from functools import cached_property
-from typing import Any
-
 import torch
 
 from explorer.engine.analysis import mask_stats
@@ -11,28 +8,25 @@ from explorer.engine.network.layout import Layer
 from explorer.ui.session.frames import Frame
 from explorer.ui.tiles import Sheet
 
-# Every string that a person reads here.
+# Every string that a person reads here; the sentences with numbers in them stand in the methods.
 UNITS, FILTERS, OUTPUTS = ("hidden unit", "hidden units"), ("filter", "filters"), ("output", "outputs")
-TITLE = "{name}: weights of {all:,} {units}"
-OF_KERNELS = ", a kernel for each of {kernels} maps"
-SOME = "The first {shown} of {all:,} are shown."
-TEXT = "The weights of each of the {all} {units} as a picture. {told}"
-TIP = "{unit} {i}: {into:,} of {fan_in:,} weights in"
-TIP_OUT = ", {out:,} of {fan_out:,} out"
-PRUNED, DEAD_LEGEND, METER = "pruned", "dead", "weights kept (full: {:,})"
-NONE_DEAD = "No {unit} of {name} is dead."
-DEAD = "{dead} of {all:,} {units} are dead: {no_in} with no weight in, {no_out} with none out."
-DEAD_IN = "{dead} of {all:,} {units} are dead: no weight leads in."
+PRUNED, DEAD_LEGEND = "pruned", "dead"
 NO_READER = "What reads these units is not known, so only weights that lead in count."
-COUNT = "{dead} of {all:,} {units} of {name}"
 
 MOST = 300  # pictures at once
 SIZES = ((2, 140), (8, 84), (24, 72), (160, 42), (MOST, 28))  # up to so many units, pixels of each
 LEAST = 3  # pixels of a weight, where a picture is made of kernels
 
 
-class Units:
-    """A layer's units, counted once a frame."""
+class LayerUnits:
+    """A layer's units, counted once a frame.
+
+    Args:
+        frame: whose weights and mask.
+        wiring: of its network.
+        layer: one of its layers.
+        by_kept: whether those that keep most weights come first in the pictures.
+    """
 
     def __init__(self, frame: Frame, wiring: Wiring, layer: Layer, *, by_kept: bool = False) -> None:
         self.layer, self.wiring, self._view = layer, wiring, frame.view
@@ -47,44 +41,40 @@ class Units:
         self.into, self.out = self._into.tolist(), None if out is None else out.tolist()
         self.dead = mask_stats.dead(self._into, out).tolist()
         self.last = wiring.trace_dependencies[layer.name].last
+        self.unit, units = OUTPUTS if self.last else FILTERS if self.filters else UNITS
+        self.units = self.unit if self.count == 1 else units  # what they are called
 
-    @cached_property
-    def named(self) -> dict[str, Any]:
-        """How many units it has and what they are called, for sentences."""
-        one, many = OUTPUTS if self.last else FILTERS if self.filters else UNITS
-        return {
-            "name": self.layer.name,
-            "all": self.count,
-            "unit": one,
-            "units": one if self.count == 1 else many,
-            "dead": sum(self.dead),
-        }
+    def dead_share(self) -> str:
+        """Return how many of the units are dead, in words."""
+        return f"{sum(self.dead)} of {self.count:,} {self.units}"
 
-    def told_dead(self) -> str:
-        """How many units are dead, in words."""
+    def dead_summary(self) -> str:
+        """Return a sentence on how many units are dead, and why."""
         if not any(self.dead):
-            return NONE_DEAD.format(**self.named)
-        if self.out is None:
-            return DEAD_IN.format(**self.named) + ("" if self.last else f" {NO_READER}")
-        return DEAD.format(no_in=self.into.count(0), no_out=self.out.count(0), **self.named)
+            return f"No {self.unit} of {self.layer.name} is dead."
+        if self.out is not None:
+            no_in, no_out = self.into.count(0), self.out.count(0)
+            return f"{self.dead_share()} are dead: {no_in} with no weight in, {no_out} with none out."
+        unread = "" if self.last else f" {NO_READER}"
+        return f"{self.dead_share()} are dead: no weight leads in.{unread}"
 
-    def pictures(self) -> Sheet:
-        """Each unit's weights; those of a filter that reads many maps are a kernel for each, side by side."""
+    def sheet(self) -> Sheet:
+        """Return a picture of each unit's weights; a filter that reads many maps has a kernel for each."""
         order = self._order()
         size = next(pixels for most, pixels in SIZES if len(order) <= most)
         weights = self.layer.weight.of(self._view.row).view(self.count, -1)
         alive = self.alive.view(self.count, -1)
         scale = mask_stats.reach(weights, alive)
         codes = mask_stats.shades(weights[order], alive[order], scale)
-        shape, title = self.layer.weight.shape, TITLE
+        shape, title = self.layer.weight.shape, f"{self.layer.name}: weights of {self.count:,} {self.units}"
         if self.first:
             rows, columns = self.wiring.window
         else:
             kernels = codes.view(len(order), shape[1], shape[2:-1].numel(), shape[-1])
-            codes, title = mask_stats.side_by_side(kernels), TITLE + OF_KERNELS
+            codes, title = mask_stats.side_by_side(kernels), f"{title}, a kernel for each of {shape[1]} maps"
             rows, columns = codes.shape[1:]
             size = columns * max(LEAST, round(size / columns))
-        places, most = order.tolist(), max(1, *self.into)
+        places, most, some = order.tolist(), max(1, *self.into), len(order) < self.count
         return Sheet(
             name="units" if self.first else "kernels",
             kind="weights",
@@ -93,9 +83,9 @@ class Units:
             codes=codes.cpu().numpy().tobytes(),
             width=size,
             height=round(size * rows / columns),
-            title=title.format(kernels=shape[1], **self.named),
-            note=SOME.format(shown=len(order), all=self.count) if len(order) < self.count else "",
-            text=TEXT.format(told=self.told_dead(), **self.named),
+            title=title,
+            note=f"The first {len(order)} of {self.count:,} are shown." if some else "",
+            text=f"The weights of each of the {self.count} {self.units} as a picture. {self.dead_summary()}",
             tips=[self._tip(i) for i in places],
             meters=[self.into[i] / most for i in places],
             dead=[self.dead[i] for i in places],
@@ -104,7 +94,7 @@ class Units:
                 "low": f"−{scale:.2g}",
                 "high": f"+{scale:.2g}",
                 "dead": DEAD_LEGEND,
-                "meter": METER.format(most),
+                "meter": f"weights kept (full: {most:,})",
             },
         )
 
@@ -114,7 +104,5 @@ class Units:
         return torch.arange(self.count, device=self._into.device)[:MOST]
 
     def _tip(self, i: int) -> str:
-        tip = TIP.format(unit=self.named["unit"], i=i, into=self.into[i], fan_in=self.fan_in)
-        if self.out is not None:
-            tip += TIP_OUT.format(out=self.out[i], fan_out=self.fan_out)
-        return tip
+        weights_in = f"{self.unit} {i}: {self.into[i]:,} of {self.fan_in:,} weights in"
+        return weights_in if self.out is None else f"{weights_in}, {self.out[i]:,} of {self.fan_out:,} out"
