@@ -186,7 +186,7 @@ class Digits(Tab):
         trainer, pixels = self._trainer, self._pixels
         if pixels is None or trainer is None:
             return
-        loss, x = trainer.lanes[0].experiment.loss, predictions.image_of(pixels, self._experiment, trainer)
+        loss, x = self._experiment.loss, predictions.image_of(pixels, self._experiment, trainer)
         outputs = {
             net: predictions.outputs(trainer.network, view, x, loss) for net, view in self._networks.items()
         }
@@ -227,7 +227,7 @@ class Digits(Tab):
 
 def _unpruned(frame: Frame) -> bool:
     """Return whether the two networks are still one: nothing had been pruned when the answers were given."""
-    if frame.preview is not None or len(frame.lanes) == 1:
+    if frame.preview is not None:
         return False
     if frame.past is None:
         return len({lane.row for lane in frame.lanes}) < len(frame.lanes)

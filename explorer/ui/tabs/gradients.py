@@ -70,7 +70,7 @@ class Gradients(Tab):
 
     def _step_tables(self, frame: Frame) -> Tables:
         trainer = frame.trainer
-        clipping, per_epoch = trainer.lanes[0].experiment.clipping, trainer.per_epoch  # the rule in force then
+        clipping, per_epoch = frame.lanes[0].experiment.clipping, trainer.per_epoch  # the rule in force then
         a_bar = max(round(per_epoch / 4), -(-trainer.total // BARS))
         bound = None if clipping is None else self._clipped(frame)
         shares = figures.share_tables(bound, max(1, a_bar), per_epoch)

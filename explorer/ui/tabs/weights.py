@@ -62,7 +62,7 @@ class Weights(Tab):
 
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
         """Return counts by bin, and where the threshold cuts."""
-        pruning = frame.trainer.lanes[0].experiment.pruning  # of then: it is what left the layers as they are shown
+        pruning = frame.lanes[0].experiment.pruning  # of then: it is what left the layers as they are shown
         self.threshold.draw(frame)
         densities, preview = layer_density.measure(frame), frame.preview is not None
         self.densities.value = layer_density.html(densities, pruning, preview=preview)
@@ -76,7 +76,9 @@ class Weights(Tab):
     def _scores(self, frame: Frame, layers: list[str]) -> Tables:
         """Return the scores' histograms; those of one decision stay as they are."""
         if frame.decision is None or frame.decision is not self._decision or self._scored[0] != layers:
-            self._scored = layers, _scores(frame, layers)
+            tables, charts = _scores(frame, layers), {f"scores-{name}" for name in layers}
+            # a decision from before a branch may have scored other layers
+            self._scored = layers, {key: table for key, table in tables.items() if key[0] in charts}
             self._decision = frame.decision
         return self._scored[1]
 
