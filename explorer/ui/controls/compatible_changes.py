@@ -1,16 +1,11 @@
 """What has to change together: methods that insist on others, and options that only some methods know."""
 
-import functools
-import json
-import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from explorer import registry
-from explorer.engine.network import models
-from explorer.engine.network.forward_backward import Network
-from explorer.engine.pruning import masking
+from explorer.engine.pruning.pruner import check, prunable_layers
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment, Pruning
 from explorer.registry import Method, Option
@@ -110,30 +105,9 @@ def _layers(experiment: Experiment, changes: Changes) -> int:
     [model], [granularity] = (_after(experiment, changes, axis) for axis in ("model", "granularity"))
     own = model.own(bag(experiment, "model"))
     pruning = Pruning(granularity=granularity.name, options=granularity.own(bag(experiment, "granularity")))
-    return len(_eligible(model.name, own, pruning))
-
-
-def _eligible(model: str, options: dict[str, Any], pruning: Pruning) -> dict[str, tuple[int, ...]]:
-    shapes = _shapes(model, json.dumps(options))
-    return {name: shapes[name] for name in masking.eligible(shapes, list(shapes)[-1:], pruning)}
-
-
-@functools.lru_cache(maxsize=32)
-def _shapes(model: str, options: str) -> dict[str, tuple[int, ...]]:
-    """The weights' shapes of a network's layers, in their order."""
-    network = Network(models.build(Experiment(model=model, model_options=json.loads(options))))
-    return {layer.name: tuple(layer.weight.shape) for layer in network.layout.layers}
-
-
-def check(experiment: Experiment) -> None:
-    """Raises ValueError where a pruning does not fit the network: before a run is given up for it."""
-    pruning = experiment.pruning
-    if pruning is None:
-        return
-    shapes = _eligible(experiment.model, dict(experiment.model_options), pruning)
-    allocation = registry.get("allocation", pruning.allocation)
-    sizes = [math.prod(shape) for shape in shapes.values()]
-    allocation(sizes, list(shapes.values()), 0.5, **pruning.own("allocation"))
+    dataset = changes.get("dataset", experiment.dataset)
+    after = Experiment(model=model.name, model_options=own, dataset=dataset, pruning=pruning)
+    return len(prunable_layers(after))
 
 
 def same_sparsity(session: Session, changes: Changes) -> Changes:
@@ -147,7 +121,7 @@ def same_sparsity(session: Session, changes: Changes) -> Changes:
 
     def equivalent(trainer: Trainer) -> float:
         view, _ = trainer.prune_base()
-        return trainer.pruner.equivalent(view, before, after)
+        return trainer.pruner.equivalent_threshold(view, before, after)
 
     digits = 4 if after.pruning.unit == "sparsity" else 7  # a score's are those of a float32
     return {"pruning.threshold": float(f"{session.call(equivalent).result(5):.{digits}g}")}

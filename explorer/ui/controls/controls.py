@@ -194,7 +194,7 @@ def _epoch(name: str) -> Control:
 
     def used(experiment: Experiment) -> bool:
         pruning = experiment.pruning
-        spans = pruning and registry.get("schedule", pruning.schedule).traits["spans"]
+        spans = pruning and registry.get("schedule", pruning.schedule).traits.spans
         return name == "begin_epoch" or bool(spans)
 
     return Control(name, field.widget, read, lambda text: {f"pruning.{name}": field.said(text)}, used)

@@ -84,8 +84,9 @@ class CurveFollower:
         return float(found[0]), float(found[1])
 
     def _begin(self, trainer: Trainer, experiment: Experiment, wanted: tuple[Any, ...]) -> None:
-        how = sparsity_curve.plan(trainer)
-        self._walk, self._next, self._found = sparsity_curve.points(trainer, experiment, how), wanted, []
+        how = sparsity_curve.default_resolution(trainer)
+        self._walk = sparsity_curve.evaluate_curve(trainer, experiment, how)
+        self._next, self._found = wanted, []
         self._cost, self._images, self._per_epoch = 0.0, how.images, trainer.per_epoch
 
     def _slice(self, seconds: float) -> bool:
@@ -120,5 +121,5 @@ class CurveFollower:
 def recipe(experiment: Experiment) -> str:
     """What names a curve: the experiment whatever its threshold."""
     pruning = experiment.pruning
-    fixed = pruning is None or registry.get("granularity", pruning.granularity).traits.get("threshold")
+    fixed = pruning is None or registry.get("granularity", pruning.granularity).traits.threshold
     return experiment.hash if fixed else experiment.replace({"pruning.threshold": 0.5}).hash

@@ -5,8 +5,9 @@ import time
 import torch
 from torch import Tensor
 
-from explorer.engine.analysis import predictions
+from explorer.engine.analysis.predictions import logits
 from explorer.engine.network.forward_backward import eval_batch_size
+from explorer.engine.network.losses import predictions
 from explorer.engine.network.state import LaneView
 from explorer.engine.training.trainer import Trainer
 from explorer.ui.session.frames import Answers
@@ -41,7 +42,7 @@ class SlicedEvaluation:
         while self._done < len(self._x):
             part = self._x[self._done : self._done + self._size]
             for place, view in self._views.items():
-                self._found[place].append(predictions.choices(self._network, view, part).cpu())
+                self._found[place].append(predictions(logits(self._network, view, part)).cpu())
             self._done += len(part)
             if time.perf_counter() - started > seconds:
                 break

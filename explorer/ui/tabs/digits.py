@@ -117,7 +117,7 @@ class Digits(Tab):
     def _follow(self, trainer: Trainer) -> None:
         """Begin anew where there is another trainer."""
         if trainer is not self._trainer:
-            self._trainer, self._classes = trainer, predictions.names_of(trainer)
+            self._trainer, self._classes = trainer, predictions.class_names(trainer)
             self.evaluation = None
             self._throttle.reset()
             self.pad.offers = len(trainer.split.validation) > 0
@@ -161,7 +161,7 @@ class Digits(Tab):
 
     def _draw_pair(self, images: AnsweredImages, frame: Frame) -> tuple[str, Tables]:
         truth, dense, pruned = images.truth, images.answers["dense"], images.answers["pruned"]
-        lost, gained = predictions.flipped(truth, dense, pruned)
+        lost, gained = predictions.flips(truth, dense, pruned)
         self.images.show(images.sheet("lost", lost), images.sheet("gained", gained))
         summary = images.pair_summary(len(lost), len(gained), unpruned=_unpruned(frame))
         names, (t, d, p) = self._classes, (each.numpy() for each in (truth, dense, pruned))
@@ -186,9 +186,10 @@ class Digits(Tab):
         trainer, pixels = self._trainer, self._pixels
         if pixels is None or trainer is None:
             return
-        loss, x = self._experiment.loss, predictions.image_of(pixels, self._experiment, trainer)
+        loss, x = self._experiment.loss, predictions.as_input(pixels, self._experiment, trainer)
         outputs = {
-            net: predictions.outputs(trainer.network, view, x, loss) for net, view in self._networks.items()
+            net: predictions.probabilities(trainer.network, view, x, loss)
+            for net, view in self._networks.items()
         }
         unit = OUTPUT if loss == "mse" and len(self._classes) > 2 else PROBABILITY
         self.pad.show(pixels, self._classes, outputs, source=self._source, unit=unit)
@@ -196,7 +197,7 @@ class Digits(Tab):
     # -- from the pad ---------------------------------------------------------------------------------
 
     def _on_draw(self, ink: Tensor) -> None:
-        pixels = predictions.centred(ink)
+        pixels = predictions.as_digit(ink)
         if pixels is not None:
             self._pixels, self._source = pixels, ""
             self._call(lambda _: self._evaluate_pad())

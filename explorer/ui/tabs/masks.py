@@ -12,7 +12,7 @@ from torch import Tensor
 
 from explorer import figures
 from explorer.engine.analysis import mask_stats
-from explorer.engine.analysis.mask_stats import Wiring
+from explorer.engine.analysis.mask_stats import LayerGraph
 from explorer.engine.network.layout import Layer
 from explorer.engine.training.trainer import Trainer
 from explorer.ui.session.frames import Frame
@@ -60,7 +60,7 @@ class Masks(Tab):
         pictures = w.HBox([self.maps, w.VBox([self.order, self.units])]).add_class("explorer-masks-pictures")
         self.panel = w.VBox([self.summary_text, pictures]).add_class("explorer-masks")
         self._trainer: Trainer | None = None
-        self._wiring: Wiring  # of its network
+        self._graph: LayerGraph  # of its network
         self._throttle = Throttle(SECONDS)
         self._as_of = ""  # of the pictures
 
@@ -96,16 +96,17 @@ class Masks(Tab):
         with self._throttle.work(key, frame.step):
             if trainer is not self._trainer:
                 pixels = trainer.split.train[slice(1)].inputs(True, frame.view.row.dtype)
-                self._trainer, self._wiring = trainer, mask_stats.wiring(trainer.network, frame.view, pixels)
+                self._trainer = trainer
+                self._graph = mask_stats.layer_graph(trainer.network, frame.view, pixels)
             self.draw(frame)
         return {}
 
     def draw(self, frame: Frame) -> None:
         """Set all pictures and words."""
-        wiring, layers = self._wiring, frame.trainer.network.layout.layers
+        graph, layers = self._graph, frame.trainer.network.layout.layers
         by_kept = self.order.value == "kept"
-        units = {layer: LayerUnits(frame, wiring, layer, by_kept=by_kept) for layer in layers}
-        first = units.get(wiring.first) if wiring.first else None
+        units = {layer: LayerUnits(frame, graph, layer, by_kept=by_kept) for layer in layers}
+        first = units.get(graph.first) if graph.first else None
         pictured = [each for each in units.values() if each is first or (each.filters and not each.first)]
         rest = [each.layer for each in units.values() if each not in pictured]
         width = MAP_PIXELS if len(rest) <= 2 else HALF_WIDTH
@@ -144,12 +145,12 @@ def pixel_map(units: LayerUnits) -> Sheet:
 
 def _per_input(units: LayerUnits) -> np.ndarray:
     """Return the counts of the map, int [rows, columns]."""
-    return mask_stats.per_input(units.alive, units.wiring.window).cpu().numpy()
+    return mask_stats.per_input(units.alive, units.graph.window).cpu().numpy()
 
 
 def layer_map(frame: Frame, layer: Layer, width: int) -> Sheet:
     """Return what a layer keeps, block by block."""
-    alive = mask_stats.kept(frame.view, layer.weight)
+    alive = mask_stats.keep_mask(frame.view, layer.weight)
     shares = mask_stats.blocks(alive, BLOCKS)
     rows, columns = shares.shape
     count, size = int(alive.sum()), alive.numel()

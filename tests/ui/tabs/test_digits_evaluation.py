@@ -3,7 +3,7 @@
 import pytest
 from hands import ENDLESS, PATIENCE, tab_of, well
 
-from explorer.engine.analysis import predictions
+from explorer.ui.session import sliced_evaluation
 from explorer.ui.session.sliced_evaluation import SlicedEvaluation
 
 
@@ -11,13 +11,13 @@ from explorer.ui.session.sliced_evaluation import SlicedEvaluation
 def asked(monkeypatch):
     """The number of images that the networks were asked about beyond what records and the camera do."""
     counts = []
-    choices = predictions.choices
+    logits = sliced_evaluation.logits
 
     def counted(network, view, x):
         counts.append(len(x))
-        return choices(network, view, x)
+        return logits(network, view, x)
 
-    monkeypatch.setattr(predictions, "choices", counted)
+    monkeypatch.setattr(sliced_evaluation, "logits", counted)
     return counts
 
 

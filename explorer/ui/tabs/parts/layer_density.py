@@ -140,8 +140,8 @@ def _remedies(bad: Sequence[LayerDensity], pruning: Pruning | None) -> list[str]
         return [LESS]
     remedies = []
     granularity = registry.get("granularity", pruning.granularity)
-    if pruning.allocation not in EVEN and "threshold" not in granularity.traits:
-        counts = registry.get("unit", pruning.unit).traits.get("counts")
+    if pruning.allocation not in EVEN and granularity.traits.threshold is None:
+        counts = registry.get("unit", pruning.unit).traits.counts
         allocations = " or ".join(f"“{name}”" for name in EVEN)
         remedies.append(f"allocation {allocations}" + ("" if counts else " with unit “sparsity”"))
     spared = pruning.options.get("spare_last", "spare_last" not in granularity.options)

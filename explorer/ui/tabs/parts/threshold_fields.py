@@ -99,7 +99,7 @@ class ThresholdFields:
         converter = self._convert(frame, pruning)
         threshold = pruning.threshold if frame.preview is None else frame.preview
         if (converter, threshold, past) != self._contents:
-            ranges = converter.worth(threshold, None if frame.preview is None else frame.decision)
+            ranges = converter.in_all_units(threshold, None if frame.preview is None else frame.decision)
             self._fill(ranges, converter.pruning, past=past)
             self._contents = converter, threshold, past
         self.source_text.value = f"<p>{as_of(frame)}{_source(frame, self._step)}</p>"

@@ -3,7 +3,7 @@
 import torch
 
 from explorer.engine.analysis import mask_stats
-from explorer.engine.analysis.mask_stats import Wiring
+from explorer.engine.analysis.mask_stats import LayerGraph
 from explorer.engine.network.layout import Layer
 from explorer.ui.session.frames import Frame
 from explorer.ui.tiles import Sheet
@@ -23,24 +23,24 @@ class LayerUnits:
 
     Args:
         frame: whose weights and mask.
-        wiring: of its network.
+        graph: how its network is wired.
         layer: one of its layers.
         by_kept: whether those that keep most weights come first in the pictures.
     """
 
-    def __init__(self, frame: Frame, wiring: Wiring, layer: Layer, *, by_kept: bool = False) -> None:
-        self.layer, self.wiring, self._view = layer, wiring, frame.view
-        self.first, self.by_kept = layer is wiring.first, by_kept
-        self.filters = layer.weight.shape[2:].numel() > 1 or (self.first and wiring.filters)
-        self.alive = mask_stats.kept(frame.view, layer.weight)
+    def __init__(self, frame: Frame, graph: LayerGraph, layer: Layer, *, by_kept: bool = False) -> None:
+        self.layer, self.graph, self._view = layer, graph, frame.view
+        self.first, self.by_kept = layer is graph.first, by_kept
+        self.filters = layer.weight.shape[2:].numel() > 1 or (self.first and graph.filters)
+        self.alive = mask_stats.keep_mask(frame.view, layer.weight)
         self.count, self.fan_in = len(self.alive), layer.weight.shape[1:].numel()
-        readers = wiring.readers(layer, frame.trainer.network.layout.layers)
-        out = mask_stats.out_of(self.count, [mask_stats.carried(frame.view, slot) for slot in readers])
+        readers = graph.readers(layer, frame.trainer.network.layout.layers)
+        out = mask_stats.fan_out(self.count, [mask_stats.passes_signal(frame.view, slot) for slot in readers])
         self.fan_out = sum(slot.shape.numel() for slot in readers) // self.count
-        self._into = mask_stats.into(self.alive)
+        self._into = mask_stats.fan_in(self.alive)
         self.into, self.out = self._into.tolist(), None if out is None else out.tolist()
         self.dead = mask_stats.dead(self._into, out).tolist()
-        self.last = wiring.trace_dependencies[layer.name].last
+        self.last = graph.dependencies[layer.name].last
         self.unit, units = OUTPUTS if self.last else FILTERS if self.filters else UNITS
         self.units = self.unit if self.count == 1 else units  # what they are called
 
@@ -64,11 +64,11 @@ class LayerUnits:
         size = next(pixels for most, pixels in SIZES if len(order) <= most)
         weights = self.layer.weight.of(self._view.row).view(self.count, -1)
         alive = self.alive.view(self.count, -1)
-        scale = mask_stats.reach(weights, alive)
-        codes = mask_stats.shades(weights[order], alive[order], scale)
+        scale = mask_stats.colour_range(weights, alive)
+        codes = mask_stats.quantised(weights[order], alive[order], scale)
         shape, title = self.layer.weight.shape, f"{self.layer.name}: weights of {self.count:,} {self.units}"
         if self.first:
-            rows, columns = self.wiring.window
+            rows, columns = self.graph.window
         else:
             kernels = codes.view(len(order), shape[1], shape[2:-1].numel(), shape[-1])
             codes, title = mask_stats.side_by_side(kernels), f"{title}, a kernel for each of {shape[1]} maps"
