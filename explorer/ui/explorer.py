@@ -58,7 +58,7 @@ class Explorer(w.VBox):
         self.session = self._session(device)
         self._context = Context(
             *(self.session, self._go_to, self._on_error, self._guarded),
-            settle=self._go_to_threshold,
+            commit=self._go_to_threshold,
             restore=self._bring_back,
         )
         self._gallery = TabPanel(self._context, head=[self._head(), self._error])

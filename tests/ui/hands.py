@@ -38,7 +38,12 @@ def told(explorer):
 def settled(explorer):
     """Waits until the worker has drawn what was asked for; returns the tab that is shown."""
     explorer.session.call(id).result(PATIENCE)
-    return explorer._gallery.tabs[explorer.tab]
+    return tab_of(explorer, explorer.tab)
+
+
+def tab_of(explorer, name):
+    """A tab by its name, shown or not."""
+    return explorer._gallery.tabs[name]
 
 
 def well(explorer):
@@ -51,6 +56,11 @@ def well(explorer):
 def chart_data(explorer, chart):
     """What a chart on the page shows, by dataset; Altair's check of every row would take longest."""
     return explorer._chart.chart(chart).to_dict(validate=False)["datasets"]
+
+
+def page_says(widget, content, *buffers):
+    """What a widget hears when the page sends it a message."""
+    widget._handle_custom_msg(content, [*buffers])
 
 
 def inside(widget):

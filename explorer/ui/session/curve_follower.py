@@ -13,6 +13,7 @@ from explorer.engine.analysis import sparsity_curve
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.session.frames import Frame
+from explorer.ui.session.throttle import Throttle
 
 # Every string that a person reads here.
 DENSE_RUN = "this run prunes nothing, so there is no curve"
@@ -35,7 +36,8 @@ class CurveFollower:
         self._walk: Iterator[sparsity_curve.CurvePoint | None] | None = None
         self._next: tuple[Any, ...] = ()  # of the one that is being worked out
         self._found: list[sparsity_curve.CurvePoint] = []
-        self._cost, self._ended, self._images, self._per_epoch = 0.0, 0.0, 0, 1
+        self._throttle = Throttle(PAUSE, BUSY)
+        self._cost, self._images, self._per_epoch = 0.0, 0, 1
 
     def rest(self) -> None:
         """Gives up what is only half done."""
@@ -54,7 +56,7 @@ class CurveFollower:
             self._of = (*wanted[:2], None)
         training = frame.status == "training"
         if self._walk is None or (not training and self._next != wanted):
-            if self._of == wanted or (training and not self._due()):
+            if self._of == wanted or (training and self._throttle.resting):
                 return False
             self._begin(trainer, experiment, wanted)
         return self._slice(SLICE if training else IDLE_SLICE) and not training
@@ -81,10 +83,6 @@ class CurveFollower:
         found = [np.interp(threshold, thresholds, values) for values in (sparsities, accuracies)]
         return float(found[0]), float(found[1])
 
-    def _due(self) -> bool:
-        """Whether it is time for another curve while it trains."""
-        return time.perf_counter() - self._ended > max(PAUSE, self._cost / BUSY)
-
     def _begin(self, trainer: Trainer, experiment: Experiment, wanted: tuple[Any, ...]) -> None:
         how = sparsity_curve.default_resolution(trainer)
         self._walk = sparsity_curve.evaluate_curve(trainer, experiment, how)
@@ -106,12 +104,14 @@ class CurveFollower:
         except ValueError as error:  # no layer can be pruned like this, or the weights have diverged
             self._finish(str(error))
         self._cost += time.perf_counter() - started
+        if self._walk is None:
+            self._throttle.record(self._cost)
         return self._walk is not None
 
     def _finish(self, problem: str) -> None:
         self._walk, self._of, self.problem = None, self._next, problem
         self.points, self.images = self._found[::-1], self._images
-        self.epoch, self._ended = self._of[2] / self._per_epoch, time.perf_counter()
+        self.epoch = self._of[2] / self._per_epoch
 
     def _forget(self, problem: str) -> None:
         self.points, self.tried, self.problem, self._walk, self._of = [], None, problem, None, ()

@@ -26,13 +26,13 @@ class Live(Tab):
     tip = "Accuracy and loss of the pruned network and its dense twin, as they train"
 
     def key(self, trainer: Trainer) -> Hashable:
-        """Length and validation images."""
+        """Return the length, the validation images, the loss and the pinned runs."""
         experiment = trainer.lanes[0].experiment
         pins = tuple(self.context.pins.names.items())
         return experiment.epochs, experiment.validation, experiment.loss, pins
 
     def charts(self, trainer: Trainer) -> Charts:
-        """All four over the same epochs."""
+        """Return all four over the same epochs."""
         experiment = trainer.lanes[0].experiment
         subtitle = SAMPLE.format(experiment.validation) if experiment.validation else NO_VALIDATION
         epochs, pins = experiment.epochs, self.context.pins.names
@@ -44,7 +44,7 @@ class Live(Tab):
         }
 
     def tables(self, frame: Frame, session: Session) -> Tables:
-        """The curves so far."""
+        """Return the curves so far."""
         seen = until(session.points, frame.step)
         points = thinned(seen)
         trained = [p for p in points if p.step]  # an untrained network's 10 % would squash the curves
@@ -62,14 +62,14 @@ class Live(Tab):
 
 
 def accuracies(frame: Frame, session: Session) -> Any:
-    """Accuracy of all lanes up to what is looked at, as the "points" dataset."""
+    """Return the accuracy of all lanes up to what is looked at, as the "points" dataset."""
     seen = until(session.points, frame.step)
     brink = _brink(frame.trainer.lanes[0].history.events, seen)
     return _accuracy(frame, brink, [p for p in thinned(seen) if p.step])
 
 
 def pinned_curves(chart: str, pins: PinnedRuns) -> Tables:
-    """Accuracy of all pinned runs, as a chart's dataset; nothing where none is pinned."""
+    """Return the accuracy of all pinned runs as a chart's dataset; nothing where none is pinned."""
     rows = []
     for pin in pins.runs:
         trained = [p for p in pin.saved.points if p.step and p.accuracy]

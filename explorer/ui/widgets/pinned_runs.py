@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from explorer import registry
-from explorer.engine.training.branch import fields
+from explorer.engine.training.branch import diff, fields
 from explorer.experiment import Experiment
 from explorer.study.intervals import t_interval, wilson_interval
 from explorer.ui.controls import method_options

@@ -1,7 +1,7 @@
 """Curves of long runs: no more points than a chart can show, and those that are drawn stay."""
 
 from explorer.ui.session.frames import Point
-from explorer.ui.tabs.tab import DRAWN, thinned
+from explorer.ui.tabs.tab import MOST_POINTS, thinned
 
 
 def points(count, judged=lambda _: True):
@@ -11,21 +11,21 @@ def points(count, judged=lambda _: True):
 
 
 def test_short_curves_are_drawn_whole():
-    assert thinned(points(DRAWN)) == points(DRAWN)
+    assert thinned(points(MOST_POINTS)) == points(MOST_POINTS)
     assert thinned([]) == []
 
 
 def test_long_curves_keep_first_and_last_and_come_in_order():
     found = thinned(points(10_001))
-    assert DRAWN / 2 < len(found) <= DRAWN + 1
+    assert MOST_POINTS / 2 < len(found) <= MOST_POINTS + 1
     assert (found[0].step, found[-1].step) == (0, 10_000)
     assert found == sorted(found, key=lambda point: point.step)
 
 
 def test_accuracy_is_not_crowded_out_by_training_loss():
     found = thinned(points(20_000, judged=lambda i: i % 5 == 0))
-    assert sum(bool(point.accuracy) for point in found) > DRAWN / 2
-    assert sum(not point.accuracy for point in found) > DRAWN / 2
+    assert sum(bool(point.accuracy) for point in found) > MOST_POINTS / 2
+    assert sum(not point.accuracy for point in found) > MOST_POINTS / 2
 
 
 def test_a_point_that_is_drawn_stays_as_the_run_goes_on():

@@ -1,7 +1,7 @@
 """The Digits tab asks the networks only where nobody has asked yet, and then a slice of time at a time."""
 
 import pytest
-from hands import ENDLESS, PATIENCE, well
+from hands import ENDLESS, PATIENCE, tab_of, well
 
 from explorer.ui.session import sliced_evaluation
 from explorer.ui.session.sliced_evaluation import SlicedEvaluation
@@ -27,13 +27,13 @@ def test_what_is_known_is_not_asked_again(opened, asked):
     well(explorer)
     explorer.session.start()
     explorer.wait(PATIENCE)
-    assert "Of 100 validation images" in well(explorer).told.value
+    assert "Of 100 validation images" in well(explorer).summary_text.value
     explorer.session.preview(0.5)
     assert "Trying the threshold 0.5, not trained any further, beside the dense twin of epoch 2" in (
-        well(explorer).told.value
+        well(explorer).summary_text.value
     )
     explorer.session.look(12)
-    assert "As of epoch 0.75. " in well(explorer).told.value
+    assert "As of epoch 0.75. " in well(explorer).summary_text.value
     explorer.session.look(None)
     well(explorer)
     assert asked == []
@@ -58,8 +58,8 @@ def test_between_two_records_it_asks_in_slices_and_says_how_far_it_is(opened, as
         explorer.session.call(id).result(PATIENCE)
         explorer.session.pause()
     told = []
-    tab = explorer._gallery.tabs["digits"]
-    tab.told.observe(lambda change: told.append(change["new"]), "value")
+    tab = tab_of(explorer, "digits")
+    tab.summary_text.observe(lambda change: told.append(change["new"]), "value")
     explorer.tab = "digits"
     for _ in range(5):
         well(explorer)
@@ -90,4 +90,4 @@ def test_a_tab_that_is_left_asks_no_further(opened, asked, monkeypatch):
     for _ in range(5):
         well(explorer)
     assert len(asked) < 10
-    assert explorer._gallery.tabs["digits"]._asking is None
+    assert tab_of(explorer, "digits").evaluation is None

@@ -10,8 +10,14 @@ from explorer.ui.session.frames import Frame
 Tables = dict[tuple[str, str], Any]
 
 
-def tables(frame: Frame, scored: Iterable[str]) -> Tables:
-    """The datasets of all histograms at the step that is looked at; nothing at present."""
+def tables(frame: Frame, scored: Iterable[str], *, cuts_weights: bool) -> Tables:
+    """Return the datasets of all histograms at the step that is looked at; nothing at present.
+
+    Args:
+        frame: of the past or the present.
+        scored: the layers whose scores have a chart of their own.
+        cuts_weights: whether the threshold of then is a size of weights, so that it is drawn among them.
+    """
     if frame.past is None:
         return {}
     scored = list(scored)
@@ -22,14 +28,14 @@ def tables(frame: Frame, scored: Iterable[str]) -> Tables:
     scores = _latest(history.histograms, frame.past, axis="score")
     found: Tables = {}
     for name in frame.trainer.observer.edges:
-        found |= _one(f"weights-{name}", weights, name, None if scored else cut.get(name), "weight")
+        found |= _one(f"weights-{name}", weights, name, cut.get(name) if cuts_weights else None, "weight")
     for name in scored:
         found |= _one(f"scores-{name}", scores, name, cut.get(name), "score")
     return found
 
 
 def _latest(rows: Iterable[Row], step: int, axis: str = "") -> list[Row]:
-    """The rows of the last record up to a step."""
+    """Return the rows of the last record up to a step."""
     until = [row for row in rows if row[0] <= step and (not axis or row[2] == axis)]
     return [row for row in until if row[0] == until[-1][0]]
 
