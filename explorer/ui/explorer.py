@@ -18,7 +18,8 @@ from explorer.ui.controls.history_slider import HistorySlider
 from explorer.ui.controls.method_options import PLACES, MethodOptions
 from explorer.ui.controls.threshold import Threshold
 from explorer.ui.session.frames import Frame
-from explorer.ui.session.session import ACTIVE, Session
+from explorer.ui.session.reaction import ACTIVE
+from explorer.ui.session.session import Session
 from explorer.ui.session.snapshots import SavedRun
 from explorer.ui.tabs import Context
 from explorer.ui.tabs.tab_panel import TabPanel
@@ -292,8 +293,8 @@ class Explorer(w.VBox):
 
     def _bring_back(self, kept: SavedRun) -> None:
         """Shows a run again that was kept, and moves the controls to it."""
-        self._show(kept.point.lanes[0].experiment)
-        self.session.revive(kept)
+        self._show(kept.snapshot.lanes[0].experiment)
+        self.session.restore(kept)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

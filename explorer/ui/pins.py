@@ -47,12 +47,12 @@ class Pin:
     @property
     def experiment(self) -> Experiment:
         """Its settings."""
-        return self.kept.point.lanes[0].experiment
+        return self.kept.snapshot.lanes[0].experiment
 
     @property
     def steered(self) -> bool:
         """Whether settings were moved on the way, so that the Experiment alone does not make it."""
-        return self.kept.point.lanes[0].steered
+        return self.kept.snapshot.lanes[0].steered
 
     @property
     def shift(self) -> float | None:
@@ -62,7 +62,7 @@ class Pin:
     @property
     def recipe(self) -> Any:
         """What runs share that differ in nothing but the seed."""
-        same = self.experiment.replace(seed=0).hash, self.kept.point.step, self.kept.status == "diverged"
+        same = self.experiment.replace(seed=0).hash, self.kept.snapshot.step, self.kept.status == "diverged"
         return (same, self.ident) if self.steered else (same, None)
 
 
@@ -99,11 +99,11 @@ class Pins:
 
     def check(self, kept: SavedRun) -> None:
         """Raises ValueError where a run can't be pinned."""
-        if not kept.point.step:
+        if not kept.snapshot.step:
             raise ValueError(UNTRAINED)
         if len(self.pins) >= MOST:
             raise ValueError(FULL.format(MOST))
-        lane = kept.point.lanes[0]
+        lane = kept.snapshot.lanes[0]
         for pin in self.pins:
             if lane.experiment == pin.experiment and _trace(kept) == _trace(pin.kept):
                 raise ValueError(TWICE.format(pin.name))
@@ -116,7 +116,7 @@ class Pins:
             kept=kept,
             ident=self._next,
             slot=free,
-            name=self._named(kept.point.lanes[0].experiment),
+            name=self._named(kept.snapshot.lanes[0].experiment),
             accuracy=summary["val_accuracy"],
             dense=dense["val_accuracy"] if dense else None,
             sparsity=summary["sparsity"],
@@ -160,8 +160,8 @@ class Pins:
 
 def _trace(kept: SavedRun) -> tuple[Any, ...]:
     """What tells two runs of one Experiment apart."""
-    lane = kept.point.lanes[0]
-    return kept.point.step, len(kept.point.lanes), lane.steered and lane.history.events
+    lane = kept.snapshot.lanes[0]
+    return kept.snapshot.step, len(kept.snapshot.lanes), lane.steered and lane.history.events
 
 
 def _unlike(name: str, others: Sequence[str]) -> str:

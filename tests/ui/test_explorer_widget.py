@@ -101,13 +101,13 @@ def test_a_preset_is_an_experiment_with_a_commentary(opened):
 @pytest.mark.parametrize("leave", ["threshold", "experiment", "restore"])
 def test_a_preset_is_named_only_where_the_controls_stand_at_it(opened, leave):
     explorer = opened()
-    kept = explorer.session.call(explorer.session.kept).result(PATIENCE)
+    kept = explorer.session.call(explorer.session.saved_run).result(PATIENCE)
     name = next(n for n, preset in ex.presets.items() if preset.experiment.pruning)
     explorer._preset.value = name
     if leave == "threshold":
         let_go(explorer, 0.3)
     elif leave == "experiment":
-        explorer.experiment = kept.point.lanes[0].experiment
+        explorer.experiment = kept.snapshot.lanes[0].experiment
     else:
         explorer._bring_back(kept)
     assert explorer.experiment != ex.presets[name].experiment

@@ -44,13 +44,13 @@ class HistorySlider:
         moved = guarded(self._moved)
         # not heard while it follows: the lock that a guarded callback takes may wait for this very thread
         self.slider.observe(lambda c: None if getattr(self._mine, "quiet", False) else moved(c), "value")
-        self.now.on_click(guarded(lambda _: self._session().look(None)))
+        self.now.on_click(guarded(lambda _: self._session().view_step(None)))
         self.branch.on_click(guarded(lambda _: self._go_on()))
         self._reveal(past=False)
 
     def show(self, frame: Frame) -> None:
         """Follows the run: to the newest record, or to the one that is looked at."""
-        trainer, past = frame.trainer, frame.past
+        trainer, past = frame.trainer, frame.viewed_step
         marks = (trainer, _marked(trainer))
         if marks != self._marks:  # sorted once: a long run has thousands
             self._marks, self._records = marks, sorted(trainer.record_steps | marks[1])
@@ -81,7 +81,7 @@ class HistorySlider:
 
     def _offer(self, step: int) -> None:
         """Offers the branch where the weights are there, and says why where they are not."""
-        kept = self._session().album.steps
+        kept = self._session().snapshots.steps
         self.branch.disabled = step not in kept
         epochs = ", ".join(f"{round(each / self._per_epoch, 2):g}" for each in kept)
         self.branch.tooltip = THINNED.format(epochs) if self.branch.disabled else BRANCH_TIP
@@ -92,12 +92,12 @@ class HistorySlider:
 
     def _moved(self, change: Any) -> None:
         at = change["new"]
-        self._session().look(self._records[at] if at < self._seen - 1 else None)
+        self._session().view_step(self._records[at] if at < self._seen - 1 else None)
 
     def _go_on(self) -> None:
         session = self._session()
-        if session.past is not None:
-            session.branch(session.past)
+        if session.viewed_step is not None:
+            session.branch(session.viewed_step)
 
 
 def _marked(trainer: Trainer) -> set[int]:

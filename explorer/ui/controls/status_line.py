@@ -33,8 +33,8 @@ def facts(frame: Frame) -> Mapping[str, str]:
     experiment = trainer.lanes[0].experiment
     trying = frame.preview is not None
     what = TRYING.format(_number(frame.preview, experiment)) if trying else STATES[frame.status]
-    if frame.past is not None:
-        what = LOOKING.format(round(frame.past / trainer.per_epoch, 2))
+    if frame.viewed_step is not None:
+        what = LOOKING.format(round(frame.viewed_step / trainer.per_epoch, 2))
     found = {"state": what, "device": str(trainer.device)}
     found["epoch"] = EPOCHS.format(frame.step / trainer.per_epoch, experiment.epochs)
     if frame.accuracy:
@@ -43,9 +43,9 @@ def facts(frame: Frame) -> Mapping[str, str]:
         found["shift"] = figures.shift_label(*(100 * accuracy for accuracy in frame.accuracy[:2]))
     digits = 2 if 0.999 < frame.sparsity < 1 else 1  # 99.96 % is not all
     found["sparsity"] = f"{100 * frame.sparsity:.{digits}f} %"
-    if frame.status == "training" and frame.speed:
-        found["images/s"] = f"{frame.speed:,.0f}"
-        found["time left"] = SECONDS.format(frame.left)
+    if frame.status == "training" and frame.images_per_second:
+        found["images/s"] = f"{frame.images_per_second:,.0f}"
+        found["time left"] = SECONDS.format(frame.seconds_left)
     return found
 
 

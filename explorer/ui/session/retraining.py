@@ -54,7 +54,7 @@ class Retraining:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it within a moment; seeds that are done stay."""
+        """End it within a moment; seeds that are done stay."""
         self._stopped.set()
 
     @property
@@ -63,7 +63,7 @@ class Retraining:
         return self._stopped.is_set()
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits for the end."""
+        """Wait for the end."""
         if self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
@@ -83,20 +83,20 @@ class Retraining:
         try:
             plan(stack, torch.device("cpu"), "processes")
         except ValueError:  # a method of the notebook's own
-            return self._here(stack)
-        [runs] = worker.train_all([[stack]], self._passed)
+            return self._train_in_thread(stack)
+        [runs] = worker.train_all([[stack]], self._on_steps)
         return runs
 
-    def _here(self, stack: list[Experiment]) -> list[Run]:
-        found: list[Run] = []
+    def _train_in_thread(self, stack: list[Experiment]) -> list[Run]:
+        runs: list[Run] = []
         for item in train_stack(stack, "cpu"):
             if isinstance(item, list):
-                found = item
+                runs = item
             else:
-                self._passed(item)
-        return found
+                self._on_steps(item)
+        return runs
 
-    def _passed(self, steps: int) -> None:
+    def _on_steps(self, steps: int) -> None:
         if self._stopped.is_set():
             raise Stopped
         self._steps += steps
@@ -107,7 +107,7 @@ class Retraining:
 
 
 def _pairs(runs: list[Run]) -> Iterator[tuple[Run, Run]]:
-    """The pruned runs that came to their end, each with its dense twin."""
+    """Yield the pruned runs that came to their end, each with its dense twin."""
     dense = next(run for run in runs if run.experiment.pruning is None)
     return ((run, dense) for run in runs if run.experiment.pruning is not None and run.status == "done")
 

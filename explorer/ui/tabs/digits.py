@@ -17,10 +17,10 @@ from explorer import figures
 from explorer.engine.analysis import predictions
 from explorer.engine.network.state import LaneView
 from explorer.engine.training.trainer import Trainer
-from explorer.ui.session.frames import SHARE, Answers, Frame
+from explorer.ui.session.frames import SHARE, Frame, Predictions
 from explorer.ui.session.session import Session
 from explorer.ui.session.sliced_evaluation import SlicedEvaluation
-from explorer.ui.session.snapshots import THEN, as_of
+from explorer.ui.session.snapshots import as_of, as_of_epoch
 from explorer.ui.sketch import Sketch
 from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
 from explorer.ui.tiles import Sheet, Tiles
@@ -123,14 +123,14 @@ class Digits(Tab):
         self._views = dict(zip(nets, frame.views, strict=False))
         if not len(trainer.split.validation):
             return self._blind()
-        moving = frame.status == "training" and frame.preview is None and frame.past is None
+        moving = frame.status == "training" and frame.preview is None and frame.viewed_step is None
         if moving and self._seen and now - self._looked < max(SECONDS, self._cost / SHARE):
             return {}
         found, more = self._found(frame, moving)
         if more:
             session.refresh()  # no other frame may come
         of = found.step, len(found.lanes[0])
-        seen = (id(trainer), of, frame.preview, frame.past, frame.held, moving, _one(frame))
+        seen = (id(trainer), of, frame.preview, frame.viewed_step, frame.weights_step, moving, _one(frame))
         if moving or seen != self._seen:
             self._answer()
         if seen == self._seen:
@@ -139,18 +139,18 @@ class Digits(Tab):
         self._seen, self._looked, self._cost = seen, time.perf_counter(), time.perf_counter() - now
         return made
 
-    def _found(self, frame: Frame, moving: bool) -> tuple[Answers, bool]:
+    def _found(self, frame: Frame, moving: bool) -> tuple[Predictions, bool]:
         """What the networks answer, and whether there are more images to ask about."""
-        known, trainer = frame.answers, frame.trainer
+        known, trainer = frame.predictions, frame.trainer
         if known is not None and (moving or frame.preview is not None or known.step == frame.step):
             self._asking = None
             return known, False
-        key = (id(trainer), frame.held, frame.preview, len(frame.lanes[0].history.events))
+        key = (id(trainer), frame.weights_step, frame.preview, len(frame.lanes[0].history.events))
         if self._asking is None or self._asking[0] != key:
-            self._asking = key, SlicedEvaluation(trainer, frame.views, frame.held)
+            self._asking = key, SlicedEvaluation(trainer, frame.views, frame.weights_step)
         asking = self._asking[1]
         more = asking.work(SLICE)
-        return asking.found, more
+        return asking.predictions, more
 
     def _know(self, trainer: Trainer) -> None:
         if trainer is not self._trainer:
@@ -164,17 +164,17 @@ class Digits(Tab):
         self._answer()
         return {}
 
-    def _tell_of(self, frame: Frame, found: Answers, moving: bool) -> Tables:
+    def _tell_of(self, frame: Frame, found: Predictions, moving: bool) -> Tables:
         """The words, pictures and charts of these answers."""
         trainer = frame.trainer
         epoch, pixels = found.step / trainer.per_epoch, trainer.split.validation.pixels
         own = found.lanes[0].long()
         truth = trainer.observer.validation[1][: len(own)].cpu()
-        start = THEN.format(round(epoch, 2)) if moving or found.step == frame.past else as_of(frame)
-        self._as_of = start if frame.past is not None else ""
+        start = as_of_epoch(round(epoch, 2)) if moving or found.step == frame.viewed_step else as_of(frame)
+        self._as_of = start if frame.viewed_step is not None else ""
         if frame.preview is not None:
             start = TRYING.format(frame.preview, epoch)
-        end = PAD.format(as_of(frame)) if found.step == frame.past != frame.held else ""
+        end = PAD.format(as_of(frame)) if found.step == frame.viewed_step != frame.weights_step else ""
         if len(found.lanes) == 1:
             return self._alone((start, end), pixels, truth, own)
         told = start + (ONE if _one(frame) else PAIRED) + end
@@ -298,7 +298,7 @@ def _one(frame: Frame) -> bool:
     """Whether the two networks are still one: nothing had been pruned when the frame's answers were given."""
     if frame.preview is not None or len(frame.lanes) == 1:
         return False
-    if frame.past is None:
+    if frame.viewed_step is None:
         return len({lane.row for lane in frame.lanes}) < len(frame.lanes)
     events = frame.trainer.lanes[0].history.events
-    return not any(what == "prune" and step <= frame.past for step, what, *_ in events)
+    return not any(what == "prune" and step <= frame.viewed_step for step, what, *_ in events)

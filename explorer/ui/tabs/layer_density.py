@@ -65,7 +65,7 @@ class LayerDensity:
 def keeps(frame: Frame) -> list[LayerDensity]:
     """What each layer of a frame keeps, also while a threshold is tried out, and in the past as recorded."""
     mask, layers = frame.view.mask, frame.trainer.network.layout.layers
-    then = {} if frame.past is None else _recorded(frame, frame.past)
+    then = {} if frame.viewed_step is None else _recorded(frame, frame.viewed_step)
     found = []
     for layer in layers:
         slot = layer.weight

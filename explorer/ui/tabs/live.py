@@ -73,7 +73,7 @@ def pinned_curves(chart: str, pins: Pins) -> Tables:
     rows = []
     for pin in pins.pins:
         trained = [p for p in pin.kept.points if p.step and p.accuracy]
-        brink, trained = _brink(pin.kept.point.lanes[0].history.events, trained), thinned(trained)
+        brink, trained = _brink(pin.kept.snapshot.lanes[0].history.events, trained), thinned(trained)
         curve = [(p.epoch, 100 * p.accuracy[1], pin.name) for p in brink]
         curve += [(p.epoch, 100 * p.accuracy[0], pin.name) for p in trained]
         rows += sorted(curve, key=lambda row: row[0])  # stable: just before its prune event comes first

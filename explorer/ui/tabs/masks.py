@@ -106,10 +106,10 @@ class Masks(Tab):
             frame.preview,
             frame.sparsity,
             len(trainer.lanes[0].history.events),
-            frame.past,
-            frame.past is not None and frame.held,
+            frame.viewed_step,
+            frame.viewed_step is not None and frame.weights_step,
         )
-        still = frame.past is not None or time.perf_counter() - self._drawn < SECONDS
+        still = frame.viewed_step is not None or time.perf_counter() - self._drawn < SECONDS
         if seen == self._seen and still:
             return {}
         if trainer is not self._trainer:

@@ -12,14 +12,14 @@ Tables = dict[tuple[str, str], Any]
 
 def tables(frame: Frame, scored: Iterable[str]) -> Tables:
     """The datasets of all histograms at the step that is looked at; nothing at present."""
-    if frame.past is None:
+    if frame.viewed_step is None:
         return {}
     scored = list(scored)
     history = frame.trainer.lanes[0].history
-    cutoffs = _latest(history.cutoffs, frame.past)
+    cutoffs = _latest(history.cutoffs, frame.viewed_step)
     cut = {layer: cutoff for _, layer, cutoff in cutoffs}
-    weights = _latest(history.histograms, frame.past, axis="weight")
-    scores = _latest(history.histograms, frame.past, axis="score")
+    weights = _latest(history.histograms, frame.viewed_step, axis="weight")
+    scores = _latest(history.histograms, frame.viewed_step, axis="score")
     found: Tables = {}
     for name in frame.trainer.observer.edges:
         found |= _one(f"weights-{name}", weights, name, None if scored else cut.get(name), "weight")

@@ -79,7 +79,7 @@ class Runs(Tab):
 
     def _keep(self, trainer: Trainer, session: Session) -> Pin:
         """On the worker."""
-        kept = session.kept(trainer)
+        kept = session.saved_run(trainer)
         run = run_of(trainer, kept.status)
         return self.context.pins.add(kept, run.summary, run.dense.summary if run.dense else None)
 

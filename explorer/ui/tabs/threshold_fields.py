@@ -84,7 +84,7 @@ class ThresholdFields:
 
     def draw(self, frame: Frame) -> None:
         """Fills the fields with what the threshold of a frame is worth."""
-        pruning, past = frame.lanes[0].experiment.pruning, frame.past is not None
+        pruning, past = frame.lanes[0].experiment.pruning, frame.viewed_step is not None
         if pruning is None:
             self._fill({}, None, past=past)
             self._shown = None
@@ -97,20 +97,20 @@ class ThresholdFields:
             worth = exchange.worth(threshold, frame.decision if tried else None)
             self._fill(worth, exchange.pruning, past=past)
             self._shown = exchange, threshold, past
-        source = OF_PRESENT if frame.brink is None else OF_BRINK
+        source = OF_PRESENT if frame.pre_prune is None else OF_BRINK
         told = source.format(self._at[1] / frame.trainer.per_epoch)
         self.told.value = f"<p>{as_of(frame)}{told}</p>"
 
     def _rates(self, frame: Frame, pruning: Pruning) -> ThresholdConverter:
         """The rates, taken anew where the pruning is another one, and seldom where only the weights moved."""
-        trainer, started, (_, step) = frame.trainer, time.perf_counter(), frame.trainer.source(frame.point)
+        trainer, started, (_, step) = frame.trainer, time.perf_counter(), frame.trainer.source(frame.snapshot)
         bare = pruning.model_copy(update={"threshold": 0.0})
-        key = tuple(trainer.observer.edges), id(frame.brink), bare
-        training = frame.status == "training" and frame.past is None
+        key = tuple(trainer.observer.edges), id(frame.pre_prune), bare
+        training = frame.status == "training" and frame.viewed_step is None
         rest = max(SECONDS, self._cost / SHARE) if training else 0.0
         moved = (id(trainer), step) != self._at
         if self._exchange is None or key != self._key or (moved and started - self._looked > rest):
-            self._exchange = ThresholdConverter.of(trainer, point=frame.point)
+            self._exchange = ThresholdConverter.of(trainer, point=frame.snapshot)
             self._key, self._at = key, (id(trainer), step)
             self._looked = time.perf_counter()
             self._cost = self._looked - started

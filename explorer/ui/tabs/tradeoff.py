@@ -79,7 +79,7 @@ class Tradeoff(Tab):
         if frame.preview is None and follower.work(frame):
             session.refresh()  # where nothing trains, no other frame would come
         if frame.preview is not None and frame.accuracy:
-            follower.tried = (frame.preview, frame.sparsity, frame.accuracy[0])
+            follower.preview = (frame.preview, frame.sparsity, frame.accuracy[0])
         retrained, dense = figures.retrained_at(self._rows.get(recipe(experiment), ()))
         seeds = max(retrained["n"], default=0)
         tables = {
@@ -95,11 +95,11 @@ class Tradeoff(Tab):
 
     def overview(self, trainer: Trainer) -> tuple[str, ...]:
         """The trade-off where it is of these weights."""
-        return ("tradeoff",) if self._follower.knows(trainer) else ()
+        return ("tradeoff",) if self._follower.is_current(trainer) else ()
 
     def hidden(self) -> None:
         """Leaves the curve where it is; nothing is worked out while nobody looks."""
-        self._follower.rest()
+        self._follower.cancel()
 
     def close(self) -> None:
         """Ends the retraining."""
@@ -181,9 +181,9 @@ def _now(frame: Frame) -> dict[str, Any]:
     pruned = frame.preview is None and frame.sparsity > 0 and frame.accuracy
 
     def label(_: float, accuracy: float) -> str:
-        if frame.past is None:
+        if frame.viewed_step is None:
             return AT_PRESENT.format(100 * accuracy)
-        return AT_PAST.format(round(frame.past / frame.trainer.per_epoch, 2), 100 * accuracy)
+        return AT_PAST.format(round(frame.viewed_step / frame.trainer.per_epoch, 2), 100 * accuracy)
 
     return _spot((frame.sparsity, frame.accuracy[0]) if pruned else None, label)
 

@@ -89,7 +89,7 @@ def test_an_error_without_words_has_its_name():
 @pytest.mark.parametrize(("share", "text"), [(0.97, "97.0 %"), (0.9996, "99.96 %"), (1.0, "100.0 %")])
 def test_nearly_all_is_not_told_as_all(opened, share, text):
     explorer = opened()
-    camera = explorer.session._camera
+    camera = explorer.session.frames
     frame = explorer.session.call(lambda t: camera._frame(t, "idle", t.view(t.lanes[0]), None, [])).result(
         PATIENCE
     )

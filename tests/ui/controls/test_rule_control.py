@@ -55,6 +55,6 @@ def test_the_clip_norm_can_be_moved_where_it_bounds_something(clipping, enabled)
 )
 def test_the_chart_draws_the_clip_norm_where_it_bounds_the_norm(tiny, rule, values):
     trainer = Trainer([tiny(clipping={"rule": rule, "max_norm": 0.5}, pruning=None)], "cpu")
-    frame = SimpleNamespace(trainer=trainer, lanes=trainer.lanes, point=None, step=0, past=None)
+    frame = SimpleNamespace(trainer=trainer, lanes=trainer.lanes, snapshot=None, step=0, viewed_step=None)
     tables = Gradients(None).tables(frame, None)
     assert tables["gradients", "clip"]["value"] == values

@@ -28,8 +28,8 @@ def tab(explorer, name):
 
 def thin(explorer, *steps):
     """Keeps the weights of these steps alone."""
-    album = explorer.session.album
-    album._points = {step: album._points[step] for step in steps}
+    album = explorer.session.snapshots
+    album._snapshots = {step: album._snapshots[step] for step in steps}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_masks_are_those_of_then(done):
     assert (codes(masks) > 0).all()
     assert "As of epoch 0.5. Nothing is pruned yet. fc1 keeps 100,352 of" in masks.told.value
     drag(done, 5)
-    then, point = codes(masks), done.session.album.at(20)
+    then, point = codes(masks), done.session.snapshots.at(20)
     assert ((then > 0) == (now > 0)).all()
     assert not (then == now).all()  # the same mask over other weights
     weights = point.view().row[: 784 * 128].numpy()
@@ -78,7 +78,7 @@ def test_where_weights_are_not_kept_the_nearest_are_shown_and_named(done):
     assert "As of step 20 (epoch 1.25): the weights of epoch 1.5 are no longer kept" in masks.told.value
     drag(done, 5)
     assert masks.told.value.startswith("<p>As of epoch 1.25. fc1")
-    done.session.album.forget_from(0)
+    done.session.snapshots.discard_from(0)
     drag(done, 3)
     assert "As of step 32 (epoch 2): the weights of epoch 0.75 are no longer kept" in masks.told.value
 
@@ -89,7 +89,7 @@ def test_where_weights_are_not_kept_the_nearest_are_shown_and_named(done):
 def told_by(done, step):
     """True digits and both networks' answers at a step, by their weights of then."""
     trainer = done.session.call(lambda trainer: trainer).result(PATIENCE)
-    point, held = done.session.album.at(step), trainer.split.validation
+    point, held = done.session.snapshots.at(step), trainer.split.validation
     x = datasets.normalised(held.pixels, True, torch.float32)
     views = [trainer.network.layout.views(point.view(i).row.unsqueeze(0)) for i in (0, 1)]
     pruned, dense = (trainer.network.forward(view, x).argmax(1) for view in views)
@@ -144,7 +144,7 @@ def test_currencies_are_those_of_the_weights_of_then(done):
     weights = tab(done, "weights")
     now = read(weights)
     drag(done, 2)
-    row = done.session.album.at(8).view().row
+    row = done.session.snapshots.at(8).view().row
     slices = done.session.call(lambda trainer: trainer.network.layout.layers).result(PATIENCE)
     sizes = torch.cat([row[la.weight.start : la.weight.stop] for la in slices]).abs().sort().values
     k = round(0.97 * len(sizes))
@@ -182,7 +182,7 @@ def test_the_past_stays_as_it_was_while_the_run_goes_on(opened):
     explorer.session.start()
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 20:
         pass
-    explorer.session.look(8)
+    explorer.session.view_step(8)
     settled(explorer)
     then = masks.units.sheets
     before = explorer.session.call(lambda trainer: trainer.step).result(PATIENCE)
@@ -196,12 +196,12 @@ def test_the_past_stays_as_it_was_while_the_run_goes_on(opened):
 
 def test_only_the_newest_place_of_the_slider_is_looked_at(done):
     steps, seen = [4, 8, 12], []
-    on_frame = done.session._camera._on_frame
-    done.session._camera._on_frame = lambda frame: (seen.append(frame.past), on_frame(frame))
+    on_frame = done.session.frames.on_frame
+    done.session.frames.on_frame = lambda frame: (seen.append(frame.viewed_step), on_frame(frame))
 
     def three(_):
         for step in steps:
-            done.session.look(step)
+            done.session.view_step(step)
 
     done.session.call(three).result(PATIENCE)
     settled(done)
@@ -220,7 +220,7 @@ def test_the_gradients_entries_are_those_of_then(done):
     now = shown(done, "gradient-spread", "bins")
     drag(done, 2)
     then = shown(done, "gradient-spread", "bins")
-    gradient = done.session.album.at(8).gradient
+    gradient = done.session.snapshots.at(8).gradient
     assert sum(row["count"] for row in then if row["layer"] == "fc2") == int(
         gradient[0, -1290:-10].count_nonzero()
     )

@@ -147,8 +147,8 @@ def test_a_run_is_pinned_while_it_goes_on(opened):
     explorer.stop()
     run = explorer.wait(PATIENCE)
     assert pin.kept.status == "stopped"
-    assert pin.kept.point.step <= run.summary["steps"]
-    assert pin.kept.points[-1].step <= pin.kept.point.step
+    assert pin.kept.snapshot.step <= run.summary["steps"]
+    assert pin.kept.points[-1].step <= pin.kept.snapshot.step
 
 
 @pytest.mark.slow
