@@ -9,8 +9,7 @@ from typing import Any
 from explorer import registry
 from explorer.engine.training.branch import differences, fields
 from explorer.experiment import Experiment
-from explorer.ui.controls import method_options
-from explorer.ui.controls.controls import LABELS
+from explorer.ui.controls import labels
 from explorer.ui.session.snapshots import SavedRun
 
 # Every string that a person reads here.
@@ -182,9 +181,9 @@ def headline(experiment: Experiment) -> str:
 def label(name: str) -> str:
     """What a setting is called on the page, by its dotted name."""
     place, _, last = name.rpartition(".")
-    return (
-        method_options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
-    )
+    if place.endswith("options"):
+        return labels.option_label(last)
+    return labels.LABELS.get(last, leaf(name).capitalize())
 
 
 def leaf(name: str) -> str:

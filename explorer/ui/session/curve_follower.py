@@ -44,7 +44,7 @@ class CurveFollower:
         self._walk = None
 
     def work(self, frame: Frame) -> bool:
-        """Work a moment on the curve where the weights have changed; return whether more is to be done now."""
+        """Work a moment on the curve where the weights have changed; return whether more is to do now."""
         trainer = frame.trainer
         experiment = trainer.lanes[0].experiment
         if experiment.pruning is None or not experiment.validation:

@@ -7,7 +7,7 @@ from html import escape
 from explorer import registry
 from explorer.engine.training.metrics import count_kept
 from explorer.experiment import Pruning
-from explorer.ui.controls import method_options
+from explorer.ui.controls import labels
 from explorer.ui.session.frames import Frame
 
 # Every string that a person reads here.
@@ -19,7 +19,7 @@ NONE = "{name} keeps none of its {all:,} weights: nothing gets through."
 TRY = "Try {}."
 SPREAD, LESS = "allocation {}", "a lower threshold"
 COUNTED = " with unit “sparsity”"
-SPARE = f"“{method_options.LABELS['spare_last']}” under Granularity"
+SPARE = f"“{labels.OPTIONS['spare_last']}” under Granularity"
 MORE = "So it is with {} more: {}."
 OR, AND = " or ", ", "
 

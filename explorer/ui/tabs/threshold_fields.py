@@ -1,6 +1,5 @@
 """The threshold in all its currencies: a row of fields, each of which sets it."""
 
-import threading
 import time
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
@@ -61,7 +60,6 @@ class ThresholdFields:
         self.fields = {name: self._field(name) for name in LABELS}
         self.told = w.HTML().add_class("explorer-as-told")
         self.box = w.HBox(list(self.fields.values())).add_class("explorer-currencies")
-        self._mine = threading.local()  # `quiet` in the thread that fills the fields
         self._exchange: ThresholdConverter | None = None
         self._key: Hashable = None
         self._shown: tuple[ThresholdConverter, float, bool] | None = None
@@ -71,9 +69,8 @@ class ThresholdFields:
     def _field(self, name: str) -> w.Text:
         field = w.Text(description=LABELS[name], continuous_update=False)
         field.add_class("explorer-as").add_class(f"explorer-as-{name}")
-        typed = self.context.guarded(lambda change: self._typed(name, change["new"]))
-        # not heard while it is filled: who holds the lock of guarded callbacks may be waiting for this thread
-        field.observe(lambda change: None if getattr(self._mine, "quiet", False) else typed(change), "value")
+        # not heard while a frame fills it: the guard is muted then
+        field.observe(self.context.guarded(lambda change: self._typed(name, change["new"])), "value")
         return field
 
     # -- filled by the worker -------------------------------------------------------------------------
@@ -117,12 +114,8 @@ class ThresholdFields:
         return self._exchange
 
     def _fill(self, worth: dict[str, ThresholdRange], pruning: Pruning | None, *, past: bool) -> None:
-        self._mine.quiet = True
-        try:
-            for name, field in self.fields.items():
-                _show(field, name, worth.get(name), pruning, past=past)
-        finally:
-            self._mine.quiet = False
+        for name, field in self.fields.items():
+            _show(field, name, worth.get(name), pruning, past=past)
 
     # -- from the fields ------------------------------------------------------------------------------
 

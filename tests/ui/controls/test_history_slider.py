@@ -8,7 +8,7 @@ from explorer.ui.session.snapshots import SnapshotStore
 
 
 def status(explorer):
-    return explorer._status.value
+    return explorer.controls["status"].value
 
 
 def slider(explorer):

@@ -319,11 +319,11 @@ def test_the_text_follows_the_controls_and_moves_them(opened):
     settled(explorer)
     assert ex.Experiment.from_json(box.json).seed == 4
     wanted = explorer.experiment.replace(lr=0.5, seed=9)
-    explorer._error.value = "of before"
+    explorer.controls["error"].value = "of before"
     box._hear(None, {"type": "apply", "text": wanted.code()}, [])
     assert explorer.experiment == wanted
     assert explorer._controls["seed"].widget.value == 9
-    assert not explorer._error.value
+    assert not explorer.controls["error"].value
     assert sent[-1] == {"type": "told", "ok": True, "text": share.APPLIED}
     box._hear(None, {"type": "apply", "text": "ex.Experiment(seed=-1)"}, [])
     assert not sent[-1]["ok"]

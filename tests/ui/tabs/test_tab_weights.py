@@ -58,7 +58,7 @@ def test_a_field_moves_the_slider_and_the_other_fields(weights):
     assert explorer.experiment.pruning.threshold == pytest.approx(1 - 1 / 150)
     assert explorer._threshold.share.value == pytest.approx(100 * explorer.experiment.pruning.threshold)
     assert run.summary["sparsity"] == pytest.approx(1 - 1 / 150, abs=1e-5)
-    assert explorer._threshold.wanted is None
+    assert explorer._threshold.pending is None
     assert parsed("sparsity", tab.currencies.fields["sparsity"].value) == pytest.approx(1 - 1 / 150, abs=1e-5)
 
 
@@ -68,10 +68,10 @@ def test_the_pages_own_rounding_of_a_typed_threshold_is_no_move(weights, monkeyp
     type_in(explorer, tab, "compression", "150")
     monkeypatch.setattr("explorer.ui.controls.threshold.RELEASE_SECONDS", 1e6)  # it never rests
     explorer._threshold.share.value = 99.33  # what the page makes of it
-    assert explorer._threshold.wanted is None
+    assert explorer._threshold.pending is None
     assert explorer.experiment.pruning.threshold == pytest.approx(1 - 1 / 150)
     explorer._threshold.share.value = 99  # a person
-    assert explorer._threshold.wanted == 0.99
+    assert explorer._threshold.pending == 0.99
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_advice_names_the_layer_and_what_is_not_done_yet():
 def test_a_layer_near_its_end_is_seen_while_dragging(weights):
     explorer, tab = weights()
     assert "explorer-alarm" not in tab.keeps.value
-    explorer._threshold.hear("grab", [90, 1.0])
+    explorer._threshold.on_page_event("grab", [90, 1.0])
     explorer._threshold.share.value = 99.5
     settled(explorer)
     assert "explorer-alarm-none" in tab.keeps.value
@@ -170,7 +170,7 @@ def test_a_layer_near_its_end_is_seen_while_dragging(weights):
     explorer._threshold.share.value = 90
     settled(explorer)
     assert "explorer-alarm" not in tab.keeps.value
-    explorer._threshold.hear("release", [90, 1.0])
+    explorer._threshold.on_page_event("release", [90, 1.0])
 
 
 @pytest.mark.parametrize(
