@@ -11,17 +11,9 @@ from explorer import registry
 from explorer.engine.training.run import Run
 from explorer.experiment import Experiment
 from explorer.presets import PRESETS
-from explorer.ui.controls import groups, method_options, status_line
+from explorer.ui.controls import controls, groups, method_options, status_line
 from explorer.ui.controls.compatible_changes import keep_sparsity, with_required_changes
-from explorer.ui.controls.controls import (
-    Changes,
-    Control,
-    build_controls,
-    menu_names,
-    presets_menu,
-    resolve_experiment,
-    toggle_class,
-)
+from explorer.ui.controls.controls import Changes, Control
 from explorer.ui.controls.fields import is_rounding_echo
 from explorer.ui.controls.guard import Guard
 from explorer.ui.controls.history_slider import HistorySlider
@@ -54,7 +46,7 @@ class Explorer(w.VBox):
         twin: bool = True,
         hide: Iterable[str] = (),
     ) -> None:
-        self._first = self._good = resolve_experiment(experiment)
+        self._first = self._good = controls.resolve_experiment(experiment)
         self._twin, self._tag = twin, 0
         self._guard = Guard(on_error=lambda: self._sync(self.experiment), on_warning=self._remark)
         self.session = self._new_session(self._first, device)
@@ -158,13 +150,13 @@ class Explorer(w.VBox):
 
     def _make_controls(self, device: str) -> None:
         self._options = MethodOptions(self._observe)
-        self._controls = build_controls(device)
+        self._controls = controls.build(device)
         for control in self._controls.values():
             self._observe(control)
         self._threshold = Threshold(
             lambda: self.session, self._guard, on_commit=lambda: self._sync_preset(self.experiment)
         )
-        self._preset = presets_menu()
+        self._preset = controls.presets_menu()
         self._preset.observe(self._guard.wrap(self._on_preset), "value")
         self._hint = w.HTML().add_class("explorer-hint")
         actions = {"train": self._train, "pause": self._pause, "stop": self.stop, "reset": self._reset}
@@ -203,7 +195,7 @@ class Explorer(w.VBox):
             if name not in allowed:
                 raise ValueError(registry.unknown("control", name, allowed))
             if name in self._standalone:
-                toggle_class(self._standalone[name], "explorer-hidden", not on)
+                controls.toggle_class(self._standalone[name], "explorer-hidden", not on)
             elif name in self._gallery.tabs:
                 self._gallery.reveal(name, on)
             elif name in options:
@@ -253,7 +245,7 @@ class Explorer(w.VBox):
         if control is not None:
             name = control.widget.value
             with self._guard.muted():
-                control.widget.options = tuple(dict.fromkeys([*menu_names(axis), name]))
+                control.widget.options = tuple(dict.fromkeys([*controls.menu_names(axis), name]))
                 control.widget.value = name
 
     def _on_click(self, action: Callable[[], object]) -> Callable[[Any], None]:

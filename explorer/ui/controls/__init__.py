@@ -5,7 +5,7 @@ Read in this order:
 - `labels`: what each control is called, and its tooltip. Every name that a person reads is here.
 - `fields`: from an annotation to the widget that sets such a value: `Field.format` and `Field.parse`.
 - `controls`: Control, one widget and its field of the Experiment, and all of them. To add a field: a line in
-  `build_controls`, one in `labels.CONTROLS` and one in `groups.GROUPS`.
+  `controls.build`, one in `labels.CONTROLS` and one in `groups.GROUPS`.
 - `method_options`: controls of the chosen methods' own options, read from their signatures.
 - `groups`: where they stand, and the buttons.
 - `guard`: Guard, under which every callback runs: one lock, one error box, and deaf to what code does.

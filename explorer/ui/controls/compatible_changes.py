@@ -14,8 +14,8 @@ from explorer.engine.pruning import masking
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import METHODS, Experiment, Pruning
 from explorer.registry import Method, Option
-from explorer.ui.controls.controls import Changes
-from explorer.ui.controls.method_options import METHOD_PATHS, OPTION_PATHS, methods_of, options_of
+from explorer.ui.controls.controls import Changes, value_at
+from explorer.ui.controls.method_options import METHOD_PATHS, OPTION_PATHS, methods_named, options_of
 from explorer.ui.session.session import Session
 
 # A method that is chosen may switch those to its right, never one to its left.
@@ -89,10 +89,8 @@ def _methods_after(experiment: Experiment, changes: Changes, axis: str) -> list[
     """Return the methods on an axis after the changes."""
     if axis == "rule" and changes.get("clipping", ...) is None:
         return []
-    if METHOD_PATHS[axis] not in changes:
-        return methods_of(experiment, axis)
-    names = changes[METHOD_PATHS[axis]]
-    return [registry.get(axis, name) for name in ((names,) if isinstance(names, str) else names)]
+    path = METHOD_PATHS[axis]
+    return methods_named(axis, changes[path] if path in changes else value_at(experiment, path))
 
 
 def _accepts(option: Option, value: Any) -> bool:

@@ -1,7 +1,7 @@
 """The explorer's controls, each bound to a field of the Experiment; menus are read from the registry."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets as w
@@ -19,7 +19,6 @@ CHAINED = " + "
 OPTIMIZERS = {"SGD": ("sgd", 0.0), "momentum": ("sgd", 0.9), "Adam": ("adam", 0.0)}
 BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 PENALTIES = (0.0, 1e-6, 1e-5, 1e-4, 5e-4, 1e-3, 1e-2)
-SEEDS = 2**31 - 1
 LABEL_WIDTH = "92px"
 
 Changes = dict[str, Any]
@@ -45,30 +44,38 @@ class Control:
             self.widget.value = value
 
 
-def field_control(name: str, field: fields.Field, path: str, read: Callable[[Experiment], Any]) -> Control:
-    """Return a control of one field of the Experiment, by the field's dotted name."""
-    label_widget(field.widget, name, *labels.CONTROLS[name])
-    return Control(
-        name, field.widget, lambda e: field.format(read(e)), lambda value: {path: field.parse(value)}
-    )
-
-
-def build_controls(device: str) -> dict[str, Control]:
-    """Return all controls by name, in the order in which they stand."""
+def build(device: str) -> dict[str, Control]:
+    """Return all controls by name."""
     controls = [
-        *(_menu("dataset"), _normalise(), _number("validation", 59_000)),
-        *(_menu("model"), _menu("loss"), _number("seed", SEEDS), _device(device)),
-        *(_menu(axis) for axis in METHODS),
+        *(_menu(axis, axis) for axis in ("dataset", "model", "loss", "lr_decay")),
+        *(_menu(axis, f"pruning.{axis}") for axis in METHODS),
         *(_epoch("begin_epoch"), _epoch("end_epoch")),
-        *(_rule(), _max_norm()),
-        *(_optimizer(), _lr(), _menu("lr_decay"), _epochs()),
+        *(_rule(), _max_norm(), _optimizer(), _device(device)),
+        field_control("normalise", fields.Field(w.Checkbox(indent=True))),
+        field_control("validation", fields.Field(w.BoundedIntText(min=0, max=59_000))),
+        field_control("seed", fields.Field(w.BoundedIntText(min=0, max=2**31 - 1))),
+        field_control("lr", fields.log_slider(-4, 0, live=True)),
+        field_control("epochs", fields.Field(w.IntSlider(min=1, max=20, continuous_update=False))),
         *(_numbers("batch_size", BATCHES), _numbers("weight_decay", PENALTIES), _numbers("l1", PENALTIES)),
     ]
     return {control.name: control for control in controls}
 
 
-def _pruning(field: str) -> Callable[[Experiment], Any]:
-    return lambda e: getattr(e.pruning, field, None)
+def field_control(name: str, field: fields.Field, path: str = "") -> Control:
+    """Return a control of one field of the Experiment, by the field's dotted name."""
+    label_widget(field.widget, name, *labels.CONTROLS[name])
+    path = path or name
+
+    def read(experiment: Experiment) -> Any:
+        return field.format(value_at(experiment, path))
+
+    return Control(name, field.widget, read, lambda value: {path: field.parse(value)})
+
+
+def value_at(experiment: Experiment, path: str) -> Any:
+    """Return a field's value by its dotted name; None where the Experiment has no such part."""
+    part, _, name = path.rpartition(".")
+    return getattr(getattr(experiment, part) if part else experiment, name, None)
 
 
 def toggle_class(widget: w.DOMWidget, name: str, on: bool) -> None:
@@ -85,15 +92,15 @@ def label_widget(widget: w.DOMWidget, name: str, label: str, tooltip: str) -> No
     widget.layout.width = "100%"
 
 
+def menu_names(axis: str) -> tuple[str, ...]:
+    """Return what the menu of an axis offers."""
+    return (*([NO_CLIPPING] if axis == "rule" else []), *registry.names(axis))
+
+
 def _choice(name: str, options: Iterable[Any]) -> w.Dropdown:
     widget = w.Dropdown(options=list(options))
     label_widget(widget, name, *labels.CONTROLS[name])
     return widget
-
-
-def menu_names(axis: str) -> tuple[str, ...]:
-    """Return what the menu of an axis offers."""
-    return (*([NO_CLIPPING] if axis == "rule" else []), *registry.names(axis))
 
 
 def _methods_menu(axis: str) -> w.Dropdown:
@@ -103,26 +110,12 @@ def _methods_menu(axis: str) -> w.Dropdown:
     return widget
 
 
-def _menu(axis: str) -> Control:
-    widget = _methods_menu(axis)
-    if axis in Experiment.model_fields:
-        return Control(axis, widget, lambda e: getattr(e, axis), lambda value: {axis: value})
-    return Control(axis, widget, _pruning(axis), lambda value: {f"pruning.{axis}": value})
-
-
-def _normalise() -> Control:
-    widget = w.Checkbox(indent=True)
-    return field_control("normalise", fields.Field(widget), "normalise", lambda e: e.normalise)
-
-
-def _number(name: str, most: int) -> Control:
-    widget = w.BoundedIntText(min=0, max=most)
-    return field_control(name, fields.Field(widget), name, lambda e: getattr(e, name))
+def _menu(axis: str, path: str) -> Control:
+    return Control(axis, _methods_menu(axis), lambda e: value_at(e, path), lambda value: {path: value})
 
 
 def _numbers(name: str, offered: tuple[float, ...]) -> Control:
-    widget = w.Dropdown(options=[(f"{value:g}", value) for value in offered])
-    return field_control(name, fields.Field(widget), name, lambda e: getattr(e, name))
+    return field_control(name, fields.Field(w.Dropdown(options=[(f"{value:g}", value) for value in offered])))
 
 
 def _device(device: str) -> Control:
@@ -133,23 +126,18 @@ def _device(device: str) -> Control:
 
 
 def _epoch(name: str) -> Control:
-    field = fields.optional_number(name)
-    label_widget(field.widget, name, *labels.CONTROLS[name])
-
-    def read(experiment: Experiment) -> Any:
-        return field.format(getattr(experiment.pruning, name)) if experiment.pruning else None
+    control = field_control(name, fields.optional_number(name), f"pruning.{name}")
 
     def used(experiment: Experiment) -> bool:
         pruning = experiment.pruning
         spans = pruning and registry.get("schedule", pruning.schedule).traits["spans"]
         return name == "begin_epoch" or bool(spans)
 
-    return Control(name, field.widget, read, lambda text: {f"pruning.{name}": field.parse(text)}, used)
+    return replace(control, read=lambda e: control.read(e) if e.pruning else None, used=used)
 
 
 def _rule() -> Control:
     """Return the menu of clip rules: one at a time; a chain that an Experiment came with is one more."""
-    widget = _methods_menu("rule")
 
     def read(experiment: Experiment) -> str:
         return CHAINED.join(experiment.clipping.rules) if experiment.clipping else NO_CLIPPING
@@ -157,22 +145,15 @@ def _rule() -> Control:
     def changes(value: str) -> Changes:
         return {"clipping": None} if value == NO_CLIPPING else {"clipping.rule": tuple(value.split(CHAINED))}
 
-    return Control("rule", widget, read, changes)
+    return Control("rule", _methods_menu("rule"), read, changes)
 
 
 def _max_norm() -> Control:
-    field = fields.log_slider(-3, 2, live=True)
-
-    def read(experiment: Experiment) -> float | None:
-        clipping = experiment.clipping
-        return clipping.max_norm if clipping and clipping.bounded else None
-
-    return field_control("max_norm", field, "clipping.max_norm", read)
+    control = field_control("max_norm", fields.log_slider(-3, 2, live=True), "clipping.max_norm")
+    return replace(control, read=lambda e: control.read(e) if e.clipping and e.clipping.bounded else None)
 
 
 def _optimizer() -> Control:
-    widget = _choice("optimizer", OPTIMIZERS)
-
     def read(experiment: Experiment) -> str:
         return "Adam" if experiment.optimizer == "adam" else "momentum" if experiment.momentum else "SGD"
 
@@ -180,23 +161,12 @@ def _optimizer() -> Control:
         optimizer, momentum = OPTIMIZERS[value]
         return {"optimizer": optimizer, "momentum": momentum}
 
-    return Control("optimizer", widget, read, changes)
-
-
-def _lr() -> Control:
-    return field_control("lr", fields.log_slider(-4, 0, live=True), "lr", lambda e: e.lr)
-
-
-def _epochs() -> Control:
-    widget = w.IntSlider(min=1, max=20, continuous_update=False)
-    return field_control("epochs", fields.Field(widget), "epochs", lambda e: e.epochs)
+    return Control("optimizer", _choice("optimizer", OPTIMIZERS), read, changes)
 
 
 def presets_menu() -> w.Dropdown:
     """Return the presets by title; none is chosen until somebody does."""
-    menu = w.Dropdown(options=[(NO_PRESET, ""), *((p.title, name) for name, p in PRESETS.items())])
-    label_widget(menu, "preset", *labels.CONTROLS["preset"])
-    return menu
+    return _choice("preset", [(NO_PRESET, ""), *((p.title, name) for name, p in PRESETS.items())])
 
 
 def resolve_experiment(experiment: Experiment | str | None) -> Experiment:

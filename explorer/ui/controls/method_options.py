@@ -9,7 +9,7 @@ from explorer import registry
 from explorer.experiment import METHODS, Experiment
 from explorer.registry import Method, Option
 from explorer.ui.controls import fields, labels
-from explorer.ui.controls.controls import Control, label_widget, toggle_class
+from explorer.ui.controls.controls import Control, label_widget, toggle_class, value_at
 
 # Where an Experiment has the method of an axis, and where that method's options; by dotted name.
 METHOD_PATHS = {"model": "model", **{axis: f"pruning.{axis}" for axis in METHODS}, "rule": "clipping.rule"}
@@ -19,19 +19,17 @@ OPTION_PATHS |= {"model": "model_options", "rule": "clipping.options"}
 
 def methods_of(experiment: Experiment, axis: str) -> list[Method]:
     """Return the methods that an Experiment has on an axis: several where clip rules are chained."""
-    *parents, field = METHOD_PATHS[axis].split(".")
-    part = getattr(experiment, parents[0]) if parents else experiment
-    if part is None:
-        return []
-    names = getattr(part, field)
-    return [registry.get(axis, name) for name in ((names,) if isinstance(names, str) else names)]
+    return methods_named(axis, value_at(experiment, METHOD_PATHS[axis]))
+
+
+def methods_named(axis: str, names: str | Sequence[str] | None) -> list[Method]:
+    """Return the methods of an axis by one name, several or none, as an Experiment has them."""
+    return [registry.get(axis, name) for name in ([names] if isinstance(names, str) else names or [])]
 
 
 def options_of(experiment: Experiment, axis: str) -> dict[str, Any]:
     """Return the options that are set, in the place where an axis has its own."""
-    *parents, field = OPTION_PATHS[axis].split(".")
-    part = getattr(experiment, parents[0]) if parents else experiment
-    return dict(getattr(part, field, None) or {})
+    return dict(value_at(experiment, OPTION_PATHS[axis]) or {})
 
 
 def option_names() -> list[str]:

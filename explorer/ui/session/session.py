@@ -45,8 +45,12 @@ class Session:
     ) -> None:
         self.device = device
         self.frames = FramePublisher(on_frame or (lambda _: None))
+        self.snapshots = SnapshotStore()  # to look at and to branch from
         self._worker = Worker(
-            experiment or Experiment(), device, twin, self.frames, on_error or (lambda _: None)
+            *(experiment or Experiment(), device, twin),
+            frames=self.frames,
+            snapshots=self.snapshots,
+            on_error=on_error,
         )
         self._thread = CommandThread(
             "explorer-session", self._worker.advance, self._worker.leave_a_core, self._worker.fail
@@ -176,11 +180,6 @@ class Session:
     def view_step(self, step: int | None) -> None:
         """Show the run as it was at a recorded step, while it goes on unseen; None is now."""
         self._thread.post_latest("view", self._worker.view_step, step)
-
-    @property
-    def snapshots(self) -> SnapshotStore:
-        """The moments of the run whose weights are there, to look at and to branch from."""
-        return self._worker.snapshots
 
     def branch(self, step: int, experiment: Experiment | None = None) -> None:
         """Go on from a recorded step with other settings; raise ValueError where that can't be."""

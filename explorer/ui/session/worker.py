@@ -28,6 +28,7 @@ class Worker:
         device: "auto", "cpu" or "cuda".
         twin: train the dense twin beside each pruned run.
         frames: shows what there is.
+        snapshots: keeps the moments of the run.
         on_error: called with what ended a run.
     """
 
@@ -36,11 +37,13 @@ class Worker:
         experiment: Experiment,
         device: str,
         twin: bool,
+        *,
         frames: FramePublisher,
-        on_error: Callable[[Exception], None],
+        snapshots: SnapshotStore,
+        on_error: Callable[[Exception], None] | None,
     ) -> None:
         self.experiment, self.device, self.twin = experiment, device, twin
-        self.frames, self.snapshots = frames, SnapshotStore()
+        self.frames, self.snapshots = frames, snapshots
         self.status = "idle"
         self.viewed_step: int | None = None  # the recorded step that is shown; None is now
         self.error: Exception | None = None  # what ended the run
@@ -77,7 +80,8 @@ class Worker:
         with suppress(Exception):  # drawing may be what failed; the thread lives on all the same
             self.show()
         with suppress(Exception):
-            self._on_error(error)
+            if self._on_error is not None:
+                self._on_error(error)
         self.at_rest.set()
 
     # -- the run --------------------------------------------------------------------------------------

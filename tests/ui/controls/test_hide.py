@@ -51,6 +51,18 @@ def test_a_misspelt_name_is_told_with_the_nearest_one(opened):
         opened().show("exprot")
 
 
+def test_whatever_can_be_hidden_is_there_to_be_moved(opened):
+    explorer = opened()
+    names = {*ALONE, *labels.CONTROLS, "hint", "error"}
+    assert set(explorer.controls) == {*names, "spare_last"}
+    move(explorer, "granularity", "neuron")
+    assert set(explorer.controls) == {*names, "norm"}
+    explorer.controls["norm"].value = 1
+    assert explorer.experiment.pruning.options == {"norm": 1}
+    for name in ("preset", "threshold", "history"):
+        assert by_class(explorer, {"history": "scrub-slider"}.get(name, name))[0] is explorer.controls[name]
+
+
 def test_no_two_things_have_one_name(opened):
     fields = set(labels.CONTROLS) - {"preset"}
     names = [*ALONE, *fields, *opened().tabs, *method_options.option_names()]

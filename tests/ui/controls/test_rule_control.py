@@ -12,7 +12,7 @@ from explorer.ui.tabs.gradients import Gradients
 
 
 def shown(experiment):
-    made = controls.build_controls("cpu")
+    made = controls.build("cpu")
     for name in ("rule", "max_norm"):
         made[name].sync(experiment)
     return made["rule"].widget, made["max_norm"].widget
@@ -27,7 +27,7 @@ def test_the_menu_offers_every_rule_and_tells_what_it_does():
 
 def test_a_chain_is_an_entry_of_its_own_and_comes_back_as_it_was():
     exp = ex.Experiment(clipping={"rule": ("value", "norm"), "max_norm": 0.5})
-    control = controls.build_controls("cpu")["rule"]
+    control = controls.build("cpu")["rule"]
     control.sync(exp)
     assert control.widget.value == "value + norm"
     assert exp.replace(control.changes("value + norm")) == exp
