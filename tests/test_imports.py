@@ -1,28 +1,26 @@
-"""Imports run one way, and a bare worker needs nothing but torch, numpy and pydantic."""
+"""Imports run one way and in no circle, and a bare worker needs nothing but torch, numpy and pydantic."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "explorer"
-ORDER = [
-    "registry",
-    "methods",
-    "experiment",
-    "presets",
-    "engine",
-    "study",
-    "ui",
-]  # each knows those before it
+# Each knows those before it. In the engine, pruning and execution know nothing of each other.
+ORDER = ["registry", "methods", "experiment", "presets", "engine", "study", "lessons", "ui"]
+ENGINE = [["data"], ["network"], ["pruning", "execution"], ["training"], ["analysis"], ["savings"]]
+OUTSIDE = {"__init__", "data", "figures", "locale"}
+SCIENCE = {"registry", "methods", "experiment"}
 
 
 def modules():
     return {
-        p.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): p for p in PACKAGE.rglob("*.py")
+        p.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): p
+        for p in PACKAGE.rglob("*.py")
     }
 
 
@@ -38,43 +36,89 @@ def imported(path, walk=ast.walk):
     return found
 
 
-def part(module):
+def part(module, depth=1):
     """The part of the package that a module belongs to: "engine" for explorer.engine.data.datasets."""
     pieces = module.split(".")
-    return pieces[1] if pieces[0] == "explorer" and len(pieces) > 1 else None
+    return pieces[depth] if pieces[0] == "explorer" and len(pieces) > depth else None
 
 
 MODULES = modules()
 IMPORTS = {name: imported(path) for name, path in MODULES.items()}
 
 
+def runs(name):
+    """The modules that an import in this one runs: what it names, and the packages around that, not around it."""
+    named = {i for i in IMPORTS[name] if i in MODULES}
+    # `from package import module` runs the module; the package itself only where something else is taken from it
+    own = {i for i in named if f"{name}.".startswith(f"{i}.") and not taken_from(name, i)}
+    outer = {".".join(i.split(".")[:k]) for i in named for k in range(2, i.count(".") + 1)}
+    outer = {i for i in outer if not f"{name}.".startswith(f"{i}.")}
+    return ((named - own) | outer) - {name, "explorer"}
+
+
+def taken_from(name, package):
+    """What is imported from a package that is none of its modules."""
+    return {i for i in IMPORTS[name] if i.rpartition(".")[0] == package and i not in MODULES}
+
+
 def test_the_walk_sees_the_package():
     assert {"explorer.registry", "explorer.engine.training.trainer", "explorer.figures.theme"} <= set(MODULES)
     assert "explorer.registry" in IMPORTS["explorer.experiment"]
     assert "tqdm.auto" in IMPORTS["explorer.engine.training.train"]  # an import inside a function
-
-
-def test_imports_run_one_way():
-    placed = [n for n in MODULES if part(n) in ORDER and not n.endswith("__main__")]
-    assert placed
-    assert offending(placed, lambda name, i: part(i) in ORDER[ORDER.index(part(name)) + 1 :]) == {}
+    folders = {part(name, 2) for name in MODULES if part(name) == "engine"}
+    assert {folder for level in ENGINE for folder in level} - folders <= {"savings"}
+    assert len(MODULES) > 100
 
 
 def offending(names, wrong):
     """What these modules import and should not."""
+    names = list(names)
+    assert names
     found = {name: {i for i in IMPORTS[name] if wrong(name, i)} for name in names}
     return {name: imports for name, imports in found.items() if imports}
 
 
+def test_imports_run_one_way():
+    placed = [n for n in MODULES if part(n) in ORDER and not n.endswith("__main__")]
+    assert offending(placed, lambda name, i: part(i) in ORDER[ORDER.index(part(name)) + 1 :]) == {}
+
+
+def test_in_the_engine_too():
+    level = {folder: i for i, folders in enumerate(ENGINE) for folder in folders}
+
+    def upward(name, other):
+        mine, theirs = part(name, 2), part(other, 2)
+        beside = part(other) == "engine" and theirs in level and mine != theirs
+        return beside and level[theirs] >= level[mine]
+
+    assert offending([n for n in MODULES if part(n, 2) in level and part(n) == "engine"], upward) == {}
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Imports inside functions and for type checks counted, and what the packages on the way import."""
+    graph = {name: runs(name) for name in MODULES}
+    assert graph["explorer.engine.training.trainer"] >= {"explorer.engine.training.recorder"}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_a_circle_would_be_seen(monkeypatch):
+    monkeypatch.setitem(
+        IMPORTS, "explorer.registry", {"explorer.experiment.Experiment", "explorer.experiment"}
+    )
+    with pytest.raises(CycleError):
+        TopologicalSorter({name: runs(name) for name in MODULES}).prepare()
+
+
 def test_every_part_has_its_place():
-    outside = {"__init__", "data", "figures"}
-    assert {part(name) for name in MODULES} - {None} <= set(ORDER) | outside
+    assert {part(name) for name in MODULES} - {None} <= set(ORDER) | OUTSIDE
 
 
 def test_figures_know_records_and_nothing_else():
     others, heavy = set(ORDER) - {"registry", "experiment"}, {"torch", "torchvision"}
     figures = [n for n in MODULES if part(n) == "figures"]
-    assert figures
     assert offending(figures, lambda _, i: part(i) in others or i.split(".")[0] in heavy) == {}
 
 
@@ -84,10 +128,8 @@ def test_nothing_imports_the_widget():
 
 
 def test_the_science_does_no_input_or_output():
-    science = [n for n in MODULES if part(n) in {"registry", "methods", "experiment"}]
-    assert science
     io = {"os", "io", "pathlib", "sys", "subprocess", "socket", "urllib", "shutil"}
-    assert offending(science, lambda _, i: i in io) == {}
+    assert offending([n for n in MODULES if part(n) in SCIENCE], lambda _, i: i in io) == {}
 
 
 BARE = """
@@ -100,9 +142,12 @@ class Bare(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Bare())
 import explorer, explorer.methods, explorer.engine, explorer.experiment
+seen = set()
 for package in (explorer.methods, explorer.engine):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
+        seen.add(module.name)
+assert "explorer.engine.training.trainer" in seen and len(seen) > 40
 exp = explorer.Experiment(dataset="mnist", epochs=1)
 assert eval(exp.code(), {{"ex": explorer}}) == exp
 from explorer.engine.data import datasets
@@ -123,7 +168,7 @@ def python(code):
 
 
 def test_nothing_that_a_bare_worker_lacks_is_imported_at_once():
-    bare = [n for n in MODULES if part(n) in {"registry", "methods", "experiment", "engine"}]
+    bare = [n for n in MODULES if part(n) in SCIENCE | {"engine"}]
     at_once = {name: imported(MODULES[name], ast.iter_child_nodes) for name in bare}
     assert "torch" in at_once["explorer.engine.training.trainer"]
     heavy = {name: {i for i in imports if i.split(".")[0] in HEAVY} for name, imports in at_once.items()}
@@ -163,11 +208,6 @@ def test_public_names_are_what_they_say():
         _ = ex.Experimnt
     for name in ("Clipping", "Experiment", "Pruning", "Run", "prune", "train"):
         assert getattr(ex, name).__name__ == name
-
-
-def test_files_stay_short():
-    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
-    assert {name: lines for name, lines in lengths.items() if lines > 350} == {}
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """Clip rules: how a gradient is bounded before the optimizer sees it.
 
 A rule changes `grad`, [L, P], in place, one row a lane, and returns which lanes it bound, [L], and the norms
-afterwards, [L]. What the parameters mean is told in `explorer/engine/execution/clipping.py`. Rules that send only part of
-the gradient are in `sparsification.py`.
+afterwards, [L]. What the parameters mean is told in `explorer/engine/execution/clipping.py`. Rules that send
+only part of the gradient are in `gradient_sparsification.py`.
 """
 
 from collections.abc import Sequence

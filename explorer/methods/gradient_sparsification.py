@@ -80,7 +80,7 @@ def _means(parts: Sequence[Tensor], masks: Sequence[Tensor] | None) -> list[Tens
     if masks is None:
         return [part.mean(1, keepdim=True) for part in parts]
     pairs = zip(parts, masks, strict=True)
-    return [part.sum(1, keepdim=True) / kept.sum(1, keepdim=True).clamp(min=1) for part, kept in pairs]
+    return [part.sum(1, keepdim=True) / keep.sum(1, keepdim=True).clamp(min=1) for part, keep in pairs]
 
 
 def _largest(size: Tensor, falls: int) -> Tensor:

@@ -26,10 +26,11 @@ def _named(name: str) -> Preset:
 
 def _line(name: str, epochs: int) -> str:
     run = train(shortened(_named(name).experiment, epochs), progress=False)
-    told, dense = run.summary, run.summary["dense_test_accuracy"]
-    shift = "" if run.dense is None else f"{100 * (told['test_accuracy'] - dense):+.2f}"
-    note = "" if run.status == "done" else f"  {run.status}: {told['advice']}"
-    figures = f"{told['test_accuracy']:7.2%} {shift:>7} {told['sparsity']:7.1%} {told['clip_rate']:8.1%}"
+    summary, dense = run.summary, run.summary["dense_test_accuracy"]
+    shift = "" if run.dense is None else f"{100 * (summary['test_accuracy'] - dense):+.2f}"
+    note = "" if run.status == "done" else f"  {run.status}: {summary['advice']}"
+    shares = f"{summary['sparsity']:7.1%} {summary['clip_rate']:8.1%}"
+    figures = f"{summary['test_accuracy']:7.2%} {shift:>7} {shares}"
     return f"{name:40} {figures}{note}"
 
 

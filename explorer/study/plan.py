@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 
 from explorer import registry
-from explorer.engine.execution.numba_steps import known
-from explorer.engine.training import memory_estimate
+from explorer.engine.analysis import memory_estimate
+from explorer.engine.execution.numba_steps import supports_experiment
 from explorer.engine.training.lanes import shared_key
 from explorer.experiment import Experiment
 
@@ -57,13 +57,15 @@ def plan(experiments: Sequence[Experiment], device: torch.device, kind: str = "a
     cores = os.cpu_count() or 1
     if kind == "auto":
         worth = cores > 1 and len(unique) > 1 and steps_of(unique) >= SPREAD_FROM and _elsewhere(unique)
-        kind = "processes" if worth and not together and not all(map(known, unique)) else "stack"
+        kind = (
+            "processes" if worth and not together and not all(map(supports_experiment, unique)) else "stack"
+        )
     if kind == "processes" and not _elsewhere(unique):
         raise ValueError(
             "plan = 'processes' can train only with methods that explorer itself brings: what a notebook "
             "registers is not known to other processes; use plan='stack'"
         )
-    room = int(memory_estimate.free(device) * SHARE)
+    room = int(memory_estimate.available_bytes(device) * SHARE)
     if kind == "loop":
         stacks = [with_twins([experiment]) for experiment in unique]
     else:
@@ -90,7 +92,9 @@ def _groups(experiments: Sequence[Experiment], *, together: bool) -> list[list[E
     """
     groups: dict[tuple[str, bool], dict[str, list[Experiment]]] = {}
     for experiment in experiments:
-        group = groups.setdefault((shared_key(experiment), not together and known(experiment)), {})
+        group = groups.setdefault(
+            (shared_key(experiment), not together and supports_experiment(experiment)), {}
+        )
         group.setdefault(experiment.dense().hash, []).append(experiment)
     return [[e for family in group.values() for e in family] for group in groups.values()]
 
@@ -103,7 +107,7 @@ def _cut(group: list[Experiment], parts: int, room: int, *, together: bool) -> l
         size, more = divmod(len(group), count)
         ends = [i * size + min(i, more) for i in range(count + 1)]
         stacks = [with_twins(group[a:b]) for a, b in pairwise(ends)]
-        fits = all(memory_estimate.predicted(stack, together=together) <= room for stack in stacks)
+        fits = all(memory_estimate.peak_bytes(stack, together=together) <= room for stack in stacks)
         if fits or count == len(group):
             return stacks
         count = min(2 * count, len(group))
@@ -119,7 +123,7 @@ def _dealt(stacks: list[list[Experiment]], hands: int) -> list[list[list[Experim
 
 def _peak(jobs: list[list[list[Experiment]]], *, together: bool) -> int:
     return sum(
-        max(memory_estimate.predicted(stack, together=together) for stack in job) for job in jobs if job
+        max(memory_estimate.peak_bytes(stack, together=together) for stack in job) for job in jobs if job
     )
 
 

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from explorer import registry
-from explorer.engine.training.branch import differences, fields
+from explorer.engine.training.branch import diff, fields
 from explorer.experiment import Experiment
 from explorer.ui.controls import labels
 from explorer.ui.session.snapshots import SavedRun
@@ -146,7 +146,7 @@ class Pins:
     def _named(self, experiment: Experiment) -> str:
         """Method and threshold, and what else differs from the run that was pinned last."""
         last = self.pins[-1].experiment if self.pins else experiment
-        changes = differences(last, experiment)
+        changes = diff(last, experiment)
         parts = [
             f"{leaf(name)} {said(name, new)}"
             for name, (_, new) in changes.items()

@@ -17,7 +17,7 @@ import torch
 
 import explorer as ex
 from explorer.engine.training.append_log import StepLog
-from explorer.engine.training.train import lanes_of
+from explorer.engine.training.train import with_twin
 from explorer.engine.training.trainer import Trainer
 
 RECIPES = {
@@ -36,19 +36,19 @@ ROUNDING = 1e-3  # float32, over the first steps: any difference grows from step
 
 
 def trained(
-    fields: dict, device: str, steps: int, *, laps: bool, together: bool | None, late: bool
+    fields: dict, device: str, steps: int, *, chunks: bool, together: bool | None, late: bool
 ) -> Trainer:
     """A run and its twin after so many steps, pruned at the fourth."""
     experiment = ex.Experiment(batch_size=512, **fields)
     per_epoch = math.ceil((60_000 - experiment.validation) / experiment.batch_size)
     experiment = experiment.replace({"pruning.begin_epoch": 4 / per_epoch})
-    trainer = Trainer(lanes_of(experiment, twin=True), device, together=together)
-    trainer.laps.allowed, trainer.rewindable = laps and not trainer.network.draws, not late
+    trainer = Trainer(with_twin(experiment, twin=True), device, together=together)
+    trainer.executor.in_chunks, trainer.rewindable = chunks and not trainer.network.stochastic, not late
     for _ in trainer.run():
         if trainer.step >= steps:
             break
-    if trainer.recorder.asked:
-        trainer.recorder.tell()
+    if trainer.recorder.pending:
+        trainer.complete_record()
     return trainer
 
 
@@ -65,10 +65,10 @@ def apart(ours: StepLog, theirs: StepLog, steps: int) -> float:
 
 def recipe(name: str, fields: dict, device: str, steps: int) -> bool:
     """One line for a recipe; whether all is well."""
-    cpu = trained(fields, "cpu", steps, laps=False, together=False, late=False)
-    single = trained(fields, device, steps, laps=False, together=True, late=False)
-    captured = trained(fields, device, steps, laps=True, together=True, late=False)
-    late = trained(fields, device, steps, laps=True, together=True, late=True)
+    cpu = trained(fields, "cpu", steps, chunks=False, together=False, late=False)
+    single = trained(fields, device, steps, chunks=False, together=True, late=False)
+    captured = trained(fields, device, steps, chunks=True, together=True, late=False)
+    late = trained(fields, device, steps, chunks=True, together=True, late=True)
     first = apart(single.flush(), cpu.flush(), FIRST)
     replayed = apart(captured.flush(), single.flush(), FIRST)
     known = {row[:4]: row[4] for row in captured.lanes[0].history.history}

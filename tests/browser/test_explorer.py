@@ -228,7 +228,7 @@ def test_a_failure_of_the_worker_is_told(opened):
     notebook.run(
         """from explorer.ui.session import worker
 def fail(*_, **__): raise RuntimeError("out of ink")
-kept, worker.lanes_of = worker.lanes_of, fail"""
+kept, worker.with_twin = worker.with_twin, fail"""
     )
     try:
         press(notebook, "train")
@@ -236,7 +236,7 @@ kept, worker.lanes_of = worker.lanes_of, fail"""
         expect(alert).to_contain_text("RuntimeError: out of ink")
         expect(alert).to_contain_text("Press Reset")
     finally:
-        notebook.run("worker.lanes_of = kept")
+        notebook.run("worker.with_twin = kept")
     press(notebook, "train")
     until_state(notebook, "done")
     expect(notebook.locator(".explorer-error")).to_have_text("")

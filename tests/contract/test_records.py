@@ -7,6 +7,7 @@ from helpers import SIZES, steps_of, values_of
 
 import explorer as ex
 from explorer.engine.data import datasets
+from explorer.engine.data.random import shuffled_indices
 from explorer.engine.training.train import train
 from explorer.engine.training.trainer import Trainer
 
@@ -71,7 +72,7 @@ def test_clip_rate_and_norms_are_what_counting_by_hand_gives(tiny, bound):
     trainer, norms = Trainer([exp, exp.dense()], "cpu", torch.float64), []
     for record in trainer.run():
         if record is None:
-            norms.append(float(trainer.stepper.grad[trainer.lanes[0].row].norm()))  # after clipping
+            norms.append(float(trainer.executor.stepper.grad[trainer.lanes[0].row].norm()))  # after clipping
     run = train(exp, progress=False, dtype=torch.float64)
     before, clipped, rate = (values_of(run, m) for m in ("grad_norm", "clipped_grad_norm", "clip_rate"))
     unbound = [norm < bound * (1 - 1e-5) for norm in norms]
@@ -98,7 +99,8 @@ def test_train_loss_is_the_mean_since_the_last_record(tiny):
     module = train(tiny(pruning=None, lr=1e-30), progress=False, dtype=torch.float64).model()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     losses = []
-    for x, y in datasets.batches(parts, exp, 0, skip=0, dtype=torch.float64):
+    order = shuffled_indices(len(parts), exp.seed, 0)
+    for x, y in datasets.batches(parts, order, exp.batch_size, normalise=True, dtype=torch.float64):
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(module(x), y)
         losses.append(loss.item())

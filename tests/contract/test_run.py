@@ -99,14 +99,14 @@ def test_a_lane_that_diverges_leaves_its_neighbours_alone(tiny):
 @pytest.mark.usefixtures("single_steps")
 @pytest.mark.parametrize("at", [0, 3, 8, 15])
 def test_ctrl_c_returns_what_there_is(tiny, monkeypatch, at):
-    original = StepExecutor.run
+    original = StepExecutor.advance
 
-    def interrupted(self, count):
-        if self.stack.step == at:
+    def interrupted(self, step, stop, *, keep_gradient):
+        if step == at:
             raise KeyboardInterrupt
-        original(self, count)
+        return original(self, step, stop, keep_gradient=keep_gradient)
 
-    monkeypatch.setattr(StepExecutor, "run", interrupted)
+    monkeypatch.setattr(StepExecutor, "advance", interrupted)
     run = ex.train(tiny(pruning={"threshold": 0.5}), progress=False)
     assert run.status == "stopped"
     assert run.summary["steps"] == at

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import explorer as ex
+from explorer.engine.analysis import memory_estimate
 from explorer.engine.data import datasets
 from explorer.engine.execution import kernel_loader
-from explorer.engine.training import memory_estimate
 from explorer.engine.training.trainer import Trainer
 from explorer.study import worker
 from explorer.study.plan import LANES, _groups, plan, with_twins
@@ -61,7 +61,7 @@ def test_no_stack_has_more_lanes_than_it_may(tiny):
 
 def test_stacks_are_cut_to_the_memory_there_is(tiny, monkeypatch):
     exps = variants(tiny, 16)
-    whole, one = (memory_estimate.predicted(with_twins(exps[:n]), together=False) for n in (16, 1))
+    whole, one = (memory_estimate.peak_bytes(with_twins(exps[:n]), together=False) for n in (16, 1))
     monkeypatch.setattr(memory_estimate, "free", lambda _: 2 * (whole + one) // 2)
     made = plan(exps, CPU, "stack")
     assert len(made.stacks) > 1
@@ -72,7 +72,7 @@ def test_stacks_are_cut_to_the_memory_there_is(tiny, monkeypatch):
 def test_what_torch_keeps_of_an_earlier_sweep_is_free_for_the_next(monkeypatch):
     for name, there in {"mem_get_info": (3, 10), "memory_reserved": 6, "memory_allocated": 2}.items():
         monkeypatch.setattr(torch.cuda, name, lambda _, there=there: there)
-    assert memory_estimate.free(torch.device("cuda")) == 7
+    assert memory_estimate.available_bytes(torch.device("cuda")) == 7
 
 
 def test_processes_share_the_work_evenly():
@@ -200,4 +200,4 @@ def test_the_memory_of_a_stack_is_predicted(tiny, optimizer):
             - row * len(exps)
         )
     assert held == pytest.approx(expected, rel=0.2)
-    assert memory_estimate.predicted(exps, together=False) > expected
+    assert memory_estimate.peak_bytes(exps, together=False) > expected

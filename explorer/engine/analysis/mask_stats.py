@@ -57,12 +57,12 @@ def kept(view: LaneView, slot: ParameterSlice) -> Tensor:
     """Which weights of a parameter are kept, bool of its shape."""
     if view.mask is None:
         return torch.ones(slot.shape, dtype=torch.bool, device=view.row.device)
-    return (view.mask[slot.start : slot.stop] > 0).view(slot.shape)
+    return slot.view(view.mask) > 0
 
 
 def carried(view: LaneView, slot: ParameterSlice) -> Tensor:
     """Which weights let something through, bool: the kept ones, and a 1 that stands for a pruned layer."""
-    return kept(view, slot) | (view.row[slot.start : slot.stop].view(slot.shape) != 0)
+    return kept(view, slot) | (slot.view(view.row) != 0)
 
 
 def into(alive: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 from explorer.engine.data import datasets
-from explorer.engine.network.forward_backward import Network, at_once
+from explorer.engine.network.forward_backward import Network, eval_batch_size
 from explorer.engine.network.state import LaneView
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
@@ -21,7 +21,7 @@ BOX, SIDE = 20, 28  # an MNIST digit fills this box, within a picture of this si
 def logits(network: Network, view: LaneView, x: Tensor) -> Tensor:
     """What a network gives for normalised images, [n, classes], or [n, 1] for a yes or no."""
     views = {**network.layout.views(view.row.unsqueeze(0)), **view.buffers}
-    return torch.cat([network.forward(views, part) for part in x.split(at_once(x.device))])
+    return torch.cat([network.forward(views, part) for part in x.split(eval_batch_size(x.device))])
 
 
 def choices(network: Network, view: LaneView, x: Tensor) -> Tensor:

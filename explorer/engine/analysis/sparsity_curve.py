@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from explorer.engine.network.forward_backward import APPLY, evaluate
-from explorer.engine.network.losses import right
+from explorer.engine.network.losses import is_correct
 from explorer.engine.network.state import LaneView
 from explorer.engine.pruning.pruner import SCORING_IMAGES, PruneDecision, rounds_of
 from explorer.engine.training.trainer import Trainer
@@ -93,7 +93,7 @@ def points(
     how = how or plan(trainer)
     if not how.images:
         return
-    view, step = trainer.source()
+    view, step = trainer.prune_base()
     view, judge = _copy(view), _judge(trainer, how.images)
     last: tuple[PruneDecision, CurvePoint] | None = None
     for threshold, decision in _verdicts(trainer, view, step, experiment, how.shares):
@@ -115,7 +115,7 @@ def _copy(view: LaneView) -> LaneView:
     return LaneView(
         view.row.clone(),
         None if view.mask is None else view.mask.clone(),
-        traces={name: trace.clone() for name, trace in view.traces.items()},
+        criterion_memory={name: trace.clone() for name, trace in view.criterion_memory.items()},
         buffers={name: buffer.clone() for name, buffer in view.buffers.items()},
     )
 
@@ -188,6 +188,6 @@ class _Chain:
             for link in self.rest:
                 h = APPLY[link.activation](torch.addmm(views[link.bias], h, views[link.weight].t()))
             value, _ = self.loss(h, truth)
-            total, correct = total + len(truth) * float(value), correct + int(right(h, truth).sum())
+            total, correct = total + len(truth) * float(value), correct + int(is_correct(h, truth).sum())
         images = sum(len(truth) for *_, truth in self.blocks)
         return total / images, correct / images

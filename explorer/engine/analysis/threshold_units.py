@@ -79,7 +79,7 @@ class ThresholdConverter:
         cls, trainer: Trainer, experiment: Experiment | None = None, point: Checkpoint | None = None
     ) -> "ThresholdConverter":
         """The rates of a run as it is now, or as it was at a point."""
-        view, step = trainer.source(point)
+        view, step = trainer.prune_base(point)
         lane = (point or trainer).lanes[0]
         before = trainer.checkpoint if point is None else point.earlier
         experiment = experiment or lane.experiment
@@ -216,7 +216,7 @@ class ThresholdConverter:
     def _pruned(self, decision: PruneDecision) -> int:
         """How many weights fall."""
         layers = self.pruner.network.layout.layers
-        return sum(int((~decision.keep[la.weight.start : la.weight.stop]).sum()) for la in layers)
+        return sum(int((~la.weight.of(decision.keep)).sum()) for la in layers)
 
 
 def _known(view: LaneView, lane: Lane, experiment: Experiment) -> Scored | None:
@@ -229,7 +229,7 @@ def _known(view: LaneView, lane: Lane, experiment: Experiment) -> Scored | None:
     same = before == pruning.model_copy(update={"threshold": before.threshold}) if before else False
     if decision is None or not (fresh and same) or rounds_of(pruning) > 1:
         return None
-    spread = masking.spread(pruning, [view.row[la.weight.start : la.weight.stop] for la in decision.layers])
+    spread = masking.spread(pruning, [la.weight.of(view.row) for la in decision.layers])
     return Scored(
         view, decision.layers, decision.scores, [torch.ones_like(u) for u in decision.units], list(spread)
     )

@@ -1,4 +1,9 @@
-"""Data sets as device tensors: uint8 images, batches by index, normalised on the fly."""
+"""Data sets as device tensors: uint8 images, batches by index, normalised on the fly.
+
+A registered data set is a function of no arguments that returns its training and its test images.
+
+Shapes: N images, B batch.
+"""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -11,21 +16,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from explorer.engine.data.random import shuffled_indices
-from explorer.experiment import Experiment
 from explorer.registry import get, register
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training pixels in [0, 1]
 EMBEDDED = resources.files("explorer.data") / "mnist.npz"
 CHUNK = 16  # batches gathered at once
 
-# The first place of each image, int64 [N + 1]; the columns and the values of its pixels that are not 0.
+# Sparse rows (CSR), an image each: where they begin, [N + 1], and the columns and the values of their pixels.
 NonzeroPixels = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16], npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images uint8 [N, 1, 28, 28] with labels int64 [N], on one device.
+    """Pixels uint8 [N, 1, 28, 28] and labels int64 [N], on one device.
 
     `mean` and `std` are those of the training pixels in [0, 1].
     """
@@ -42,21 +45,21 @@ class Images:
         return replace(self, pixels=self.pixels[index], labels=self.labels[index])
 
     def to(self, device: torch.device) -> "Images":
-        """The same images on a device."""
+        """Return the same images on a device."""
         return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
 
     def nonzero_pixels(self, find: Callable[[npt.NDArray[np.uint8]], NonzeroPixels]) -> NonzeroPixels:
-        """Return where pixels are not 0, on a CPU, as `find` tells of uint8 [N, pixels]; asked once, then kept."""
-        if "_nonzero" not in vars(self):
+        """Return where pixels are not 0, on a CPU: what `find` makes of uint8 [N, pixels], computed once."""
+        if "_nonzero" not in vars(self):  # beside the fields: equality and `replace` do not see it
             object.__setattr__(self, "_nonzero", find(self.pixels.flatten(1).numpy()))
-        positions: NonzeroPixels = vars(self)["_nonzero"]
-        return positions
+        nonzero: NonzeroPixels = vars(self)["_nonzero"]
+        return nonzero
 
     def inputs(self, normalise: bool, dtype: torch.dtype, index: slice | Tensor = slice(None)) -> Tensor:
-        """Images as a network sees them: normalised, or x/255."""
+        """Return images as a network sees them, [B, 1, 28, 28]: normalised, or x/255."""
         # index_select copies whole images; indexing with a tensor goes element by element, ten times slower
-        chosen = self.pixels.index_select(0, index) if isinstance(index, Tensor) else self.pixels[index]
-        return normalised(chosen, normalise, dtype, self.mean, self.std)
+        pixels = self.pixels.index_select(0, index) if isinstance(index, Tensor) else self.pixels[index]
+        return normalised(pixels, normalise, dtype, self.mean, self.std)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def fashion_mnist() -> tuple[Images, Images]:
 
     Reference: Xiao, Rasul & Vollgraf 2017, https://arxiv.org/abs/1708.07747
     """
-    return _fetched("fashion-mnist", "FashionMNIST", 0.2860, 0.3530)
+    return _from_torchvision("fashion-mnist", "FashionMNIST", 0.2860, 0.3530)
 
 
 @register("dataset", "kmnist")
@@ -96,11 +99,11 @@ def kmnist() -> tuple[Images, Images]:
 
     Reference: Clanuwat, Bober-Irizar, Kitamoto, Lamb, Yamamoto & Ha 2018, https://arxiv.org/abs/1812.01718
     """
-    return _fetched("kmnist", "KMNIST", 0.1918, 0.3483)
+    return _from_torchvision("kmnist", "KMNIST", 0.1918, 0.3483)
 
 
-def _fetched(name: str, kind: str, mean: float, std: float) -> tuple[Images, Images]:
-    """A data set of torchvision's, from the user's cache; raises ValueError where it cannot be had."""
+def _from_torchvision(name: str, kind: str, mean: float, std: float) -> tuple[Images, Images]:
+    """Load a data set of torchvision's, by way of the user's cache; ValueError where it cannot be had."""
     try:  # a bare worker has neither
         import platformdirs  # noqa: PLC0415
         from torchvision import datasets  # type: ignore[import-untyped] # noqa: PLC0415
@@ -126,14 +129,14 @@ def _images(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> Ima
 
 @functools.lru_cache(maxsize=8)
 def load(dataset: str, device: torch.device) -> tuple[Images, Images]:
-    """A data set's training and test images on a device; kept, so that a second run starts at once."""
+    """Return a data set's training and test images on a device; the next run starts at once."""
     train, test = get("dataset", dataset)()
     return train.to(device), test.to(device)
 
 
 @functools.lru_cache(maxsize=8)
 def split(dataset: str, device: torch.device, validation: int) -> Split:
-    """The last `validation` training images are held out; the test images are never trained or chosen on."""
+    """Hold out the last `validation` training images; the test images are never trained or chosen on."""
     train, test = load(dataset, device)
     cut = len(train) - validation
     if cut <= 0:
@@ -146,7 +149,7 @@ def split(dataset: str, device: torch.device, validation: int) -> Split:
 def normalised(
     pixels: Tensor, normalise: bool, dtype: torch.dtype, mean: float = MEAN, std: float = STD
 ) -> Tensor:
-    """Pixels 0 to 255 as numbers: (x/255 − mean)/std, MNIST's by default; x/255 where `normalise` is off."""
+    """Return pixels 0 to 255 as (x/255 − mean)/std, MNIST's by default, or x/255 where `normalise` is off."""
     return _scaled(pixels.to(dtype), normalise, mean, std)
 
 
@@ -156,29 +159,29 @@ def _scaled(x: Tensor, normalise: bool, mean: float, std: float) -> Tensor:
 
 
 def batches(
-    images: Images,
-    experiment: Experiment,
-    epoch: int,
-    *,
-    skip: int,
-    dtype: torch.dtype,
-    indices: Tensor | None = None,
+    images: Images, order: Tensor, size: int, *, normalise: bool, dtype: torch.dtype, skip: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The epoch's batches from number `skip` on; the last one may be smaller, none is dropped.
+    """Yield an epoch's batches, [B, *shape] and labels [B]; the last may be smaller, none is dropped.
 
-    Images lie in memory that is used again: a batch is good until the next one is asked for. The order is
-    that of the experiment's seed, unless one is given, `indices` [N].
+    Images lie in memory that is used again: a batch is good until the next one is asked for.
+
+    Args:
+        images: what to train on.
+        order: the images' indices in the order of this epoch, int64 [N].
+        size: images in a batch.
+        normalise: as in an Experiment.
+        dtype: of the images.
+        skip: how many batches to leave out at the start.
     """
-    size, device = experiment.batch_size, images.labels.device
-    indices = shuffled_indices(len(images), experiment.seed, epoch) if indices is None else indices
-    indices = indices.to(device)[skip * size :]
+    device = images.labels.device
+    indices = order.to(device)[skip * size :]
     shape = (min(CHUNK * size, len(indices)), *images.pixels.shape[1:])
     pixels = torch.empty(shape, dtype=images.pixels.dtype, device=device)
     inputs = torch.empty(shape, dtype=dtype, device=device)
     for start in range(0, len(indices), CHUNK * size):
-        chosen = indices[start : start + CHUNK * size]
+        chunk = indices[start : start + CHUNK * size]
         # index_select copies whole images; indexing with a tensor goes element by element, ten times slower
-        torch.index_select(images.pixels, 0, chosen, out=pixels[: len(chosen)])
-        x = inputs[: len(chosen)].copy_(pixels[: len(chosen)])
-        _scaled(x, experiment.normalise, images.mean, images.std)
-        yield from zip(torch.split(x, size), torch.split(images.labels[chosen], size), strict=True)
+        torch.index_select(images.pixels, 0, chunk, out=pixels[: len(chunk)])
+        x = inputs[: len(chunk)].copy_(pixels[: len(chunk)])
+        _scaled(x, normalise, images.mean, images.std)
+        yield from zip(torch.split(x, size), torch.split(images.labels[chunk], size), strict=True)

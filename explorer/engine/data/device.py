@@ -1,4 +1,4 @@
-"""Which device a run is on."""
+"""Which device a run is on, and whether its float32 products may round to TF32."""
 
 import torch
 
@@ -6,7 +6,7 @@ from explorer import registry
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name, "auto" for a GPU where there is one; raises ValueError if it is not there."""
+    """Return the device of that name, "auto" for a GPU where there is one; ValueError if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -19,17 +19,17 @@ def pick_device(name: str) -> torch.device:
 
 
 def tf32() -> bool:
-    """Whether float32 products on a GPU may round to TF32: faster, with about three digits instead of seven.
+    """Return whether float32 products on a GPU may round to TF32: faster, three digits instead of seven.
 
     The choice is torch's own, `torch.set_float32_matmul_precision("high")` or since torch 2.9
     `torch.backends.cuda.matmul.fp32_precision = "tf32"`; it is off unless it is made.
     """
-    products = torch.backends.cuda.matmul
-    if hasattr(products, "fp32_precision"):  # knows of both ways, where the older one may refuse to tell
-        return bool(products.fp32_precision == "tf32")
+    matmul = torch.backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):  # knows of both ways, where the older one may refuse to tell
+        return bool(matmul.fp32_precision == "tf32")
     return bool(torch.get_float32_matmul_precision() != "highest")
 
 
-def let_convolutions_follow() -> None:
-    """Gives convolutions, for which torch has TF32 on, the choice that was made for products."""
+def match_cudnn_tf32() -> None:
+    """Give convolutions, for which torch has TF32 on, the choice that was made for products."""
     torch.backends.cudnn.allow_tf32 = tf32()

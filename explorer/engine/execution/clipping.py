@@ -1,5 +1,7 @@
 """The clip rules of a stack, applied from left to right.
 
+Shapes: L lanes, P parameters.
+
 What a rule may ask for by name:
 
 `grad`       [L, P]: the gradient, masked; the rule changes it in place
@@ -22,18 +24,16 @@ A rule returns which lanes it bound and their norms afterwards, [L] each.
 import itertools
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from explorer import registry
 from explorer.engine.network.layout import Layout
+from explorer.engine.network.state import State
 from explorer.experiment import Clipping
 from explorer.registry import Method
-
-if TYPE_CHECKING:
-    from explorer.engine.network.state import State
 
 QUANTITIES = ("grad", "grad_norm", "max_norm", "theta", "grads", "weights", "last", "mask", "memory")
 
@@ -49,7 +49,7 @@ class Clipped(NamedTuple):
 class Chain:
     """The rules of a Clipping, with what they remember kept in a state."""
 
-    def __init__(self, clipping: Clipping, layout: Layout, state: "State", steps: int) -> None:
+    def __init__(self, clipping: Clipping, layout: Layout, state: State, steps: int) -> None:
         self.rules = [registry.get("rule", name) for name in clipping.rules]
         needs = {need for rule in self.rules for need in rule.needs}
         for need in sorted(needs - set(QUANTITIES)):
@@ -57,42 +57,42 @@ class Chain:
         self.layout = layout
         self.sparse = any(rule.traits.get("sparse") for rule in self.rules)
         self.options = [rule.own(clipping.options) for rule in self.rules]
-        for place in range(len(self.rules)):
-            self._remember(place, state, steps)
+        for position in range(len(self.rules)):
+            self._remember(position, state, steps)
 
-    def _remember(self, place: int, state: "State", steps: int) -> None:
-        """Makes room for a rule's memory where the state holds none yet."""
-        rule, name = self.rules[place], _place(place)
+    def _remember(self, position: int, state: State, steps: int) -> None:
+        """Make room for a rule's memory where the state holds none yet."""
+        rule, name = self.rules[position], _memory_key(position)
         kind = rule.traits.get("memory")
-        if kind is None or not _on(rule, self.options[place]):
+        if kind is None or not _on(rule, self.options[position]):
             return
         if kind == "weight":
             state.memory.setdefault(name, torch.zeros_like(state.theta))
         else:
             assert kind == "step"
-            state.past.setdefault(name, state.theta.new_full((len(state.theta), steps), torch.nan))
+            state.clip_history.setdefault(name, state.theta.new_full((len(state.theta), steps), torch.nan))
 
 
 class Clip:
     """A chain bound to some rows: what stays the same from step to step is looked up once."""
 
-    def __init__(self, chain: Chain, state: "State", grad: Tensor) -> None:
+    def __init__(self, chain: Chain, state: State, grad: Tensor) -> None:
         self.grad, self.sparse = grad, chain.sparse
         fixed = _tensors(chain.layout, state.theta, grad)
-        kinds = {"weight": state.memory, "step": state.past}
+        kinds = {"weight": state.memory, "step": state.clip_history}
         empty = grad.new_zeros(len(grad), 0)
         self._calls = []
-        for place, (rule, options) in enumerate(zip(chain.rules, chain.options, strict=True)):
+        for position, (rule, options) in enumerate(zip(chain.rules, chain.options, strict=True)):
             on = "memory" in rule.traits and _on(rule, options)
-            memory = kinds[str(rule.traits["memory"])][_place(place)] if on else empty
+            memory = kinds[str(rule.traits["memory"])][_memory_key(position)] if on else empty
             self._calls.append((rule.function, rule.needs, options, {**fixed, "memory": memory}))
 
     def __call__(self, norms: Tensor, max_norm: Tensor, mask: Tensor | None) -> Clipped:
-        """Clips the gradient in place, given its norms, [L]; `mask` is 1 where a weight learns."""
+        """Clip the gradient in place, given its norms, [L]; `mask` is 1 where a weight learns."""
         bound = None
-        for function, needs, options, known in self._calls:
-            known.update(grad_norm=norms, max_norm=max_norm, mask=mask)
-            changed, norms = function(*[known[need] for need in needs], **options)
+        for function, needs, options, quantities in self._calls:
+            quantities.update(grad_norm=norms, max_norm=max_norm, mask=mask)
+            changed, norms = function(*[quantities[need] for need in needs], **options)
             bound = changed if bound is None else bound | changed
         assert bound is not None
         return Clipped(bound, norms, (torch.count_nonzero(self.grad, dim=1),) if self.sparse else ())
@@ -105,31 +105,31 @@ class GroupedClip:
         self.runs = runs
 
     def __call__(self, norms: Tensor, max_norm: Tensor, mask: Tensor | None) -> Clipped:
-        """Clips the gradient in place, as each `Clip` does; where one is sparse, the others send nothing."""
-        found = [
+        """Clip the gradient in place, as each `Clip` does; where one is sparse, the others send nothing."""
+        parts = [
             clip(norms[span], max_norm[span], None if mask is None else mask[span])
             if clip
             else unclipped(norms[span])
             for span, clip in self.runs
         ]
-        bound, norm = (torch.cat([each[i] for each in found]) for i in (0, 1))  # type: ignore[misc]
-        if not any(each.sent for each in found):
+        bound, norm = (torch.cat([each[i] for each in parts]) for i in (0, 1))  # type: ignore[misc]
+        if not any(each.sent for each in parts):
             return Clipped(bound, norm)
         none = torch.zeros_like(bound, dtype=torch.long)
         sent = [
             each.sent[0] if each.sent else none[span]
-            for each, (span, _) in zip(found, self.runs, strict=True)
+            for each, (span, _) in zip(parts, self.runs, strict=True)
         ]
         return Clipped(bound, norm, (torch.cat(sent),))
 
 
 def unclipped(norms: Tensor) -> Clipped:
-    """What comes of no clipping at all."""
+    """Return what comes of no clipping at all."""
     return Clipped(torch.zeros_like(norms, dtype=torch.bool), norms)
 
 
-def bind(chains: Sequence[Chain | None], state: "State", grad: Tensor) -> Clip | GroupedClip | None:
-    """The chains of some rows, one a row, at work on their state and gradient; None where none clips."""
+def bind(chains: Sequence[Chain | None], state: State, grad: Tensor) -> Clip | GroupedClip | None:
+    """Bind the chains of some rows, one a row, to their state and gradient; None where none clips."""
     runs = []
     for chain, group in itertools.groupby(range(len(grad)), lambda row: chains[row]):
         rows = list(group)
@@ -140,25 +140,25 @@ def bind(chains: Sequence[Chain | None], state: "State", grad: Tensor) -> Clip |
 
 
 def chains_of(
-    clippings: Sequence[Clipping | None], layout: Layout, state: "State", steps: int
+    clippings: Sequence[Clipping | None], layout: Layout, state: State, steps: int
 ) -> list[Chain | None]:
-    """A chain a row, one and the same where rule and options are; each makes room for its memory."""
-    made: dict[str, Chain] = {}
-    found: list[Chain | None] = []
+    """Return a chain a row, one and the same where rule and options are; each makes room for its memory."""
+    by_key: dict[str, Chain] = {}
+    chains: list[Chain | None] = []
     for clipping in clippings:
         key = clipping and repr((clipping.rules, dict(clipping.options)))
-        if clipping and key and key not in made:
-            made[key] = Chain(clipping, layout, state, steps)
-        found.append(made[key] if key else None)
-    return found
+        if clipping and key and key not in by_key:
+            by_key[key] = Chain(clipping, layout, state, steps)
+        chains.append(by_key[key] if key else None)
+    return chains
 
 
-def _place(place: int) -> str:
-    return f"rule {place}"
+def _memory_key(position: int) -> str:
+    return f"rule {position}"
 
 
 def _tensors(layout: Layout, theta: Tensor, grad: Tensor) -> dict[str, Any]:
-    """What stays the same from step to step, made once."""
+    """Return what stays the same from step to step, for rules to ask for."""
     slices = list(layout.slices.values())
     end = layout.layers[-1]
     return {
@@ -170,11 +170,11 @@ def _tensors(layout: Layout, theta: Tensor, grad: Tensor) -> dict[str, Any]:
     }
 
 
-def remembered(clipping: Clipping) -> list[str]:
-    """The names of the memories of a number a weight that a Clipping keeps."""
+def per_weight_memory(clipping: Clipping) -> list[str]:
+    """Return the names of the memories of a number a weight that a Clipping keeps."""
     rules = [registry.get("rule", name) for name in clipping.rules]
     used = [rule.traits.get("memory") == "weight" and _on(rule, rule.own(clipping.options)) for rule in rules]
-    return [_place(place) for place, on in enumerate(used) if on]
+    return [_memory_key(position) for position, on in enumerate(used) if on]
 
 
 def _on(rule: Method, options: dict[str, Any]) -> bool:

@@ -1,6 +1,8 @@
 """Many steps of a stack with no word from the host: on a GPU they are captured once and replayed.
 
-All that differs from step to step is read from tensors on the device: the place in the epoch's order, the
+Shapes: L lanes, P parameters, B batch.
+
+All that differs from step to step is read from tensors on the device: the position in the epoch's order, the
 number of the step, the factor of the learning rate. What a step measures goes into a log there.
 """
 
@@ -16,8 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.engine.data.datasets import Images
-from explorer.engine.execution.step import Stepper, measured
+from explorer.engine.execution.step import StepInputs, Stepper, stack_measures
 
 WARM_UP = 3  # steps before a capture, as torch asks for: they choose algorithms and make room
 REPLAYED = 16  # steps in one replay
@@ -29,54 +30,41 @@ class CudaGraphSteps:
     """The steps of a stepper whose rows are together, from batches that it gathers itself.
 
     Args:
-        stepper: its rows must be one part.
-        images: what to train on, on the stepper's device.
-        seeds: which of the orders each row follows, [L].
-        size: images in a batch; the last, smaller one of an epoch is not for a program.
-        normalise: as in an Experiment.
-        factors: of the learning rate, one a step of the run.
+        stepper: its rows must be one group.
+        inputs: images, order and learning rates of the run; the last, smaller batch of an epoch is left out.
     """
 
-    def __init__(
-        self,
-        stepper: Stepper,
-        images: Images,
-        seeds: Sequence[int],
-        *,
-        size: int,
-        normalise: bool,
-        factors: Sequence[float],
-    ) -> None:
-        self.parts, like = stepper.parts, stepper.grad
-        (self.part,) = self.parts
-        self.stepper, self.images, self.normalise = stepper, images, normalise
-        self.device, self.size = like.device, size
-        unique = list(dict.fromkeys(seeds))
-        self._order_of = torch.tensor([unique.index(seed) for seed in seeds], device=self.device)
-        self.orders = torch.zeros(len(unique), len(images), dtype=torch.long, device=self.device)
-        self.place = torch.zeros((), dtype=torch.long, device=self.device)  # the next batch's first image
-        self.number = torch.zeros((), dtype=torch.long, device=self.device)  # the next step's number
-        self._span = torch.arange(size, device=self.device)
-        self._factors = like.new_tensor(factors)
+    def __init__(self, stepper: Stepper, inputs: StepInputs) -> None:
+        self.groups, like = stepper.groups, stepper.grad
+        (self.group,) = self.groups
+        self.stepper, self.images, self.normalise = stepper, inputs.images, inputs.normalise
+        self.device, self.size = like.device, inputs.batch_size
+        unique = list(dict.fromkeys(inputs.seeds))
+        self._order_of = torch.tensor([unique.index(seed) for seed in inputs.seeds], device=self.device)
+        self.orders = torch.zeros(len(unique), len(self.images), dtype=torch.long, device=self.device)
+        self.position = torch.zeros((), dtype=torch.long, device=self.device)  # the next batch's first image
+        self.step_index = torch.zeros((), dtype=torch.long, device=self.device)  # the next step's number
+        self._span = torch.arange(self.size, device=self.device)
+        self._factors = like.new_tensor(inputs.factors)
         measures = 5 if stepper.sparse else 4
-        self.log = like.new_zeros(len(factors), measures, len(like))
-        self.kept = torch.zeros_like(like)  # the gradient of the last step that was to
+        self.log = like.new_zeros(len(inputs.factors), measures, len(like))
+        self.last_gradient = torch.zeros_like(like)  # the gradient of the last step that was to
         self._replays: dict[int, Replay] = {}
         self._keeping: Replay = partial(self.step, keep=True)
         if self.device.type == "cuda":
             self._capture()
 
     def run(
-        self, orders: Sequence[Tensor], step: int, place: int, count: int, *, keep: bool = False
+        self, orders: Sequence[Tensor], step: int, first: int, count: int, *, keep: bool = False
     ) -> Tensor:
-        """Does `count` steps from number `step` on, whose first batch begins at `place` in the orders.
+        """Do `count` steps from number `step` on, whose first batch begins at `first` in the orders.
 
-        Returns what they measured, [count, measures, L], on the device; the last may keep its gradient.
+        Return what they measured, [count, measures, L], on the device; the last may keep its gradient.
         """
         done = slice(step, step + count)
         self.orders.copy_(torch.stack(list(orders)))
-        self.place.fill_(place)
-        self.number.fill_(step)
+        self.position.fill_(first)
+        self.step_index.fill_(step)
         count -= keep
         while count:
             steps = max((n for n in self._replays if n <= count), default=1)
@@ -87,38 +75,38 @@ class CudaGraphSteps:
         return self.log[done].clone()
 
     def step(self, *, keep: bool = False) -> None:
-        """One step; nothing in it waits for the host."""
-        part, number = self.part, self.number.view(1)
-        with self.stepper.tools.network.learning(self.device, 0):
-            losses, norms = part.backward(self._batch())
+        """Do one step; nothing in it waits for the host."""
+        group, number = self.group, self.step_index.view(1)
+        with self.stepper.context.network.train_mode(self.device, 0):
+            losses, norms = group.backward(self._batch())
         if keep:
-            self.kept.copy_(part.grad)  # masked, but not clipped
-        clipped = part.update(norms, part.rates.lr * self._factors.index_select(0, number))
-        self.log.index_copy_(0, number, measured(losses, norms, clipped).unsqueeze(0))
-        self.place.add_(self.size)
-        self.number.add_(1)
+            self.last_gradient.copy_(group.grad)  # masked, but not clipped
+        clipped = group.update(norms, group.rates.lr * self._factors.index_select(0, number))
+        self.log.index_copy_(0, number, stack_measures(losses, norms, clipped).unsqueeze(0))
+        self.position.add_(self.size)
+        self.step_index.add_(1)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        """The batch at this place: one for all rows, or where seeds differ each row its own."""
-        chosen = self.orders.index_select(1, self._span + self.place)
-        if len(chosen) > 1:
-            chosen = chosen.index_select(0, self._order_of)
-        flat = chosen.flatten()
+        """Gather the batch at this position: one for all rows, or where seeds differ each row its own."""
+        indices = self.orders.index_select(1, self._span + self.position)
+        if len(indices) > 1:
+            indices = indices.index_select(0, self._order_of)
+        flat = indices.flatten()
         x = self.images.inputs(self.normalise, self._factors.dtype, flat)
         labels = self.images.labels.index_select(0, flat)
-        if len(chosen) == 1:
+        if len(indices) == 1:
             return x, labels
-        return x.view(*chosen.shape, *x.shape[1:]), labels.view(chosen.shape)
+        return x.view(*indices.shape, *x.shape[1:]), labels.view(indices.shape)
 
     def _capture(self) -> None:
-        """Captures one step and many; where something cannot be captured, steps go one by one."""
+        """Capture one step and many; where something cannot be captured, steps go one by one."""
         saved = [(tensor, tensor.clone()) for tensor in self._changing()]
         try:
-            with _aside(self.device) as side:
+            with _capture_stream(self.device) as side:
                 for _ in range(WARM_UP):
                     self.step()
-                    self.place.zero_()  # an epoch may have fewer batches
-                    self.number.zero_()
+                    self.position.zero_()  # an epoch may have fewer batches
+                    self.step_index.zero_()
                 graph = partial(_graph, stream=side, pool=torch.cuda.graph_pool_handle())
                 self._replays = {steps: graph(self.step, steps) for steps in (1, REPLAYED)}
                 self._keeping = graph(self._keeping, 1)
@@ -130,23 +118,23 @@ class CudaGraphSteps:
                 tensor.copy_(before)
 
     def _changing(self) -> list[Tensor]:
-        """What a step changes, and no more: as long as a capture lasts there is a copy of it."""
+        """Return what a step changes, and no more: as long as a capture lasts there is a copy of it."""
         state = self.stepper.state
-        assert state.frozen is not None
-        kept = [*state.memory.values(), *state.past.values(), *state.buffers.values()]
-        moved = [trace for name, trace in state.traces.items() if name == "movement"]
-        return [state.theta, *kept, *moved, state.frozen, self.place, self.number, self.log]
+        assert state.diverged is not None
+        memories = [*state.memory.values(), *state.clip_history.values(), *state.buffers.values()]
+        moved = [trace for name, trace in state.criterion_memory.items() if name == "movement"]
+        return [state.theta, *memories, *moved, state.diverged, self.position, self.step_index, self.log]
 
 
 @contextmanager
-def _aside(device: torch.device) -> Iterator[torch.cuda.Stream]:
-    """Inside, work goes to a side stream, one and the same for all captures of a GPU.
+def _capture_stream(device: torch.device) -> Iterator[torch.cuda.Stream]:
+    """Send work inside to a side stream, one and the same for all captures of a GPU.
 
     One thread captures at a time, as torch asks for: another that waits for the whole GPU would spoil it. So
     would the end of an earlier graph, which is why no garbage is collected meanwhile.
     """
     with _ONE_AT_A_TIME:
-        side, collects = _side(device), gc.isenabled()
+        side, collects = _side_stream(device), gc.isenabled()
         before = torch.cuda.current_stream(device)
         side.wait_stream(before)
         gc.disable()
@@ -160,12 +148,12 @@ def _aside(device: torch.device) -> Iterator[torch.cuda.Stream]:
 
 
 @functools.cache  # each stream has a workspace of its own, of up to 32 MiB
-def _side(device: torch.device) -> torch.cuda.Stream:
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _graph(step: Callable[[], object], times: int, *, stream: torch.cuda.Stream, pool: Any) -> Replay:
-    """Captures so many steps; graphs may share a pool, as none leaves in it what another reads."""
+    """Capture so many steps; graphs may share a pool, as none leaves in it what another reads."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
         for _ in range(times):

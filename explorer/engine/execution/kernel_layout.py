@@ -1,44 +1,49 @@
-"""What the kernels work on: images, layers and rows as flat arrays.
+"""How images, layers and rows lie in memory for the compiled kernels: flat arrays and offsets.
 
-A weight is held the other way round than torch has it, [in + 1, out], the bias as the last row; columns are
-filled up with zeros to whole vectors.
+A weight is held transposed to torch's, [in + 1, U], the bias as its last row; the columns are filled up with
+zeros to whole vectors.
+
+Shapes: N images, B batch, U units of a layer in whole vectors.
 """
 
 from typing import Any, NamedTuple
+
+import numpy as np
 
 VECTOR = 16  # numbers in a vector; a processor with shorter registers takes several for one
 RELU, SIGMOID, TANH = 1, 2, 3
 
 
-class Data(NamedTuple):
-    """Images, as `nonzero` has them, and their labels."""
+class PixelData(NamedTuple):
+    """Images as sparse rows (CSR) of their pixels that are not 0, and their labels."""
 
-    first: Any  # where each image begins, int64 [N + 1]
-    columns: Any  # of the pixels that are lit
-    values: Any  # their brightness, 0 to 255
+    starts: Any  # where each image begins, int64 [N + 1]
+    columns: Any  # which pixel, uint16
+    values: Any  # its brightness, uint8
     labels: Any  # int64 [N]
-    worth: Any  # of one unit of brightness, as the network sees it
-    background: Any  # what a pixel of 0 is to the network, [pixels]
+    scale: Any  # what one unit of brightness is to the network
+    background: Any  # what a pixel of 0 is to it, [pixels]
+
+
+LAYER = np.dtype(  # where a Linear layer lies
+    [
+        ("inputs", np.int64),
+        ("units", np.int64),
+        ("padded_units", np.int64),  # in whole vectors
+        ("packed", np.int64),  # where it begins in a packed row
+        ("weight", np.int64),  # where its weight begins in torch's row
+        ("bias", np.int64),
+        ("outputs", np.int64),  # where its outputs begin in the workspace
+    ]
+)
 
 
 class NetLayout(NamedTuple):
     """A chain of Linear layers."""
 
-    layers: Any  # a line for each, int64 [layers, 7], in the order of Layer
-    kinds: Any  # the activation behind each, 0 for none
+    layers: Any  # of the dtype LAYER
+    activations: Any  # the one behind each, int64; 0 for none
     quadratic: bool  # the loss is half the squared distance instead of the cross-entropy
-
-
-class LayerLayout(NamedTuple):
-    """A line of Net's layers."""
-
-    inputs: int
-    units: int
-    wide: int  # the units in whole vectors
-    at: int  # where it begins in a packed row
-    weight: int  # where its weight begins in torch's row
-    bias: int
-    start: int  # where its outputs begin
 
 
 class PackedRow(NamedTuple):
@@ -50,15 +55,24 @@ class PackedRow(NamedTuple):
     mask: Any
 
 
-class Workspace(NamedTuple):
-    """Room to work in."""
+class SgdNumbers(NamedTuple):
+    """What steers the steps of one row."""
 
-    by: Any  # for each pixel the images that have it, [pixels · size]
-    bright: Any  # and how bright
-    seen: Any  # and how many they are, 0 between two steps
-    turned: Any  # a weight the other way round
-    outputs: Any  # of all layers; on the way back their gradients
-    below: Any  # the gradient behind a layer's activation
-    basis: Any  # what the first layer answers to an image without light
-    every: Any  # 0, 1, 2, …
+    lr: Any  # of each step, [steps]
+    momentum: float
+    weight_decay: float
+    max_norm: float  # below 0 for no clipping
+
+
+class Workspace(NamedTuple):
+    """Scratch memory of one thread."""
+
+    pixel_images: Any  # for each pixel the images of the batch that have it, [pixels · B]
+    pixel_values: Any  # and how bright
+    pixel_counts: Any  # and how many they are, [pixels], 0 between two steps
+    transposed: Any  # a weight as torch has it, [units, U]
+    outputs: Any  # of all layers, [B, U] each; on the way back the gradients before their activations
+    output_grad: Any  # the gradient behind a layer's activation, [B, U]
+    blank: Any  # what the first layer makes of an image without light, [U]
+    arange: Any  # 0, 1, 2, ...
     ones: Any

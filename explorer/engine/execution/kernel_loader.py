@@ -11,12 +11,12 @@ SWITCH = "EXPLORER_COMPILED"  # an environment variable: "0" leaves all steps to
 
 
 def available() -> bool:
-    """Whether steps may be machine code: numba is there, which a new Python may lack, and nobody minds."""
+    """Return whether steps may be machine code: numba is there, which a new Python may lack, and allowed."""
     return os.environ.get(SWITCH, "1") != "0" and importlib.util.find_spec("numba") is not None
 
 
 def kernels() -> ModuleType:
-    """The machine code; compiled at its very first use and then kept on disk."""
+    """Return the module of compiled functions; compiled at its very first use, cached on disk."""
     try:
         return importlib.import_module(KERNELS)
     except RuntimeError:  # numba can write neither beside the package nor into the user's home

@@ -2,9 +2,11 @@
 
 What is fast here: four of five pixels are 0, and what is 0 is passed over; a step is one piece of code from
 the batch to the new weights; Python's lock is free meanwhile, so rows train on as many cores as there are.
+A first layer adds up rows of its weight, [in + 1, U], one for each pixel that is not 0.
 
-Weights are held the other way round than torch has them, [in + 1, out], the bias as the last row; columns are
-filled up with zeros to whole vectors. A first layer then adds up rows, one for each pixel that is lit.
+Python calls `nonzero`, `reorder`, `evaluate` and `train`.
+
+Shapes: N images, B images of a batch, U units of a layer in whole vectors.
 """
 
 import math
@@ -18,14 +20,15 @@ from explorer.engine.execution.kernel_layout import (
     SIGMOID,
     TANH,
     VECTOR,
-    Data,
     NetLayout,
     PackedRow,
+    PixelData,
+    SgdNumbers,
     Workspace,
 )
-from explorer.engine.execution.llvm_vectors import add_rows, borrowed, multiply, part_of, prefetch
+from explorer.engine.execution.llvm_vectors import add_rows, matrix_view, multiply, prefetch, uncounted
 
-AHEAD = 2  # images from the one that is looked at to the one that is asked for
+AHEAD = 2  # images from the one that is read to the one that is prefetched
 TINY = 1e-6  # as in the clip rule
 # What "fast" may reorder, but NaN and infinity stay what they are: a run that diverges must show it.
 compiled = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, cache=True, error_model="numpy")
@@ -33,22 +36,22 @@ compiled = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, cac
 
 @compiled
 def nonzero(pixels: Any) -> Any:
-    """Where pixels, uint8 [N, n], are not 0: the first place of each image, [N + 1], columns and values."""
+    """Return where pixels, uint8 [N, n], are not 0: where each image begins, [N + 1], columns and values."""
     images, many = pixels.shape
-    first = np.zeros(images + 1, np.int64)
+    starts = np.zeros(images + 1, np.int64)
     for i in range(images):
         count = 0
         for j in range(many):
             count += pixels[i, j] != 0
-        first[i + 1] = first[i] + count
-    columns, values = np.empty(first[images], np.uint16), np.empty(first[images], np.uint8)
+        starts[i + 1] = starts[i] + count
+    columns, values = np.empty(starts[images], np.uint16), np.empty(starts[images], np.uint8)
     for i in range(images):
-        k = first[i]
+        k = starts[i]
         for j in range(many):
             if pixels[i, j] != 0:
                 columns[k], values[k] = j, pixels[i, j]
                 k += 1
-    return first, columns, values
+    return starts, columns, values
 
 
 @compiled
@@ -71,11 +74,12 @@ def _copy(out: Any, source: Any) -> None:
 
 @compiled
 def reorder(row: Any, packed: Any, layers: Any, back: bool) -> None:
-    """From torch's order, [P], to ours, or back."""
+    """Copy a row from torch's order, [P], to the kernels', or back."""
     for n in range(len(layers)):
-        inputs, units, wide, at, weight, bias, _ = layers[n]
-        table = part_of(packed, at, inputs + 1, wide)
-        for block in range(0, inputs, VECTOR):
+        layer = layers[n]
+        inputs, units, weight, bias = layer.inputs, layer.units, layer.weight, layer.bias
+        table = matrix_view(packed, layer.packed, inputs + 1, layer.padded_units)
+        for block in range(0, inputs, VECTOR):  # whole cache lines of both
             end = min(block + VECTOR, inputs)
             for o in range(units):
                 line = row[weight + o * inputs : weight + (o + 1) * inputs]
@@ -93,7 +97,7 @@ def reorder(row: Any, packed: Any, layers: Any, back: bool) -> None:
 
 @compiled
 def _activate(z: Any, kind: int) -> None:
-    """An activation in place; what is not a number stays so."""
+    """Apply an activation in place; what is not a number stays so."""
     if kind == RELU:
         for o in range(len(z)):
             z[o] = 0 if z[o] <= 0 else z[o]
@@ -107,7 +111,7 @@ def _activate(z: Any, kind: int) -> None:
 
 @compiled
 def _derive(h: Any, d: Any, kind: int) -> None:
-    """The gradient before an activation over its outputs `h`, from the gradient behind it, `d`."""
+    """Turn an activation's outputs `h` into the gradient before it, from the gradient behind it, `d`."""
     for o in range(len(h)):
         if kind == RELU:
             h[o] = 0 if h[o] <= 0 else d[o]
@@ -121,7 +125,7 @@ def _derive(h: Any, d: Any, kind: int) -> None:
 
 @compiled
 def _loss(z: Any, label: int, images: int, quadratic: bool) -> Any:
-    """The loss of an image by its logits, which become its gradient over `images`."""
+    """Return the loss of an image by its logits, which become their gradient over `images`."""
     total = z[0] * 0
     if quadratic:  # half the squared distance from the one-hot label
         z[label] -= 1
@@ -143,7 +147,7 @@ def _loss(z: Any, label: int, images: int, quadratic: bool) -> Any:
 
 @compiled
 def _masked_square(g: Any, mask: Any, masked: bool) -> Any:
-    """The squared length of a gradient where the mask, if there is one, is 1; elsewhere it becomes 0."""
+    """Return the squared length of a gradient, masked in place where there is a mask."""
     total = g[0] * 0
     if masked:
         for i in range(len(g)):
@@ -157,7 +161,7 @@ def _masked_square(g: Any, mask: Any, masked: bool) -> Any:
 
 @compiled
 def _update(w: Any, g: Any, v: Any, scale: Any, rate: Any, momentum: Any, decay: Any) -> None:
-    """Stochastic gradient descent with coupled weight decay, and momentum where there is a velocity."""
+    """Descend a row's scaled gradient, with coupled weight decay, and momentum where there is a velocity."""
     if len(v):
         for i in range(len(w)):
             v[i] = momentum * v[i] + (scale * g[i] + decay * w[i])
@@ -171,105 +175,109 @@ def _update(w: Any, g: Any, v: Any, scale: Any, rate: Any, momentum: Any, decay:
 
 
 @compiled
-def _ask_for(data: Data, image: int) -> None:
-    """Asks for the pixels of an image that comes soon."""
-    for i in range(data.first[image], data.first[image + 1], 32):
+def _prefetch(data: PixelData, image: int) -> None:
+    """Prefetch the pixels of an image that comes soon."""
+    for i in range(data.starts[image], data.starts[image + 1], 32):
         prefetch(data.columns, i)
-    for i in range(data.first[image], data.first[image + 1], 64):
+    for i in range(data.starts[image], data.starts[image + 1], 64):
         prefetch(data.values, i)
 
 
 @compiled
-def _note(data: Data, order: Any, images: int, size: int, room: Workspace) -> None:
-    """For each pixel which images of the batch have it, and how bright."""
+def _index_pixels(data: PixelData, order: Any, images: int, size: int, room: Workspace) -> None:
+    """List for each pixel the images of the batch that have it, and how bright."""
     for b in range(images):
         if b + AHEAD < len(order):
-            _ask_for(data, order[b + AHEAD])
-        begin, end = data.first[order[b]], data.first[order[b] + 1]
-        lit, light = data.columns[begin:end], data.values[begin:end]
-        for i in range(len(lit)):
-            pixel = np.uintp(lit[i])
-            place = pixel * np.uintp(size) + np.uintp(room.seen[pixel])
-            room.by[place], room.bright[place] = b, light[i]
-            room.seen[pixel] += 1
+            _prefetch(data, order[b + AHEAD])
+        begin, end = data.starts[order[b]], data.starts[order[b] + 1]
+        columns, values = data.columns[begin:end], data.values[begin:end]
+        for i in range(len(columns)):
+            pixel = np.uintp(columns[i])
+            place = pixel * np.uintp(size) + np.uintp(room.pixel_counts[pixel])
+            room.pixel_images[place], room.pixel_values[place] = b, values[i]
+            room.pixel_counts[pixel] += 1
 
 
 @compiled
-def _look(data: Data, order: Any, table: Any, basis: Any, z: Any) -> None:
-    """The first layer before its activation, [images, wide]."""
+def _first_layer(data: PixelData, order: Any, table: Any, blank: Any, z: Any) -> None:
+    """Write the first layer before its activation into `z`, [B, U]: `blank`, and a row for each pixel."""
     for b in range(len(z)):
         if b + AHEAD < len(order):
-            _ask_for(data, order[b + AHEAD])
-        begin, end = data.first[order[b]], data.first[order[b] + 1]
+            _prefetch(data, order[b + AHEAD])
+        begin, end = data.starts[order[b]], data.starts[order[b] + 1]
         out = z[b]
         _fill(out, 0)
         add_rows(out, table, data.columns[begin:end], data.values[begin:end], 0, end - begin)
         for o in range(len(out)):
-            out[o] = basis[o] + data.worth * out[o]
+            out[o] = blank[o] + data.scale * out[o]
 
 
 @compiled
-def _forward(data: Data, order: Any, images: int, net: NetLayout, weights: Any, room: Workspace) -> Any:
-    """The logits of the first so many images of an order, [images, wide]."""
+def _forward(data: PixelData, order: Any, images: int, net: NetLayout, weights: Any, room: Workspace) -> Any:
+    """Return the logits of the first so many images of an order, [B, U]; the workspace has all outputs."""
     for n in range(len(net.layers)):
-        inputs, _, wide, at, _, _, start = net.layers[n]
-        table, z = part_of(weights, at, inputs + 1, wide), part_of(room.outputs, start, images, wide)
+        layer = net.layers[n]
+        inputs, padded = layer.inputs, layer.padded_units
+        table = matrix_view(weights, layer.packed, inputs + 1, padded)
+        z = matrix_view(room.outputs, layer.outputs, images, padded)
         if n == 0:
-            basis = room.basis[:wide]
-            _copy(basis, table[inputs])
-            add_rows(basis, table, room.every, data.background, 0, inputs)
-            _look(data, order, table, basis, z)
+            blank = room.blank[:padded]
+            _copy(blank, table[inputs])
+            add_rows(blank, table, room.arange, data.background, 0, inputs)
+            _first_layer(data, order, table, blank, z)
         else:
-            h = part_of(room.outputs, net.layers[n - 1, 6], images, net.layers[n - 1, 2])
+            h = matrix_view(room.outputs, net.layers[n - 1].outputs, images, net.layers[n - 1].padded_units)
             for b in range(images):
                 _copy(z[b], table[inputs])
             multiply(z, h, table[:inputs], False)
         for b in range(images):
-            _activate(z[b], net.kinds[n])
-    _, _, wide, _, _, _, start = net.layers[len(net.layers) - 1]
-    return part_of(room.outputs, start, images, wide)
+            _activate(z[b], net.activations[n])
+    last = net.layers[len(net.layers) - 1]
+    return matrix_view(room.outputs, last.outputs, images, last.padded_units)
 
 
 @compiled
-def _learn_input(grads: Any, d: Any, data: Data, size: int, room: Workspace) -> None:
-    """The gradient of the first layer's weight, [in + 1, wide], from the one behind it, [images, wide]."""
+def _first_gradient(grads: Any, d: Any, data: PixelData, size: int, room: Workspace) -> None:
+    """Write the gradient of the first layer's weight, [in + 1, U], from that of its outputs, [B, U]."""
     inputs = len(grads) - 1
     for b in range(len(d)):
         for o in range(d.shape[1]):
-            d[b, o] *= data.worth
+            d[b, o] *= data.scale
     for j in range(inputs):
         for o in range(grads.shape[1]):
             grads[j, o] = data.background[j] * grads[inputs, o]
-        add_rows(grads[j], d, room.by, room.bright, j * size, j * size + room.seen[j])
-        room.seen[j] = 0
+        add_rows(grads[j], d, room.pixel_images, room.pixel_values, j * size, j * size + room.pixel_counts[j])
+        room.pixel_counts[j] = 0
 
 
 @compiled
-def _learn_hidden(n: int, grads: Any, d: Any, net: NetLayout, weights: Any, room: Workspace) -> None:
-    """The gradient of a later layer's weight; the outputs of the layer before become their gradient."""
-    inputs, units, wide, at, _, _, _ = net.layers[n]
-    before, images = net.layers[n - 1, 2], len(d)
-    table, h = part_of(weights, at, inputs, wide), part_of(room.outputs, net.layers[n - 1, 6], images, before)
+def _hidden_gradient(n: int, grads: Any, d: Any, net: NetLayout, weights: Any, room: Workspace) -> None:
+    """Write the gradient of a later layer's weight; the outputs of the layer before become their gradient."""
+    layer, before, images = net.layers[n], net.layers[n - 1], len(d)
+    inputs, units, padded = layer.inputs, layer.units, before.padded_units
+    table = matrix_view(weights, layer.packed, inputs, layer.padded_units)
+    h = matrix_view(room.outputs, before.outputs, images, padded)
     _clear(grads[:inputs])
     multiply(grads[:inputs], h, d, True)
-    turned, below = part_of(room.turned, 0, units, before), part_of(room.below, 0, images, before)
-    _clear(turned)
+    transposed = matrix_view(room.transposed, 0, units, padded)
+    behind = matrix_view(room.output_grad, 0, images, padded)
+    _clear(transposed)
     for k in range(inputs):
         for o in range(units):
-            turned[o, k] = table[k, o]
-    _clear(below)
-    multiply(below, d, turned, False)
+            transposed[o, k] = table[k, o]
+    _clear(behind)
+    multiply(behind, d, transposed, False)
     for b in range(images):
-        _derive(h[b], below[b], net.kinds[n - 1])
+        _derive(h[b], behind[b], net.activations[n - 1])
 
 
 @compiled
-def judge(
-    data: Data, order: Any, size: int, net: NetLayout, weights: Any, room: Workspace, answers: Any
+def evaluate(
+    data: PixelData, order: Any, size: int, net: NetLayout, weights: Any, room: Workspace, answers: Any
 ) -> Any:
-    """The sum of the losses of some images, and how many answers are right; `answers` are their classes."""
-    data, order, net, weights, room = borrowed((data, order, net, weights, room))
-    units, loss, right = net.layers[len(net.layers) - 1, 1], 0.0, 0
+    """Return the summed loss of an order's images, [n], and how many are right; `answers`, [n], is filled."""
+    data, order, net, weights, room = uncounted((data, order, net, weights, room))
+    units, loss, correct = net.layers[len(net.layers) - 1].units, 0.0, 0
     for begin in range(0, len(order), size):
         images = min(size, len(order) - begin)
         z = _forward(data, order[begin:], images, net, weights, room)
@@ -278,16 +286,23 @@ def judge(
             for o in range(1, units):
                 best = o if z[b, o] > z[b, best] else best
             answers[begin + b] = best
-            right += best == label
+            correct += best == label
             loss += _loss(z[b, :units], label, images, net.quadratic)
-    return loss, right
+    return loss, correct
 
 
 @compiled
-def steps(
-    data: Data, order: Any, size: int, net: NetLayout, row: PackedRow, rates: Any, room: Workspace, log: Any
+def train(
+    data: PixelData,
+    order: Any,
+    size: int,
+    net: NetLayout,
+    row: PackedRow,
+    numbers: SgdNumbers,
+    room: Workspace,
+    log: Any,
 ) -> int:
-    """Trains a row on some batches in a row; returns how many, fewer only where a gradient is not finite.
+    """Train a row on some batches in a row; return how many, fewer only where a gradient is not finite.
 
     Args:
         data: all images.
@@ -295,38 +310,40 @@ def steps(
         size: images in a batch.
         net: the layers.
         row: what is trained.
-        rates: learning rate of each step [steps]; momentum, weight decay, and clip norm, below 0 for none.
+        numbers: what steers it.
         room: to work in.
         log: loss, norm, clipped norm and whether the clip bound, a line for each step, [steps, 4].
     """
-    data, order, net, row, room = borrowed((data, order, net, row, room))
-    lr, momentum, decay, max_norm = rates
+    data, order, net, row, room = uncounted((data, order, net, row, room))
+    lr, momentum, decay, max_norm = numbers
     last, number, masked = len(net.layers) - 1, row.weights.dtype.type, len(row.mask) > 0
     for n in range(len(log)):
-        chosen = order[n * size :]
-        images = min(size, len(chosen))
-        _note(data, chosen, images, size, room)
-        z = _forward(data, chosen, images, net, row.weights, room)
-        loss, square, units = 0.0, 0.0, net.layers[last, 1]
+        batch = order[n * size :]
+        images = min(size, len(batch))
+        _index_pixels(data, batch, images, size, room)
+        z = _forward(data, batch, images, net, row.weights, room)
+        loss, square, units = 0.0, 0.0, net.layers[last].units
         for b in range(images):
             _fill(z[b, units:], 0)
-            loss += _loss(z[b, :units], data.labels[chosen[b]], images, net.quadratic)
+            loss += _loss(z[b, :units], data.labels[batch[b]], images, net.quadratic)
         for k in range(last, -1, -1):
-            inputs, _, wide, at, _, _, start = net.layers[k]
-            d, grads = part_of(room.outputs, start, images, wide), part_of(row.grad, at, inputs + 1, wide)
-            _fill(grads[inputs], 0)
-            add_rows(grads[inputs], d, room.every, room.ones, 0, images)
+            layer = net.layers[k]
+            begin, rows, padded = layer.packed, layer.inputs + 1, layer.padded_units
+            d = matrix_view(room.outputs, layer.outputs, images, padded)
+            grads = matrix_view(row.grad, begin, rows, padded)
+            _fill(grads[rows - 1], 0)
+            add_rows(grads[rows - 1], d, room.arange, room.ones, 0, images)
             if k:
-                _learn_hidden(k, grads, d, net, row.weights, room)
+                _hidden_gradient(k, grads, d, net, row.weights, room)
             else:
-                _learn_input(grads, d, data, size, room)
-            end = at + (inputs + 1) * wide
-            square += _masked_square(row.grad[at:end], row.mask[at:end], masked)
+                _first_gradient(grads, d, data, size, room)
+            end = begin + rows * padded
+            square += _masked_square(row.grad[begin:end], row.mask[begin:end], masked)
         norm = math.sqrt(square)
         if not math.isfinite(norm):
             return n
         shrink = 1.0 if max_norm < 0 else min(1.0, max_norm / (norm + TINY))
         log[n, 0], log[n, 1], log[n, 2], log[n, 3] = loss / images, norm, norm * shrink, shrink < 1
-        numbers = number(shrink), number(lr[n]), number(momentum), number(decay)
-        _update(row.weights, row.grad, row.velocity, *numbers)
+        scale, rate = number(shrink), number(lr[n])
+        _update(row.weights, row.grad, row.velocity, scale, rate, number(momentum), number(decay))
     return len(log)

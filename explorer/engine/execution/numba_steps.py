@@ -1,8 +1,10 @@
 """Many steps of a stack's rows at once on a CPU, as machine code, for the stacks that it knows.
 
-What `Stepper.step` does in forty calls of torch, `kernels.steps` does in none. A row's numbers are the same
-whatever trains beside it, on however many threads, and wherever its steps are cut; beside those of torch they
-differ by the rounding of float32.
+What `Stepper.step` does in forty calls of torch, `kernels.train` does in none. A row's numbers are the same
+whatever trains beside it, on however many threads, and wherever its chunks are cut; beside those of torch
+they differ by the rounding of float32.
+
+Shapes: L lanes, P parameters.
 """
 
 import time
@@ -17,69 +19,66 @@ from torch import Tensor
 from explorer import registry
 from explorer.engine.data.datasets import Images
 from explorer.engine.execution.kernel_layout import (
+    LAYER,
     RELU,
     SIGMOID,
     TANH,
     VECTOR,
-    Data,
-    LayerLayout,
     NetLayout,
     PackedRow,
+    PixelData,
+    SgdNumbers,
     Workspace,
 )
 from explorer.engine.execution.kernel_loader import available, kernels
-from explorer.engine.execution.step import RowGroup, Stepper
+from explorer.engine.execution.step import RowGroup, StepInputs, Stepper
 from explorer.engine.network import models
 from explorer.engine.network.forward_backward import Network
-from explorer.engine.network.losses import cross_entropy, mse
+from explorer.engine.network.losses import Loss, cross_entropy, mse
 from explorer.experiment import Experiment
 
 KNOWN_RULES: list[list[str]] = [[], ["norm"]]  # of clipping
 LOSSES = {cross_entropy: False, mse: True}  # whether quadratic
 ACTIVATIONS = {"": 0, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
-LAP = 0.008  # seconds a row between two words with the host: a slider waits no longer
-FIRST, MOST = 8, 256  # steps in the first lap, and in any
-JUDGED = 1000  # images that one thread judges in one go: however many there are, sums are the same
+CHUNK_SECONDS = 0.008  # of a row, between two words with the host: a slider waits no longer
+FIRST, MOST = 8, 256  # steps in the first chunk, and in any
+EVALUATED = 1000  # images that one thread evaluates in one go: however many there are, sums are the same
 WIDEST = 2**16 - 1  # units, pixels and images in a batch are counted in 16 bits
 T = TypeVar("T")
-OnBroken = Callable[[int, int], None]
 
 
-def known(experiment: Experiment) -> bool:
+def supports_experiment(experiment: Experiment) -> bool:
     """Whether the kernels can train an experiment and its twin on a CPU."""
     clipping, pruning = experiment.clipping, experiment.pruning
     movement = pruning and "movement" in registry.get("criterion", pruning.criterion).needs
     shadow = pruning and registry.get("schedule", pruning.schedule).traits.get("shadow")
-    return (
-        _fits(Network(models.build(experiment)), experiment.batch_size)
-        and registry.get("loss", experiment.loss).function in LOSSES
-        and experiment.optimizer == "sgd"
-        and list(clipping.rules if clipping else ()) in KNOWN_RULES
-        and not (experiment.l1 or movement or shadow)
-    )
+    return _supports(
+        Network(models.build(experiment)),
+        experiment.batch_size,
+        registry.get("loss", experiment.loss).function,
+        experiment.optimizer,
+        [list(clipping.rules) if clipping else []],
+    ) and not (experiment.l1 or movement or shadow)
 
 
-def fits(stepper: Stepper, images: Images, size: int) -> bool:
+def supports(stepper: Stepper, images: Images, size: int) -> bool:
     """Whether the kernels can do the next steps of a stepper, with batches of that size."""
-    tools, state, rates = stepper.tools, stepper.state, stepper.rates
+    context, state, grad = stepper.context, stepper.state, stepper.grad
+    rules = [[rule.name for rule in chain.rules] for chain in stepper.chains if chain]
+    shadowed = state.shadow is not None and bool(state.shadow.any())
     return (
-        stepper.grad.device.type == "cpu"
-        and stepper.grad.dtype == torch.float32
-        and _fits(tools.network, size)
-        and tools.network.layout.layers[0].weight.shape[1] == images.pixels[0].numel()
-        and tools.loss in LOSSES
-        and tools.optimizer.name == "sgd"
-        and all([rule.name for rule in each.rules] in KNOWN_RULES for each in stepper.chains if each)
-        and rates.l1 is None
-        and "movement" not in state.traces
+        (grad.device.type, grad.dtype) == ("cpu", torch.float32)
+        and _supports(context.network, size, context.loss, context.optimizer.name, rules)
+        and context.network.layout.layers[0].weight.shape[1] == images.pixels[0].numel()
+        and not (stepper.rates.l1 is not None or "movement" in state.criterion_memory or shadowed)
         and state.fill is None
-        and not (state.shadow is not None and bool(state.shadow.any()))
     )
 
 
-def _fits(network: Network, size: int) -> bool:
-    """Whether a network is a chain that ends in several outputs and can be counted in 16 bits."""
-    if not available() or network.chain is None or network.chain[-1].activation:
+def _supports(network: Network, size: int, loss: Loss, optimizer: str, rules: list[list[str]]) -> bool:
+    """Whether it is a chain with several outputs, can be counted in 16 bits, and is trained plainly."""
+    plain = loss in LOSSES and optimizer == "sgd" and all(each in KNOWN_RULES for each in rules)
+    if not (plain and available()) or network.chain is None or network.chain[-1].activation:
         return False
     shapes = [layer.weight.shape for layer in network.layout.layers]
     return shapes[-1][0] > 1 and max(size, *(units for shape in shapes for units in shape)) <= WIDEST
@@ -89,145 +88,140 @@ class NumbaSteps:
     """The steps of a stepper whose rows are taken one by one.
 
     Args:
-        stepper: one that `fits`.
-        images: what to train on.
-        seeds: which of the orders each row follows, [L].
-        size: images in a batch; the last one of an epoch may be smaller.
-        normalise: as in an Experiment.
-        factors: of the learning rate, one a step of the run.
+        stepper: one that `supports` says yes to.
+        inputs: images, order and learning rates of the run.
     """
 
-    def __init__(
-        self,
-        stepper: Stepper,
-        images: Images,
-        seeds: Sequence[int],
-        *,
-        size: int,
-        normalise: bool,
-        factors: Sequence[float],
-    ) -> None:
-        self.kernels, self.stepper, self.parts = kernels(), stepper, stepper.parts
-        self.size, self.factors = size, np.asarray(factors)
-        unique = list(dict.fromkeys(seeds))
-        self.order_of = [unique.index(seed) for seed in seeds]
-        self.net = _net(stepper, size)
-        self.normalise, self.data = normalise, self._data(images, normalise)
-        self.rows = [self._row(part) for part in stepper.parts]
+    def __init__(self, stepper: Stepper, inputs: StepInputs) -> None:
+        self.kernels, self.stepper, self.groups = kernels(), stepper, stepper.groups
+        self.size, self.factors = inputs.batch_size, np.asarray(inputs.factors)
+        unique = list(dict.fromkeys(inputs.seeds))
+        self.order_of = [unique.index(seed) for seed in inputs.seeds]
+        self.net = _net(stepper, self.size)
+        self.normalise = inputs.normalise
+        self.data = self._data(inputs.images, self.normalise)
+        self.rows = [self._row(group) for group in stepper.groups]
         self.rooms = [self._room() for _ in self.rows]
         # of the tensors that a row's weights, velocity and mask were last taken from
         self._versions = [[-1, -1, -1] for _ in self.rows]
-        self.lap = FIRST  # how many steps a lap should have
+        self.chunk = FIRST  # how many steps the next chunk should have
 
-    def _data(self, images: Images, normalise: bool) -> Data:
+    def _data(self, images: Images, normalise: bool) -> PixelData:
         mean, std = (images.mean, images.std) if normalise else (0.0, 1.0)
-        background = np.full(self.net.layers[0, 0], -mean / std, np.float32)
-        return Data(
+        background = np.full(self.net.layers["inputs"][0], -mean / std, np.float32)
+        return PixelData(
             *images.nonzero_pixels(self.kernels.nonzero),
             images.labels.numpy(),
             np.float32(1 / (255 * std)),
             background,
         )
 
-    def _row(self, part: RowGroup) -> PackedRow:
-        inputs, _, wide, at, *_ = self.net.layers[-1].tolist()
-        width, momentum = at + (inputs + 1) * wide, part.rates.momentum
+    def _row(self, group: RowGroup) -> PackedRow:
+        last, momentum = self.net.layers[-1], group.rates.momentum
+        width = int(last["packed"] + (last["inputs"] + 1) * last["padded_units"])
         moves = momentum is not None and bool(momentum)  # though a row beside it may
-        there = (True, True, moves, part.learning is not None)
+        there = (True, True, moves, group.gradient_mask is not None)
         return PackedRow(*(_numbers(width if each else 0) for each in there))
 
     def _room(self) -> Workspace:
         layers, size = self.net.layers, self.size
-        pixels, widest, most = int(layers[0, 0]), int(layers[:, 2].max()), int(max(layers[0, 0], self.size))
+        pixels, padded = int(layers["inputs"][0]), layers["padded_units"]
+        widest, most = int(padded.max()), max(pixels, size)
         return Workspace(
-            by=np.zeros(pixels * size, np.uint16),
-            bright=np.zeros(pixels * size, np.uint8),
-            seen=np.zeros(pixels, np.int64),
-            turned=_numbers(int((layers[1:, 1] * layers[:-1, 2]).max(initial=0))),
-            outputs=_numbers(int(layers[-1, 6] + size * layers[-1, 2])),
-            below=_numbers(size * widest),
-            basis=_numbers(widest),
-            every=np.arange(most).astype(np.uint16),
+            pixel_images=np.zeros(pixels * size, np.uint16),
+            pixel_values=np.zeros(pixels * size, np.uint8),
+            pixel_counts=np.zeros(pixels, np.int64),
+            transposed=_numbers(int((layers["units"][1:] * padded[:-1]).max(initial=0))),
+            outputs=_numbers(int(layers["outputs"][-1] + size * padded[-1])),
+            output_grad=_numbers(size * widest),
+            blank=_numbers(widest),
+            arange=np.arange(most).astype(np.uint16),
             ones=np.ones(most, np.float32),
         )
 
-    def run(self, orders: Sequence[Tensor], step: int, place: int, count: int, on_broken: OnBroken) -> Tensor:
-        """Does `count` steps from number `step` on, whose first batch begins at `place` in the orders.
+    def run(
+        self, orders: Sequence[Tensor], step: int, first: int, count: int
+    ) -> tuple[Tensor, dict[int, int]]:
+        """Do `count` steps from number `step` on, whose first batch begins at `first` in the orders.
 
-        Returns what they measured, [count, measures, L]. `on_broken` is told the row of a gradient that is
-        not finite and how many of these steps it had done before.
+        Returns:
+            What they measured, [count, measures, L], and the rows whose gradient was not finite, each with
+            how many of these steps it had done before; they join the stepper's `stopped`.
         """
-        begun = time.perf_counter()
-        found = torch.full((len(self.rows), count, 4), torch.nan)
-        found[:, :, 3] = 0
-        images = [order[place : place + count * self.size].numpy() for order in orders]
+        started = time.perf_counter()
+        measured = torch.full((len(self.rows), count, 4), torch.nan)
+        measured[:, :, 3] = 0
+        images = [order[first : first + count * self.size].numpy() for order in orders]
         factors = self.factors[step : step + count]
         going = [i for i in range(len(self.rows)) if i not in self.stepper.stopped]
 
         def train(i: int) -> int:
-            return self._train(i, images[self.order_of[i]], factors, found[i].numpy())
+            return self._train(i, images[self.order_of[i]], factors, measured[i].numpy())
 
-        for i, steps in zip(going, _together(train, going), strict=True):
-            if steps < count:
-                self.stepper.stopped.add(i)
-                on_broken(i, steps)
-        self.lap = min(MOST, max(FIRST, round(count * LAP * len(self.rows) / (time.perf_counter() - begun))))
-        return found.permute(1, 2, 0)
+        steps = dict(zip(going, _in_threads(train, going), strict=True))
+        diverged = {row: done for row, done in steps.items() if done < count}
+        self.stepper.stopped |= diverged.keys()
+        seconds = time.perf_counter() - started
+        self.chunk = min(MOST, max(FIRST, round(count * CHUNK_SECONDS * len(self.rows) / seconds)))
+        return measured.permute(1, 2, 0), diverged
 
     def _train(self, i: int, order: Any, factors: Any, log: Any) -> int:
-        part, row, versions = self.parts[i], self.rows[i], self._versions[i]
-        state, rates, layers = part.state, part.rates, self.net.layers
-        held = [(state.theta, row.weights)]
+        group, row, versions = self.groups[i], self.rows[i], self._versions[i]
+        state, rates, layers = group.state, group.rates, self.net.layers
+        trained = [(state.theta, row.weights)]
         if len(row.velocity):
-            held.append((state.memory["velocity"], row.velocity))
-        masks = [(part.learning, row.mask)] if part.learning is not None else []
-        for place, (tensor, packed) in enumerate([*held, *masks]):
-            if versions[place] != tensor._version:  # somebody wrote into it since the last lap
+            trained.append((state.memory["velocity"], row.velocity))
+        masks = [(group.gradient_mask, row.mask)] if group.gradient_mask is not None else []
+        for copy, (tensor, packed) in enumerate([*trained, *masks]):
+            if versions[copy] != tensor._version:  # somebody wrote into it since the last chunk
                 self.kernels.reorder(tensor[0].numpy(), packed, layers, False)
-                versions[place] = tensor._version
+                versions[copy] = tensor._version
         momentum = 0.0 if rates.momentum is None else rates.momentum.item()
         decay = 0.0 if rates.weight_decay is None else rates.weight_decay.item()
-        clip = -1.0 if part.clip is None else rates.max_norm.item()
-        numbers = (rates.lr.item() * factors, momentum, decay, clip)
-        done: int = self.kernels.steps(
+        clip = -1.0 if group.clip is None else rates.max_norm.item()
+        numbers = SgdNumbers(rates.lr.item() * factors, momentum, decay, clip)
+        done: int = self.kernels.train(
             self.data, order, self.size, self.net, row, numbers, self.rooms[i], log
         )
-        for tensor, packed in held:
+        for tensor, packed in trained:
             self.kernels.reorder(tensor[0].numpy(), packed, layers, True)
         return done
 
     def gradient(self) -> Tensor:
-        """The gradients of the last step, masked but not clipped, [L, P]."""
-        for part, row in zip(self.parts, self.rows, strict=True):
-            self.kernels.reorder(part.grad[0].numpy(), row.grad, self.net.layers, True)
+        """Return the gradients of the last step, masked but not clipped, [L, P]."""
+        for group, row in zip(self.groups, self.rows, strict=True):
+            self.kernels.reorder(group.grad[0].numpy(), row.grad, self.net.layers, True)
         return self.stepper.grad.clone()
 
-    def judge(self, rows: Tensor, images: Images, answers: Tensor | None = None) -> list[tuple[float, float]]:
-        """Mean loss and accuracy of rows, [L, P], over images; the classes they answer go into `answers`."""
+    def evaluate(
+        self, rows: Tensor, images: Images, answers: Tensor | None = None
+    ) -> list[tuple[float, float]]:
+        """Return mean loss and accuracy of rows, [L, P], over images; `answers`, [L, n], gets the classes."""
         data, order = self._data(images, self.normalise), np.arange(len(images))
-        parts = [order[begin : begin + JUDGED] for begin in range(0, len(order), JUDGED)]
-        found = np.empty((len(rows), len(images)), np.int64)
+        parts = [order[begin : begin + EVALUATED] for begin in range(0, len(order), EVALUATED)]
+        classes = np.empty((len(rows), len(images)), np.int64)
         packed = [_numbers(len(self.rows[0].weights)) for _ in rows]
         for row, weights in zip(rows, packed, strict=True):
             self.kernels.reorder(row.numpy(), weights, self.net.layers, False)
 
-        def look(task: int) -> tuple[float, int]:
+        def evaluate_part(task: int) -> tuple[float, int]:
             i, part = divmod(task, len(parts))
-            mine, answers = parts[part], np.empty(len(parts[part]), np.int64)
-            told: tuple[float, int] = self.kernels.judge(
-                data, mine, self.size, self.net, packed[i], self._room(), answers
+            mine, answered = parts[part], np.empty(len(parts[part]), np.int64)
+            totals: tuple[float, int] = self.kernels.evaluate(
+                data, mine, self.size, self.net, packed[i], self._room(), answered
             )
-            found[i, mine] = answers
-            return told
+            classes[i, mine] = answered
+            return totals
 
-        told = np.array(_together(look, range(len(rows) * len(parts)))).reshape(len(rows), len(parts), 2)
+        totals = np.array(_in_threads(evaluate_part, range(len(rows) * len(parts))))
         if answers is not None:
-            answers.copy_(torch.from_numpy(found))
-        return [(loss, right) for loss, right in (told.sum(1) / len(order)).tolist()]
+            answers.copy_(torch.from_numpy(classes))
+        means = totals.reshape(len(rows), len(parts), 2).sum(1) / len(order)
+        return [(loss, right) for loss, right in means.tolist()]
 
 
-def _together(work: Callable[[int], T], items: Sequence[int]) -> list[T]:
-    """What comes of work on each item, on as many threads as torch may take."""
+def _in_threads(work: Callable[[int], T], items: Sequence[int]) -> list[T]:
+    """Return what comes of work on each item, on as many threads as torch may take."""
     threads = min(torch.get_num_threads(), len(items))
     if threads < 2:
         return [work(item) for item in items]
@@ -236,20 +230,20 @@ def _together(work: Callable[[int], T], items: Sequence[int]) -> list[T]:
 
 
 def _net(stepper: Stepper, size: int) -> NetLayout:
-    """The network as the kernels have it."""
-    network = stepper.tools.network
+    """Return the network as the kernels have it."""
+    network = stepper.context.network
     assert network.chain is not None
-    lines, at, start = [], 0, 0
-    for link in network.chain:
-        weight, bias = network.layout.slices[link.weight], network.layout.slices[link.bias]
+    layers, packed, outputs = [], 0, 0
+    for layer in network.chain:
+        weight, bias = network.layout.slices[layer.weight], network.layout.slices[layer.bias]
         units, inputs = weight.shape
-        wide = -(-units // VECTOR) * VECTOR
-        lines.append(LayerLayout(inputs, units, wide, at, weight.start, bias.start, start))
-        at, start = at + (inputs + 1) * wide, start + size * wide
-    kinds = np.array([ACTIVATIONS[link.activation] for link in network.chain], np.int64)
-    return NetLayout(np.array(lines, np.int64), kinds, LOSSES[stepper.tools.loss])
+        padded = -(-units // VECTOR) * VECTOR
+        layers.append((inputs, units, padded, packed, weight.start, bias.start, outputs))
+        packed, outputs = packed + (inputs + 1) * padded, outputs + size * padded
+    activations = np.array([ACTIVATIONS[layer.activation] for layer in network.chain], np.int64)
+    return NetLayout(np.array(layers, LAYER), activations, LOSSES[stepper.context.loss])
 
 
 def _numbers(count: int) -> Any:
-    """Zeros on the boundary of a cache line, as torch has them: vectors are loaded whole."""
+    """Return zeros on the boundary of a cache line, as torch has them: vectors are loaded whole."""
     return torch.zeros(count).numpy()

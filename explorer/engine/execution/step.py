@@ -1,19 +1,22 @@
-"""One training step of a stack.
+"""One training step of a stack, eager.
 
 Order, as the contract has it: l1 joins the gradient → mask → norm → clip rule → coupled weight decay →
 optimizer. Pruned entries have zero weight, gradient and optimizer state, so the update leaves them at zero.
 
 On the CPU rows are taken one after the other, so that what a step touches of each stays in the cache. On a
-GPU all rows are one part, and nothing waits for the host: a row whose gradient is not finite is frozen there.
+GPU all rows are one group, and nothing waits for the host: a row whose gradient is not finite stops there.
+
+Shapes: L lanes, P parameters, B batch.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from explorer.engine.data.datasets import Images
 from explorer.engine.execution.clipping import Chain, Clipped, bind, chains_of, unclipped
 from explorer.engine.network.forward_backward import Batch, Network
 from explorer.engine.network.losses import Loss
@@ -28,8 +31,18 @@ from explorer.registry import Method
 Measured = Tensor | list[list[float]]
 
 
+class StepInputs(NamedTuple):
+    """What many steps at once read of the run."""
+
+    images: Images  # to train on
+    seeds: Sequence[int]  # which order of the images each row follows, [L]
+    batch_size: int  # the last batch of an epoch may be smaller
+    normalise: bool  # as in an Experiment
+    factors: Sequence[float]  # of the learning rate, one a step of the run
+
+
 class StepContext(NamedTuple):
-    """What all parts of a stack have in common."""
+    """What all rows of a stack have in common."""
 
     network: Network
     loss: Loss
@@ -42,7 +55,7 @@ class RowGroup:
 
     def __init__(
         self,
-        tools: StepContext,
+        context: StepContext,
         state: State,
         grad: Tensor,
         rates: StepHyperparameters,
@@ -50,58 +63,58 @@ class RowGroup:
         *,
         masked: bool,
     ) -> None:
-        self.tools, self.state, self.grad, self.rates = tools, state, grad, rates
+        self.context, self.state, self.grad, self.rates = context, state, grad, rates
         shadowed = masked and state.shadow is not None and bool(state.shadow.any())
-        self.seen = torch.empty_like(state.theta) if shadowed else state.theta
-        self.learning = self._learning(shadowed=shadowed) if masked else None
-        self.views = tools.network.views(self.seen, state.buffers)
-        self.grads = tools.network.views(grad)
+        self.masked_theta = torch.empty_like(state.theta) if shadowed else state.theta
+        self.gradient_mask = self._learning_mask(shadowed=shadowed) if masked else None
+        self.views = context.network.views(self.masked_theta, state.buffers)
+        self.grads = context.network.views(grad)
         self.clip = bind(chains, state, grad)
 
-    def _learning(self, *, shadowed: bool) -> Tensor | None:
-        """1 where a weight learns: where it is kept, and everywhere in shadowed lanes; None where all do."""
+    def _learning_mask(self, *, shadowed: bool) -> Tensor | None:
+        """Return 1 where a weight learns, [L, P]: where kept, and all over shadowed lanes; None if all do."""
         mask, shadow = self.state.mask, self.state.shadow
         if not shadowed or shadow is None or mask is None:
             return mask
         return None if bool(shadow.all()) else torch.maximum(mask, shadow[:, None].to(mask.dtype))
 
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The masked gradient of each row into `grad`; returns the losses and norms, [L] each."""
+        """Write the masked gradient of each row into `grad`; return the losses and norms, [L] each."""
         state, grad = self.state, self.grad
-        if self.seen is not state.theta and state.mask is not None:
-            torch.mul(state.theta, state.mask, out=self.seen)
-            if self.learning is not None and state.shadow is not None:  # masks of other rows may change
-                torch.maximum(state.mask, state.shadow[:, None], out=self.learning)
-        losses = self.tools.network.gradient(self.views, self.grads, batch, self.tools.loss)
-        if "movement" in state.traces:
-            state.traces["movement"].addcmul_(state.theta, grad, value=-1)
+        if self.masked_theta is not state.theta and state.mask is not None:
+            torch.mul(state.theta, state.mask, out=self.masked_theta)
+            if self.gradient_mask is not None and state.shadow is not None:  # masks of other rows may change
+                torch.maximum(state.mask, state.shadow[:, None], out=self.gradient_mask)
+        losses = self.context.network.gradient(self.views, self.grads, batch, self.context.loss)
+        if "movement" in state.criterion_memory:
+            state.criterion_memory["movement"].addcmul_(state.theta, grad, value=-1)
         if self.rates.l1 is not None:
-            grad.addcmul_(state.theta.sign() * self.tools.weights, self.rates.l1)
-        if self.learning is not None:
-            grad.mul_(self.learning)
+            grad.addcmul_(state.theta.sign() * self.context.weights, self.rates.l1)
+        if self.gradient_mask is not None:
+            grad.mul_(self.gradient_mask)
         return losses.view(-1), torch.linalg.vector_norm(grad, dim=1)
 
     def update(self, norms: Tensor, lr: Tensor) -> Clipped:
-        """Clips and applies the gradient; returns what came of clipping."""
+        """Clip and apply the gradient; return what came of clipping."""
         state, rates = self.state, self.rates
-        clipped = self.clip(norms, rates.max_norm, self.learning) if self.clip else unclipped(norms)
+        clipped = self.clip(norms, rates.max_norm, self.gradient_mask) if self.clip else unclipped(norms)
         if rates.weight_decay is not None:
             self.grad.addcmul_(state.theta, rates.weight_decay)
             if state.fill is not None:  # what is not 0 would decay
                 self.grad.masked_fill_(state.fill != 0, 0)
-        if state.frozen is not None:
-            lr = self._freeze(state.frozen, norms, lr)
-        self.tools.optimizer(state.theta, self.grad, lr, rates.momentum, state.memory)
+        if state.diverged is not None:
+            lr = self._freeze(state.diverged, norms, lr)
+        self.context.optimizer(state.theta, self.grad, lr, rates.momentum, state.memory)
         return clipped
 
-    def _freeze(self, frozen: Tensor, norms: Tensor, lr: Tensor) -> Tensor:
-        """Learning rates that leave alone, from now on, rows whose gradient is not finite; no host asked.
+    def _freeze(self, diverged: Tensor, norms: Tensor, lr: Tensor) -> Tensor:
+        """Return learning rates that leave rows alone from the step on at which their gradient is not finite.
 
-        Their gradient is cleared last of all: a rule that scales by a norm of NaN would undo it.
+        No host is asked. Their gradient is cleared last: a rule that scales by a norm of NaN would undo it.
         """
-        frozen |= ~norms.isfinite()
-        self.grad.masked_fill_(frozen[:, None], 0)
-        return lr.masked_fill(frozen[:, None], 0)
+        diverged |= ~norms.isfinite()
+        self.grad.masked_fill_(diverged[:, None], 0)
+        return lr.masked_fill(diverged[:, None], 0)
 
 
 class Stepper:
@@ -122,14 +135,14 @@ class Stepper:
         self.state, self.rates, self.together = state, rates, together
         self.grad = torch.zeros_like(state.theta)
         self.chains = chains_of(clippings, network.layout, state, steps)
-        self.tools = StepContext(network, loss, optimizer, _weight_columns(network, self.grad))
+        self.context = StepContext(network, loss, optimizer, _weight_columns(network, self.grad))
         for name in state_of(optimizer, momentum=rates.momentum is not None):
             state.memory.setdefault(name, torch.zeros_like(state.theta))
         if optimizer.name == "adam":
             state.memory.setdefault("steps", state.theta.new_zeros(len(state.theta), 1))
         self.stopped: set[int] = set()  # rows on the CPU that are not to go on
-        if together and state.frozen is None:
-            state.frozen = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
+        if together and state.diverged is None:
+            state.diverged = torch.zeros_like(state.theta[:, 0], dtype=torch.bool)
         self._bind()
 
     @property
@@ -142,21 +155,21 @@ class Stepper:
         rows = len(self.grad)
         # rows as they train and are looked at: together, or one after the other
         self.spans = [slice(0, rows)] if self.together else [slice(i, i + 1) for i in range(rows)]
-        self.parts = [self._part(span) for span in self.spans]
+        self.groups = [self._group(span) for span in self.spans]
 
-    def _part(self, span: slice) -> RowGroup:
+    def _group(self, span: slice) -> RowGroup:
         masked = any(span.start <= row < span.stop for row in self.state.pruned)
         state = self.state.map(lambda t: t[span])
         rates, chains = self.rates.rows(span), self.chains[span]
-        return RowGroup(self.tools, state, self.grad[span], rates, chains, masked=masked)
+        return RowGroup(self.context, state, self.grad[span], rates, chains, masked=masked)
 
     def refresh(self) -> None:
-        """Binds the parts anew where rows have been pruned, or layers replaced, for the first time."""
+        """Bind the groups anew where rows have been pruned, or layers replaced, for the first time."""
         if self._bound != (self.state.pruned, self.state.fill is None):
             self._bind()
 
     def set_rates(self, rates: StepHyperparameters) -> None:
-        """Other numbers from the next step on; in place, as a captured step reads them where they are."""
+        """Take other numbers from the next step on, in place: a captured step reads them where they are."""
         self.rates.copy_(rates)
 
     def step(
@@ -166,53 +179,50 @@ class Stepper:
         *,
         decay: float,
         keep: Tensor | None,
-        on_broken: Callable[[int], None],
     ) -> Measured:
-        """Trains every row on its batch.
+        """Train every row on its batch; on a CPU one whose gradient is not finite joins `stopped`.
 
         Args:
-            batches: one a part.
-            keys: what decides the random numbers that a module may draw, one a part.
+            batches: one a group of rows.
+            keys: what decides the random numbers that a module may draw, one a group.
             decay: the factor of all learning rates at this step.
-            keep: where the gradients are to be kept as they are before clipping, [L, P].
-            on_broken: told, on the CPU, the row of a gradient that is not finite, before it does harm.
+            keep: room for the gradients as they are before clipping, [L, P], where they are wanted.
         """
         self.refresh()
-        found: list[tuple[float, ...]] = []
-        for span, part, batch, key in zip(self.spans, self.parts, batches, keys, strict=True):
+        rows: list[tuple[float, ...]] = []
+        for span, group, batch, key in zip(self.spans, self.groups, batches, keys, strict=True):
             if span.start in self.stopped:
-                found.append(self._nothing())
+                rows.append(self._nan_measures())
                 continue
-            with self.tools.network.learning(self.grad.device, *key):
-                losses, norms = part.backward(batch)
+            with self.context.network.train_mode(self.grad.device, *key):
+                losses, norms = group.backward(batch)
             if keep is not None:
-                keep[span] = part.grad
-            lr = part.rates.lr if decay == 1 else part.rates.lr * decay
+                keep[span] = group.grad
+            lr = group.rates.lr if decay == 1 else group.rates.lr * decay
             if self.together:
-                return measured(losses, norms, part.update(norms, lr))
+                return stack_measures(losses, norms, group.update(norms, lr))
             norm = norms.item()
             if not math.isfinite(norm):
-                on_broken(span.start)
                 self.stopped.add(span.start)
-                found.append(self._nothing())
+                rows.append(self._nan_measures())
                 continue
-            clipped = part.update(norms, lr)
+            clipped = group.update(norms, lr)
             sent = [each.item() for each in clipped.sent] or [0.0] * self.sparse
-            found.append((losses.item(), norm, clipped.norm.item(), float(clipped.bound.item()), *sent))
-        return [list(each) for each in zip(*found, strict=True)]
+            rows.append((losses.item(), norm, clipped.norm.item(), float(clipped.bound.item()), *sent))
+        return [list(each) for each in zip(*rows, strict=True)]
 
-    def _nothing(self) -> tuple[float, ...]:
-        """What a row that is stopped measures."""
+    def _nan_measures(self) -> tuple[float, ...]:
+        """Return what a row that is stopped measures."""
         return (math.nan, math.nan, math.nan, 0.0, *([0.0] if self.sparse else []))
 
 
-def measured(losses: Tensor, norms: Tensor, clipped: Clipped) -> Tensor:
-    """What a step of all rows together measured, [measures, L]."""
+def stack_measures(losses: Tensor, norms: Tensor, clipped: Clipped) -> Tensor:
+    """Return what a step of all rows together measured, [measures, L]."""
     return torch.stack([t.to(losses) for t in (losses, norms, clipped.norm, clipped.bound, *clipped.sent)])
 
 
 def _weight_columns(network: Network, like: Tensor) -> Tensor:
     columns = like.new_zeros(like.shape[1])
     for layer in network.layout.layers:
-        columns[layer.weight.start : layer.weight.stop] = 1
+        layer.weight.of(columns).fill_(1)
     return columns

@@ -1,4 +1,7 @@
-"""Batch norm's running statistics: whose they are, and how they are taken anew after pruning."""
+"""Batch norm's running statistics: whose they are, and how they are taken anew after pruning.
+
+Shapes: P parameters, B batch.
+"""
 
 import math
 from collections.abc import Mapping
@@ -13,41 +16,43 @@ CHUNK = 500  # images at once
 Buffers = dict[str, Tensor]
 
 
-def norms_of(module: nn.Module) -> dict[str, _BatchNorm]:
-    """The batch norms of a module that keep running statistics, by name."""
-    parts = module.named_modules()
-    return {n: p for n, p in parts if isinstance(p, _BatchNorm) and p.running_mean is not None}
-
-
-def untrained(network: Network, buffers: Mapping[str, Tensor]) -> bool:
-    """Whether there are batch norms that have seen no batch yet."""
-    counts = [buffers[f"{name}.num_batches_tracked"] for name in norms_of(network.module)]
+def lacks_statistics(network: Network, buffers: Mapping[str, Tensor]) -> bool:
+    """Return whether there are batch norms that no batch has passed yet; a lane's buffers, [*shape] each."""
+    counts = [buffers[name] for name in _batch_counts(_batch_norms(network.module))]
     return bool(counts) and not any(int(count) for count in counts)
 
 
 @torch.no_grad()
-def calibrated(network: Network, row: Tensor, buffers: Buffers, x: Tensor) -> Buffers:
-    """A lane's buffers with the statistics that its weights, [P], have over these images.
+def recalibrated(network: Network, row: Tensor, buffers: Buffers, x: Tensor) -> Buffers:
+    """Return a lane's buffers with the statistics of its weights, [P], over images [B, 1, 28, 28].
 
-    All images count the same; the number of batches seen stays, and dropout is off.
+    All images count the same; the number of batches stays what it was, and dropout is off.
     """
-    norms = norms_of(network.module)
+    norms = _batch_norms(network.module)
     if not norms:
         return buffers
-    taken = {name: buffer.clone() for name, buffer in buffers.items()}
-    for name, norm in norms.items():
-        taken[f"{name}.num_batches_tracked"].zero_()
-        norm.train()
+    fresh = {name: buffer.clone() for name, buffer in buffers.items()}
     momenta = {name: norm.momentum for name, norm in norms.items()}
     try:
-        for norm in norms.values():
+        for name, norm in norms.items():
+            fresh[f"{name}.num_batches_tracked"].zero_()
             norm.momentum = None  # the average of all batches, the first of which replaces what was there
-        views = {**network.layout.views(row.unsqueeze(0)), **taken}
+            norm.train()
+        views = {**network.layout.views(row.unsqueeze(0)), **fresh}
         for part in torch.tensor_split(x, math.ceil(len(x) / CHUNK)):
             torch.func.functional_call(network.module, views, (part,))
     finally:
         for name, norm in norms.items():
             norm.momentum = momenta[name]
             norm.eval()
-    counts = {f"{name}.num_batches_tracked": buffers[f"{name}.num_batches_tracked"] for name in norms}
-    return {**taken, **counts}
+    return {**fresh, **{name: buffers[name] for name in _batch_counts(norms)}}
+
+
+def _batch_norms(module: nn.Module) -> dict[str, _BatchNorm]:
+    """Return the batch norms of a module that keep running statistics, by name."""
+    parts = module.named_modules()
+    return {n: p for n, p in parts if isinstance(p, _BatchNorm) and p.running_mean is not None}
+
+
+def _batch_counts(norms: Mapping[str, _BatchNorm]) -> list[str]:
+    return [f"{name}.num_batches_tracked" for name in norms]

@@ -6,28 +6,31 @@ chains by batched products, others by `torch.func.vmap`.
 
 What a module keeps beside its parameters, a batch norm's running statistics say, is in its buffers, and every
 lane has its own. They stand among the views and change as the network learns.
+
+Shapes: L lanes, P parameters, B batch, C classes; "..." is [L], or nothing where there is one lane: a single
+run does not pay for the general case.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from explorer.engine.data.random import is_stochastic, isolated_rng, seed_global_rng, seed_of
 from explorer.engine.network.layout import Layout
-from explorer.engine.network.losses import Loss, answered
+from explorer.engine.network.losses import Loss, predictions
 
-ON_CPU, ON_GPU = 500, 16_000  # images at once, over all rows, where nothing is learned
-IMAGES = 4  # dimensions of a batch of images; one more where each lane has its own
+CPU_IMAGES, GPU_IMAGES = 500, 16_000  # at once, over all rows, in an evaluation
+IMAGE_DIMS = 4  # of a batch, [B, 1, 28, 28]; one more where each lane has its own
 Views = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class DenseLayer:
-    """One Linear layer of a chain and the activation behind it, "" for none."""
+    """A Linear layer of a chain, by its parameters' names, and the activation behind it, "" for none."""
 
     weight: str
     bias: str
@@ -41,7 +44,8 @@ APPLY: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid_,
     "tanh": torch.tanh_,
 }
-DERIVE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # from the gradient behind and the output itself
+# the gradient before an activation, from the gradient behind it and its output
+DERIVE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "relu": lambda d, h: torch.ops.aten.threshold_backward(d, h, 0),
     "sigmoid": torch.ops.aten.sigmoid_backward,
     "tanh": torch.ops.aten.tanh_backward,
@@ -49,46 +53,51 @@ DERIVE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # from the gradient b
 
 
 def chain_of(module: nn.Module) -> list[DenseLayer] | None:
-    """The links of a Sequential of Flatten, Linear and activations; None for any other module."""
+    """Return the layers of a Sequential of Flatten, Linear and activations; None for any other module."""
     if type(module) is not nn.Sequential:
         return None
-    links: list[DenseLayer] = []
+    layers: list[DenseLayer] = []
     for name, part in module.named_children():
         if type(part) is nn.Linear and part.bias is not None:
-            links.append(DenseLayer(f"{name}.weight", f"{name}.bias", ""))
-        elif type(part) in ACTIVATIONS and links and not links[-1].activation:
-            links[-1] = DenseLayer(links[-1].weight, links[-1].bias, ACTIVATIONS[type(part)])
-        elif type(part) is not nn.Flatten or links:
+            layers.append(DenseLayer(f"{name}.weight", f"{name}.bias", ""))
+        elif type(part) in ACTIVATIONS and layers and not layers[-1].activation:
+            layers[-1] = replace(layers[-1], activation=ACTIVATIONS[type(part)])
+        elif type(part) is not nn.Flatten or layers:
             return None
-    return links or None
+    return layers or None
 
 
 class Network:
-    """A module's arithmetic; the module itself only lends its structure, never its values."""
+    """A module's arithmetic; the module itself only lends its structure, never its values.
+
+    Args:
+        module: any; put into eval mode.
+        by_hand: whether chains of Linear layers have their own backward pass, or autograd's.
+    """
 
     def __init__(self, module: nn.Module, *, by_hand: bool = True) -> None:
         self.module = module.eval()
         self.layout = Layout(module)
         self.chain = chain_of(module) if by_hand else None
-        self.draws = self.chain is None and is_stochastic(module)
-        self._seed: int | None = None  # of the step's own random numbers, while there is one
+        self.stochastic = self.chain is None and is_stochastic(module)
+        self._seed: int | None = None  # of the step's own random numbers, inside `train_mode`
 
     def views(self, matrix: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Views:
-        """The parameters in rows, and these rows' buffers, [L, *shape]; one row goes without the lane's."""
-        kept = buffers or {}
+        """Return the parameters of rows, [L, P], and their buffers, [L, *shape], by name as [..., *shape]."""
+        lanes = buffers or {}
         if len(matrix) == 1:
-            kept = {name: buffer[0] for name, buffer in kept.items()}
-        return {**self.layout.views(matrix), **kept}
+            lanes = {name: buffer[0] for name, buffer in lanes.items()}
+        return {**self.layout.views(matrix), **lanes}
 
     @contextmanager
-    def learning(self, device: torch.device, *key: int) -> Iterator[None]:
-        """Inside, gradients are taken in train mode; `key` alone decides what they draw by chance."""
+    def train_mode(self, device: torch.device, *key: int) -> Iterator[None]:
+        """Put the module into train mode inside; `key` alone decides its random numbers there."""
         if self.chain is not None:
             yield
             return
         self.module.train()
         try:
-            if self.draws:
+            if self.stochastic:
                 self._seed = seed_of(*key)
                 with isolated_rng(self._seed, device):
                     yield
@@ -99,41 +108,42 @@ class Network:
             self.module.eval()
 
     def forward(self, views: Views, x: Tensor) -> Tensor:
-        """The logits, [..., B, C]."""
+        """Return the logits, [..., B, C], of images [B, 1, 28, 28] or, a lane its own, [L, B, 1, 28, 28]."""
         if self.chain is None:
             return self._call(views, x)
         return self._outputs(views, x)[-1]
 
     def _call(self, views: Views, x: Tensor) -> Tensor:
-        """The module itself under these values; several lanes at once where they have their dimension."""
+        """Return the logits of the module itself under these values, of all lanes at once."""
 
-        def alone(values: Views, images: Tensor) -> Tensor:
+        def call_lane(values: Views, images: Tensor) -> Tensor:
             logits: Tensor = torch.func.functional_call(self.module, values, (images,))
             return logits
 
-        slot = self.layout.layers[0].weight
-        if views[slot.name].dim() == len(slot.shape):
-            return alone(views, x)
-        every = torch.func.vmap(alone, in_dims=(0, 0 if x.dim() > IMAGES else None), randomness="same")
-        lanes: Tensor = every(views, x)
-        return lanes
+        weight = self.layout.layers[0].weight
+        if views[weight.name].dim() == len(weight.shape):
+            return call_lane(views, x)
+        in_dims = (0, 0 if x.dim() > IMAGE_DIMS else None)
+        logits: Tensor = torch.func.vmap(call_lane, in_dims=in_dims, randomness="same")(views, x)
+        return logits
 
     def gradient(self, views: Views, grads: Views, batch: Batch, loss: Loss) -> Tensor:
-        """Writes the gradient of the mean loss over the batch into `grads`; returns the loss, [...]."""
+        """Write the gradient of the mean loss over the batch into `grads`, and return the loss, [...]."""
         if self.chain is None:
             return self._by_autograd(views, grads, batch, loss)
         return self._by_hand(views, grads, batch, loss)
 
     def _outputs(self, views: Views, x: Tensor) -> list[Tensor]:
+        """Return the flat images and the outputs of each layer of the chain, [..., B, units] each."""
         assert self.chain is not None
         outputs = [x.flatten(-3) if x.dim() > 3 else x]
-        for link in self.chain:
-            weight, bias = views[link.weight], views[link.bias]
+        for layer in self.chain:
+            weight, bias = views[layer.weight], views[layer.bias]
             if weight.dim() == 2:
                 z = torch.addmm(bias, outputs[-1], weight.t())
             else:
                 z = torch.matmul(outputs[-1], weight.mT).add_(bias.unsqueeze(-2))
-            outputs.append(APPLY[link.activation](z))
+            outputs.append(APPLY[layer.activation](z))
         return outputs
 
     def _by_hand(self, views: Views, grads: Views, batch: Batch, loss: Loss) -> Tensor:
@@ -142,14 +152,13 @@ class Network:
         outputs = self._outputs(views, x)
         value, d = loss(outputs[-1], labels)
         for i in range(len(self.chain) - 1, -1, -1):
-            link = self.chain[i]
-            product, below = (torch.mm if d.dim() == 2 else torch.bmm), outputs[i]
-            if below.dim() < d.dim():  # images that all lanes share
-                below = below.expand(len(d), -1, -1)
-            product(d.mT, below, out=grads[link.weight])
-            torch.sum(d, -2, out=grads[link.bias])
+            layer, inputs, product = self.chain[i], outputs[i], torch.mm if d.dim() == 2 else torch.bmm
+            if inputs.dim() < d.dim():  # images that all lanes share
+                inputs = inputs.expand(len(d), -1, -1)
+            product(d.mT, inputs, out=grads[layer.weight])
+            torch.sum(d, -2, out=grads[layer.bias])
             if i:
-                d = product(d, views[link.weight])
+                d = product(d, views[layer.weight])
                 if self.chain[i - 1].activation:
                     d = DERIVE[self.chain[i - 1].activation](d, outputs[i])
         return value
@@ -162,23 +171,23 @@ class Network:
             leaves = {name: views[name].detach().requires_grad_() for name in grads}
             logits = self._call({**views, **leaves}, x)
             value, d = loss(logits.detach(), labels)
-            found = torch.autograd.grad(logits, list(leaves.values()), d, allow_unused=True)
-        _write(list(grads.values()), found)
+            sources = torch.autograd.grad(logits, list(leaves.values()), d, allow_unused=True)
+        _copy(sources, list(grads.values()))
         return value
 
 
-def _write(grads: list[Tensor], found: tuple[Tensor | None, ...]) -> None:
-    """Gradients to where they belong; zero where the answers do not depend on a parameter."""
-    used = [(to, gradient) for to, gradient in zip(grads, found, strict=True) if gradient is not None]
-    torch._foreach_copy_([to for to, _ in used], [gradient for _, gradient in used])
-    for to, gradient in zip(grads, found, strict=True):
-        if gradient is None:
+def _copy(sources: tuple[Tensor | None, ...], grads: list[Tensor]) -> None:
+    """Copy gradients to where they belong; zeros where the logits do not depend on a parameter."""
+    used = [(to, source) for to, source in zip(grads, sources, strict=True) if source is not None]
+    torch._foreach_copy_([to for to, _ in used], [source for _, source in used])
+    for to, source in zip(grads, sources, strict=True):
+        if source is None:
             to.zero_()
 
 
-def at_once(device: torch.device, rows: int = 1) -> int:
-    """How many images to look at together: on a CPU what its caches hold, on a GPU what keeps it busy."""
-    return max(1, (ON_CPU if device.type == "cpu" else ON_GPU) // rows)
+def eval_batch_size(device: torch.device, rows: int = 1) -> int:
+    """Return how many images to take at once: on a CPU what its caches hold, on a GPU what keeps it busy."""
+    return max(1, (CPU_IMAGES if device.type == "cpu" else GPU_IMAGES) // rows)
 
 
 def evaluate(
@@ -191,11 +200,14 @@ def evaluate(
     buffers: Mapping[str, Tensor] | None = None,
     answers: Tensor | None = None,
 ) -> tuple[float, float]:
-    """Mean loss and accuracy of one row, [P], over normalised images; `answers`, [n], is filled."""
+    """Return mean loss and accuracy of one row, [P], over images as the network takes them, [B, 1, 28, 28].
+
+    `answers`, [B], is filled with the predicted classes.
+    """
     lane = {name: buffer.unsqueeze(0) for name, buffer in (buffers or {}).items()}
     into = None if answers is None else answers.unsqueeze(0)
-    found = evaluate_rows(network, row.unsqueeze(0), x, labels, loss, buffers=lane, answers=into)
-    value, accuracy = found[0].tolist()
+    totals = evaluate_rows(network, row.unsqueeze(0), x, labels, loss, buffers=lane, answers=into)
+    value, accuracy = totals[0].tolist()
     return value, accuracy
 
 
@@ -210,16 +222,19 @@ def evaluate_rows(
     buffers: Mapping[str, Tensor] | None = None,
     answers: Tensor | None = None,
 ) -> Tensor:
-    """The same of several rows at once, [L, P]: double [L, 2], for which the host need not wait."""
+    """Return mean loss and accuracy of rows, [L, P], as double [L, 2]; `answers`, [L, B], is filled.
+
+    The host need not wait for it.
+    """
     views = network.views(rows, buffers)
-    size = at_once(rows.device, len(rows))
+    size = eval_batch_size(rows.device, len(rows))
     totals = torch.zeros(2, len(rows), dtype=torch.double, device=rows.device)
     for start in range(0, len(x), size):
         part, truth = x[start : start + size], labels[start : start + size]
         logits = network.forward(views, part)
         totals[0] += loss(logits, truth)[0] * len(part)
-        found = answered(logits)
-        totals[1] += (found == truth).sum(-1)
+        classes = predictions(logits)
+        totals[1] += (classes == truth).sum(-1)
         if answers is not None:
-            answers[:, start : start + size] = found
+            answers[:, start : start + size] = classes
     return totals.T / len(x)

@@ -1,4 +1,7 @@
-"""The row matrix: every run is a row of `theta` [L, P], every parameter a view of a range of columns."""
+"""The row matrix: every run is a row of `theta` [L, P], every parameter a range of its columns.
+
+Shapes: L lanes, P parameters.
+"""
 
 from dataclasses import dataclass
 
@@ -17,9 +20,13 @@ class ParameterSlice:
     start: int
     stop: int
 
-    def view(self, matrix: Tensor) -> Tensor:
-        """The parameter in a matrix [L, P], as [L, *shape]; shares its memory."""
-        return matrix[:, self.start : self.stop].view(len(matrix), *self.shape)
+    def of(self, rows: Tensor) -> Tensor:
+        """Return the parameter's columns of rows [..., P], flat [..., numel]; shares their memory."""
+        return rows[..., self.start : self.stop]
+
+    def view(self, rows: Tensor) -> Tensor:
+        """Return the same in the parameter's shape, [..., *shape]."""
+        return self.of(rows).view(*rows.shape[:-1], *self.shape)
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,11 @@ class Layer:
 
 
 class Layout:
-    """Where each parameter of a module stands in the row, and which of them can be pruned."""
+    """Where each parameter of a module stands in the row, and which of them can be pruned.
+
+    Args:
+        module: whose parameters they are, in the order of `named_parameters`.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self.slices: dict[str, ParameterSlice] = {}
@@ -43,30 +54,29 @@ class Layout:
             start = stop
         self.width = start
         self.layers = self._layers(module)
-        self.prunable = sum(layer.weight.stop - layer.weight.start for layer in self.layers)
+        self.prunable = sum(layer.weight.shape.numel() for layer in self.layers)
 
     def _layers(self, module: nn.Module) -> list[Layer]:
-        found = [name for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
+        names = [name for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
         return [
             Layer(name or "weight", self.slices[_join(name, "weight")], self.slices.get(_join(name, "bias")))
-            for name in found
+            for name in names
         ]
 
     def views(self, matrix: Tensor) -> dict[str, Tensor]:
-        """All parameters by name; [*shape] for a matrix of one row, which pays for no lane dimension."""
-        named = {name: slot.view(matrix) for name, slot in self.slices.items()}
-        return {name: view[0] for name, view in named.items()} if len(matrix) == 1 else named
+        """Return all parameters of a matrix [L, P] by name, as [L, *shape], or [*shape] where L is 1."""
+        rows = matrix[0] if len(matrix) == 1 else matrix  # one row does not pay for a lane dimension
+        return {name: part.view(rows) for name, part in self.slices.items()}
 
     def row(self, module: nn.Module) -> Tensor:
-        """The module's parameters as one row, [P]."""
+        """Return a module's parameters as one row, [P]."""
         return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
 
     def load(self, module: nn.Module, row: Tensor) -> nn.Module:
-        """Copies a row, [P], into a module's parameters."""
+        """Copy a row, [P], into a module's parameters, and return the module."""
         with torch.no_grad():
             for name, parameter in module.named_parameters():
-                slot = self.slices[name]
-                parameter.copy_(row[slot.start : slot.stop].view(slot.shape))
+                parameter.copy_(self.slices[name].view(row))
         return module
 
 

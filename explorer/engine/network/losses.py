@@ -5,6 +5,8 @@ gradient with respect to the logits, already divided by the batch's own size. Th
 loss as torch has it, for scoring through autograd; a test holds the two equal.
 
 A network with one output answers yes or no: its logit z stands for the probability σ(z) of the label 1.
+
+Shapes: B batch, C classes; "..." is [L] lanes, or nothing where there is one.
 """
 
 from collections.abc import Callable
@@ -23,14 +25,14 @@ MEAN, IGNORED = 1, -100  # its codes: the mean over the batch; a label that neve
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def answered(logits: Tensor) -> Tensor:
-    """The class that is answered, int [..., B]: the largest logit's, or for one output its sign's."""
+def predictions(logits: Tensor) -> Tensor:
+    """Return the predicted classes, int [..., B]: the largest logit's, or for one output its sign's."""
     return (logits.squeeze(-1) > 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
 
 
-def right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Which answers are right, bool [..., B]."""
-    return answered(logits) == labels
+def is_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return which predictions are correct, bool [..., B]."""
+    return predictions(logits) == labels
 
 
 def _likelihood(logits: Tensor, labels: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ def _half_squared(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _one_hot(labels: Tensor, logits: Tensor) -> Tensor:
-    """1 at the label, 0 elsewhere, [..., B, C]; torch's own looks at the values, which vmap forbids."""
+    """Return 1 at the label, 0 elsewhere, [..., B, C]; torch's own reads the values, which vmap forbids."""
     classes = torch.arange(logits.shape[-1], device=labels.device)
     return (labels.unsqueeze(-1) == classes).to(logits.dtype)
 
@@ -63,15 +65,15 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         value = F.binary_cross_entropy_with_logits(z, truth.expand_as(z), reduction="none").mean(-1)
         return value, (logits.sigmoid() - truth.unsqueeze(-1)).div_(logits.shape[-2])
     if logits.dim() > 2:
-        return _of_lanes(logits, labels)
+        return _lanes_cross_entropy(logits, labels)
     log_p = torch.log_softmax(logits, -1)
     value, count = _NLL(log_p, labels, None, MEAN, IGNORED)
     gradient = _NLL_BACKWARD(count, log_p, labels, None, MEAN, IGNORED, count)  # −1 at the truth
     return value, gradient.add_(log_p.exp_()).div_(len(labels))
 
 
-def _of_lanes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross-entropy of each lane; they may share their labels."""
+def _lanes_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cross-entropy of each lane, [L], and its gradient; lanes may share their labels, [B]."""
     labels = labels.expand(logits.shape[:-1]).unsqueeze(-1)
     log_p = torch.log_softmax(logits, -1)
     value = log_p.gather(-1, labels).squeeze(-1).mean(-1).neg()
@@ -89,9 +91,9 @@ def mse(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     if logits.shape[-1] == 1:
         p = logits.sigmoid()
-        apart = p - labels.unsqueeze(-1)
-        loss = apart.square().mean((-2, -1)).div_(2)
-        return loss, (apart * p * (1 - p)).div_(logits.shape[-2])
+        error = p - labels.unsqueeze(-1)
+        loss = error.square().mean((-2, -1)).div_(2)
+        return loss, (error * p * (1 - p)).div_(logits.shape[-2])
     gradient = logits - _one_hot(labels, logits)
     loss = gradient.square().sum(-1).mean(-1).div_(2)
     return loss, gradient.div_(logits.shape[-2])

@@ -1,8 +1,10 @@
 """The zoo: each model is a factory of an ordinary `nn.Module` that takes images [B, 1, 28, 28].
 
 A user's own is registered in the same way and may be any module. Its trait `labels`, where it has one, turns
-the data set's labels into the answers that the model is to give. Modules come with the initial values that
+the data set's labels into those that the model is to predict. Modules come with the initial values that
 they give themselves, torch's defaults in the zoo, drawn from numbers of the run's own.
+
+Shapes: N images, B batch.
 """
 
 import copy
@@ -23,7 +25,8 @@ from explorer.registry import get, register
 Parts = list[tuple[str, nn.Module]]
 
 
-def _chain(sizes: list[int], activation: type[nn.Module], name: str) -> nn.Sequential:
+def _mlp(sizes: list[int], activation: type[nn.Module], name: str) -> nn.Sequential:
+    """Return Linear layers of these sizes, with an activation, named fc1, relu1, ..., between them."""
     parts: Parts = [("flatten", nn.Flatten())]
     for i, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
         parts += [(f"fc{i}", nn.Linear(fan_in, fan_out)), (f"{name}{i}", activation())]
@@ -36,7 +39,7 @@ def mlp_784_128_10() -> nn.Module:
 
     Reference: sources/000, section 4.1
     """
-    return _chain([784, 128, 10], nn.ReLU, "relu")
+    return _mlp([784, 128, 10], nn.ReLU, "relu")
 
 
 @register("model", "mlp-784-64-32-10")
@@ -45,7 +48,7 @@ def mlp_784_64_32_10() -> nn.Module:
 
     Reference: sources/001, section 4
     """
-    return _chain([784, 64, 32, 10], nn.ReLU, "relu")
+    return _mlp([784, 64, 32, 10], nn.ReLU, "relu")
 
 
 @register("model", "lenet-300-100")
@@ -54,7 +57,7 @@ def lenet_300_100() -> nn.Module:
 
     Reference: LeCun, Bottou, Bengio & Haffner 1998, https://doi.org/10.1109/5.726791
     """
-    return _chain([784, 300, 100, 10], nn.ReLU, "relu")
+    return _mlp([784, 300, 100, 10], nn.ReLU, "relu")
 
 
 @register("model", "lenet-5")
@@ -96,7 +99,7 @@ def deep_sigmoid(
 
     Reference: Hochreiter 1998, https://doi.org/10.1142/S0218488598000094
     """
-    return _chain([784, *[width] * depth, 10], nn.Sigmoid, "sigmoid")
+    return _mlp([784, *[width] * depth, 10], nn.Sigmoid, "sigmoid")
 
 
 def _is_digit(labels: Tensor, *, digit: int = 0) -> Tensor:
@@ -114,11 +117,11 @@ def binary_digit(
 
     Reference: sources/002, section 4.2
     """
-    return _chain([784, 1], nn.ReLU, "relu")
+    return _mlp([784, 1], nn.ReLU, "relu")
 
 
 def build(experiment: Experiment, seed: int = 0) -> nn.Module:
-    """A new module for an experiment, in eval mode; `seed` decides what it draws for its initial values."""
+    """Return a new module for an experiment, in eval mode; `seed` decides its initial values."""
     with isolated_rng(seed):
         module = get("model", experiment.model)(**experiment.model_options)
     if not isinstance(module, nn.Module):
@@ -127,17 +130,17 @@ def build(experiment: Experiment, seed: int = 0) -> nn.Module:
 
 
 def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module:
-    """A module for an experiment with initial values from this generator."""
+    """Return a new module for an experiment, its initial values decided by this generator."""
     return build(experiment, int(torch.randint(2**62, (), generator=generator)))
 
 
-def asked(split: Split, experiment: Experiment) -> Split:
-    """The images with the answers that the experiment's model is to give."""
-    answer = get("model", experiment.model).traits.get("labels")
-    if answer is None:
+def relabel(split: Split, experiment: Experiment) -> Split:
+    """Return the images with the labels, int64 [N], that the experiment's model is to predict."""
+    labels_of = get("model", experiment.model).traits.get("labels")
+    if labels_of is None:
         return split
 
-    def turned(images: Images) -> Images:
-        return replace(images, labels=answer(images.labels, **experiment.model_options))
+    def with_labels(images: Images) -> Images:
+        return replace(images, labels=labels_of(images.labels, **experiment.model_options))
 
-    return Split(turned(split.train), turned(split.validation), turned(split.test))
+    return Split(*map(with_labels, (split.train, split.validation, split.test)))

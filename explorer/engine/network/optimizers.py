@@ -3,6 +3,8 @@
 An optimizer changes `theta` [L, P] in place; `grad` may be used as scratch. `lr` and `momentum` are [L, 1];
 `state` holds its own [L, P] tensors, zero at the start. A pruned entry has zero weight, gradient and state,
 and all updates keep it there exactly.
+
+Shapes: L lanes, P parameters.
 """
 
 from torch import Tensor
@@ -13,7 +15,7 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's own defaults
 
 
 def state_of(optimizer: Method, *, momentum: bool) -> tuple[str, ...]:
-    """The names of the [L, P] tensors that an optimizer keeps."""
+    """Return the names of the [L, P] tensors that an optimizer keeps; without momentum fewer."""
     names: tuple[str, ...] = optimizer.traits["state"]
     return names if momentum or not optimizer.traits.get("momentum") else ()
 

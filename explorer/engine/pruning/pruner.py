@@ -162,7 +162,7 @@ class Pruner:
         return masking.scale_of(scores, pruning, alive, self._spread(view, pruning, layers))
 
     def _spread(self, view: LaneView, pruning: Pruning, layers: list[Layer]) -> Sequence[Tensor]:
-        return masking.spread(pruning, [view.row[la.weight.start : la.weight.stop] for la in layers])
+        return masking.spread(pruning, [la.weight.of(view.row) for la in layers])
 
     def scores(self, view: LaneView, experiment: Experiment, step: int) -> tuple[list[Layer], list[Tensor]]:
         """The layers that the granularity can prune, and the scores of their units, [units] each."""
@@ -209,11 +209,11 @@ class Pruner:
         if not view.buffers:
             return view.buffers
         x = self._images(experiment.normalise)[:images]
-        return batch_norm.calibrated(self.network, view.row, view.buffers, x)
+        return batch_norm.recalibrated(self.network, view.row, view.buffers, x)
 
     def _statistics(self, view: LaneView, experiment: Experiment) -> dict[str, Tensor]:
         """The buffers to score by: a lane's own, or before its first step those of the set as one batch."""
-        if not view.buffers or not batch_norm.untrained(self.network, view.buffers):
+        if not view.buffers or not batch_norm.lacks_statistics(self.network, view.buffers):
             return view.buffers
         taken = self.calibrated(view, experiment)
         return {n: b + 1 if n.endswith("num_batches_tracked") else b for n, b in taken.items()}
@@ -245,7 +245,7 @@ class Pruner:
             generator=generator(experiment.seed, 2, step),
             memory={
                 name: {la.name: la.weight.view(trace.unsqueeze(0))[0] for la in layers}
-                for name, trace in view.traces.items()
+                for name, trace in view.criterion_memory.items()
             },
         )
 
@@ -264,7 +264,7 @@ class Pruner:
         outlets = registry.get("granularity", pruning.granularity).traits.get("outlets")
         own = self._own_slots(layer, view) if outlets else []
         if own:
-            return row[own[0].start : own[0].stop] > 0
+            return own[0].of(row) > 0
         kept = layer.weight.view(row.unsqueeze(0))
         return masking.unit_scores([kept], pruning)[0] > 0
 
@@ -277,15 +277,15 @@ class Pruner:
         keep = torch.ones_like(view.row, dtype=torch.bool)
         shapes = [layer.weight.shape for layer in layers]
         for layer, weights in zip(layers, masking.expand(units, shapes, pruning), strict=True):
-            keep[layer.weight.start : layer.weight.stop] &= weights.flatten()
+            layer.weight.of(keep).logical_and_(weights.flatten())
         traits = registry.get("granularity", pruning.granularity).traits
         for layer, alive in zip(layers, units, strict=True):
             if traits.get("outlets"):
                 for slot in self._own_slots(layer, view):
-                    keep[slot.start : slot.stop] &= alive
+                    slot.of(keep).logical_and_(alive)
                 self._drop_readers(keep, alive, self._wiring(view)[layer.name])
             elif traits.get("identity") and layer.bias is not None:
-                keep[layer.bias.start : layer.bias.stop] &= alive
+                layer.bias.of(keep).logical_and_(alive)
         return keep
 
     def _identities(
@@ -297,14 +297,14 @@ class Pruner:
         fill = torch.zeros_like(view.row)
         for layer, alive in zip(layers, units, strict=True):
             if not alive.all():
-                fill[layer.weight.start : layer.weight.stop].view(layer.weight.shape).fill_diagonal_(1)
+                layer.weight.view(fill).fill_diagonal_(1)
         return fill
 
     def _drop_readers(self, keep: Tensor, alive: Tensor, wire: UnitDependencies) -> None:
         """A unit that is gone is read by nobody."""
         readers = [la.weight for la in self.network.layout.layers if la.name in wire.readers]
         for slot in readers:
-            read = keep[slot.start : slot.stop].view(slot.shape)
+            read = slot.view(keep)
             each, rest = divmod(slot.shape[1], len(alive))
             if not rest:  # a map that was flattened is read by so many weights
                 read &= alive.repeat_interleave(each).view(1, -1, *[1] * (read.dim() - 2))

@@ -1,4 +1,4 @@
-"""Ledgers: what only grows and is copied often. A copy shares what is there, however much that is.
+"""Append-only logs: what only grows and is copied often. A copy shares what is there, however much that is.
 
 A plain list would be copied whole for each moment that a live run keeps, and the garbage collector would walk
 through every copy: after minutes of training that took longer than the training.
@@ -28,16 +28,16 @@ class AppendLog(Sequence[T]):
         self.extend(rows)
 
     def extend(self, rows: Iterable[T]) -> None:
-        """Adds rows at the end."""
+        """Add rows at the end."""
         part, parts = self._part(rows), self._parts
         if not len(part):
             return
         parts.append(part)
-        while len(parts) > 1 and len(parts[-2]) < 2 * len(parts[-1]) and self._alike(*parts[-2:]):
+        while len(parts) > 1 and len(parts[-2]) < 2 * len(parts[-1]) and self._joinable(*parts[-2:]):
             parts[-2:] = [self._join(*parts[-2:])]
 
     def append(self, row: T) -> None:
-        """Adds one."""
+        """Add one."""
         self.extend([row])
 
     def __iadd__(self, rows: Iterable[T]) -> Self:
@@ -45,10 +45,10 @@ class AppendLog(Sequence[T]):
         return self
 
     def copy(self) -> Self:
-        """The rows so far: what is added later, here or there, the other does not have."""
-        found = type(self)()
-        found._parts = list(self._parts)
-        return found
+        """Return the rows so far: what is added later, here or there, the other does not have."""
+        copy = type(self)()
+        copy._parts = list(self._parts)
+        return copy
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -85,7 +85,7 @@ class AppendLog(Sequence[T]):
     def _part(self, rows: Iterable[T]) -> Any:
         return list(rows)
 
-    def _alike(self, _one: Any, _other: Any) -> bool:
+    def _joinable(self, _one: Any, _other: Any) -> bool:
         """Whether two parts may be joined."""
         return True
 
@@ -100,18 +100,18 @@ class StepLog(AppendLog[Measured]):
     measures, or lanes.
     """
 
-    def of(self, lane: int, measure: int, start: int = 0, every: int = 1) -> Measured:
-        """One number of each step, or of each `every`-th, from a step on, [steps].
+    def series(self, lane: int, measure: int, start: int = 0, every: int = 1) -> Measured:
+        """Return one number of each step, or of each `every`-th, from a step on, [steps].
 
         A lane that came later was one with the last before. Steps that lack the measure are left out.
         """
-        found, begin = [np.empty(0)], 0
+        parts, begin = [np.empty(0)], 0
         for part in self._parts:
             first = start - begin if begin < start else (start - begin) % every
             if measure < part.shape[1]:
-                found.append(part[first::every, measure, min(lane, part.shape[2] - 1)])
+                parts.append(part[first::every, measure, min(lane, part.shape[2] - 1)])
             begin += len(part)
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StepLog) or len(self) != len(other):
@@ -123,7 +123,7 @@ class StepLog(AppendLog[Measured]):
     def _part(self, rows: Iterable[Measured]) -> Measured:
         return np.asarray(rows, np.float64)
 
-    def _alike(self, one: Measured, other: Measured) -> bool:
+    def _joinable(self, one: Measured, other: Measured) -> bool:
         return one.shape[1:] == other.shape[1:]
 
     def _join(self, one: Measured, other: Measured) -> Measured:

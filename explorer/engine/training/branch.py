@@ -10,7 +10,7 @@ from torch import Tensor
 from explorer.engine.network.state import State
 from explorer.engine.training.history import Row
 from explorer.engine.training.lanes import Checkpoint, Lane
-from explorer.engine.training.stack import early_epoch, movement
+from explorer.engine.training.timetable import rewind_epoch, tracks_movement
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment, Pruning
 from explorer.methods.schedules import Event
@@ -30,7 +30,7 @@ NONE = "none"
 
 
 def fields(experiment: Experiment) -> dict[str, Any]:
-    """All settings by dotted name, options included; a part that is None has a method "none"."""
+    """Return all settings by dotted name, options included; a part that is None has a method "none"."""
     return dict(_flat(experiment.model_dump(), ""))
 
 
@@ -44,15 +44,15 @@ def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + name, value
 
 
-def differences(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
-    """The settings that differ, by dotted name: old and new value, None where there is none."""
+def diff(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ, by dotted name: old and new value, None where there is none."""
     before, after = fields(old), fields(new)
     names = dict.fromkeys([*before, *after])
     return {n: (before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)}
 
 
 def check(point: Checkpoint, experiment: Experiment, per_epoch: int) -> None:
-    """Raises ValueError where a run can't go on from there with these settings."""
+    """Raise ValueError where a run can't go on from there with these settings."""
     then = point.lanes[0].experiment
     for name in FIXED:
         ours, theirs = getattr(experiment, name), getattr(then, name)
@@ -65,7 +65,7 @@ def check(point: Checkpoint, experiment: Experiment, per_epoch: int) -> None:
 
 
 def branch(point: Checkpoint, experiments: list[Experiment], device: str | torch.device) -> Trainer:
-    """A trainer that goes on from there with these settings; what differs is told as events of the run.
+    """Return a trainer that goes on from there with these settings; what differs is an event each.
 
     With nothing changed it equals the run that went on, to the bit.
 
@@ -80,30 +80,30 @@ def branch(point: Checkpoint, experiments: list[Experiment], device: str | torch
     trainer = Trainer(experiments, str(device), point.state.theta.dtype)
     check(point, experiments[0], trainer.per_epoch)
     first = point.lanes[0].experiment
-    state = _fitted(point.state, first, experiments[0], trainer.total)
+    state = _without_foreign_memories(point.state, first, experiments[0], trainer.total)
     lanes = [point.lanes[min(i, len(point.lanes) - 1)].copy() for i in range(len(experiments))]
     for lane, experiment in zip(lanes, experiments, strict=True):
-        _adopt(lane, experiment, point, trainer)
+        _apply_settings(lane, experiment, point, trainer)
     same = first == experiments[0] and len(lanes) == len(point.lanes)
     earlier = point.earlier if same else None  # its lanes have the old settings
     trainer.return_to(replace(point, lanes=lanes, state=state, done=False, earlier=earlier))
     return trainer
 
 
-def revived(point: Checkpoint, device: str | torch.device) -> Trainer:
-    """The trainer of a run that has been left, as it was at a point."""
+def resume(point: Checkpoint, device: str | torch.device) -> Trainer:
+    """Return the trainer of a run that has been left, as it was at a point."""
     trainer = Trainer([lane.experiment for lane in point.lanes], str(device), point.state.theta.dtype)
     trainer.return_to(point)
     return trainer
 
 
-def _fitted(state: State, old: Experiment, new: Experiment, total: int) -> State:
-    """The state without memories that another optimizer or clip rule would take for its own."""
+def _without_foreign_memories(state: State, old: Experiment, new: Experiment, total: int) -> State:
+    """Return the state without memories that another optimizer or clip rule would take for its own."""
     rules = _rules(old) == _rules(new)
     optimizer = old.optimizer == new.optimizer
     memory = {n: t for n, t in state.memory.items() if (rules if n.startswith("rule ") else optimizer)}
-    past = {name: _as_long(t, total) for name, t in state.past.items()} if rules else {}
-    return replace(state, memory=memory, past=past)
+    past = {name: _as_long(t, total) for name, t in state.clip_history.items()} if rules else {}
+    return replace(state, memory=memory, clip_history=past)
 
 
 def _rules(experiment: Experiment) -> Any:
@@ -112,20 +112,21 @@ def _rules(experiment: Experiment) -> Any:
 
 
 def _as_long(past: Tensor, total: int) -> Tensor:
-    """A number a step, [L, steps], for a run of another length."""
+    """Return a number a step, [L, steps], for a run of another length."""
     more = max(0, total - past.shape[1])
     return torch.cat([past, past.new_full((len(past), more), torch.nan)], 1)[:, :total]
 
 
-def _adopt(lane: Lane, experiment: Experiment, point: Checkpoint, trainer: Trainer) -> None:
-    """Gives a lane other settings from here on, and notes the branch and what differs as events."""
-    changed = differences(lane.experiment, experiment)
+def _apply_settings(lane: Lane, experiment: Experiment, point: Checkpoint, trainer: Trainer) -> None:
+    """Give a lane other settings from here on, and notes the branch and what differs as events."""
+    changed = diff(lane.experiment, experiment)
     pruned = any(what == "prune" for _, what, *_ in lane.history.events)
     replan = any(n.split(".")[0] == "pruning" for n in changed) or ("epochs" in changed and not pruned)
     if replan and experiment.pruning is not None:
         _check_memory(point.state, lane.experiment.pruning, experiment.pruning)
-        lane.plan, lane.early = trainer.plan(experiment.pruning), trainer.early_step(experiment.pruning)
-        if max(lane.plan) <= point.told:  # nothing is left of it
+        lane.plan = trainer.timetable.events(experiment.pruning)
+        lane.rewind_step = trainer.timetable.rewind_step(experiment.pruning)
+        if max(lane.plan) <= point.handled_step:  # nothing is left of it
             lane.plan[point.step + 1] = Event(point.step + 1, experiment.pruning.threshold)
         lane.scale = []
     lane.experiment, lane.steered = experiment, lane.steered or bool(changed)
@@ -134,10 +135,10 @@ def _adopt(lane: Lane, experiment: Experiment, point: Checkpoint, trainer: Train
 
 
 def _check_memory(state: State, old: Pruning | None, new: Pruning) -> None:
-    """Raises ValueError where a criterion or schedule needs what has not been kept."""
-    if movement(new) and "movement" not in state.traces:
+    """Raise ValueError where a criterion or schedule needs what has not been kept."""
+    if tracks_movement(new) and "movement" not in state.criterion_memory:
         raise ValueError(NOT_KEPT.format(new.criterion))
-    if early_epoch(new) not in (None, early_epoch(old)):
+    if rewind_epoch(new) not in (None, rewind_epoch(old)):
         raise ValueError(NOT_KEPT.format(new.schedule))
 
 
@@ -146,8 +147,8 @@ def _event(step: int, name: str, old: Any, new: Any) -> Row:
     short = name.rsplit(".", 1)[-1]
     if numbers:
         return step, short, float(old), float(new)
-    return step, f"{short} {_said(old)} → {_said(new)}", None, None
+    return step, f"{short} {_text(old)} → {_text(new)}", None, None
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return NONE if value is None else str(value)

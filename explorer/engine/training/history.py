@@ -32,18 +32,18 @@ class History:
     cutoffs: AppendLog[Row] = field(default_factory=AppendLog)
 
     def copy(self) -> "History":
-        """An independent copy, for a Run that is to stay as it is."""
+        """Return an independent copy, for a Run that is to stay as it is."""
         return History(self.history.copy(), self.histograms.copy(), self.events.copy(), self.cutoffs.copy())
 
 
 def weight_edges(layer: Layer) -> Tensor:
-    """The fixed edges of a layer's weight histogram, [BINS + 1]: symmetric, so that no bin crosses zero."""
+    """Return the fixed edges of a layer's weight histogram, [BINS + 1]; no bin crosses zero."""
     reach = SPREAD / math.sqrt(layer.weight.shape[1:].numel())
     return torch.linspace(-reach, reach, BINS + 1)
 
 
 def score_edges(scores: Tensor) -> Tensor:
-    """Edges of a score histogram, [BINS + 1]: even in the logarithm, over at most six decades."""
+    """Return edges of a score histogram, [BINS + 1]: even in the logarithm, over at most six decades."""
     positive = scores[scores > 0]
     if not len(positive):
         return torch.logspace(-DECADES, 0, BINS + 1)
@@ -53,13 +53,13 @@ def score_edges(scores: Tensor) -> Tensor:
 
 
 def count(values: Tensor, groups: Tensor, edges: Tensor) -> Tensor:
-    """Values by bin and by group 0 to 2, int [3, BINS]; the outer bins take what lies beyond them."""
+    """Return values by bin and by group 0 to 2, int [3, BINS]; the outer bins take what lies beyond them."""
     inner = edges[1:-1].to(values)
-    return tally(torch.bucketize(values, inner, right=True), groups)
+    return bin_counts(torch.bucketize(values, inner, right=True), groups)
 
 
-def tally(bins: Tensor, groups: Tensor) -> Tensor:
-    """How often each bin, 0 to BINS − 1, and group, 0 to 2, occur together: int [3, BINS].
+def bin_counts(bins: Tensor, groups: Tensor) -> Tensor:
+    """Return how often each bin, 0 to BINS − 1, and group, 0 to 2, occur together: int [3, BINS].
 
     Of [L, n] it is told for each row, [L, 3, BINS].
     """
@@ -70,43 +70,43 @@ def tally(bins: Tensor, groups: Tensor) -> Tensor:
         cells = cells + torch.arange(0, count, 3 * BINS, device=bins.device).view(*lanes, 1)
     cells = cells.flatten()
     if cells.is_cuda:  # where bincount has the host wait
-        found = torch.zeros(count, dtype=torch.long, device=cells.device)
-        found.scatter_add_(0, cells.long(), torch.ones_like(cells, dtype=torch.long))
+        counts = torch.zeros(count, dtype=torch.long, device=cells.device)
+        counts.scatter_add_(0, cells.long(), torch.ones_like(cells, dtype=torch.long))
     else:
-        found = torch.bincount(cells, minlength=count)
-    return found.view(*lanes, 3, BINS)
+        counts = torch.bincount(cells, minlength=count)
+    return counts.view(*lanes, 3, BINS)
 
 
 def weight_counts(
-    rows: Tensor, mask: Tensor | None, fallen: Tensor | None, layer: Layer, edges: Tensor
+    rows: Tensor, mask: Tensor | None, pruned_values: Tensor | None, layer: Layer, edges: Tensor
 ) -> Tensor:
-    """Kept, pruned and revived weights of a layer by bin, int [L, 3, BINS] of [L, P].
+    """Return kept, pruned and revived weights of a layer by bin, int [L, 3, BINS] of [L, P].
 
     A pruned weight is binned at its value just before it fell.
     """
     columns = (..., slice(layer.weight.start, layer.weight.stop))
     values = rows[columns]
-    if mask is None or fallen is None:
-        return tally(_even_bins(values, edges), torch.zeros_like(values, dtype=torch.uint8))
-    kept, was = mask[columns] > 0, fallen[columns]
-    fell = was.isnan().logical_not_().logical_and_(kept).view(torch.uint8)  # and is back
-    groups = fell.mul_(2).add_(kept.logical_not().view(torch.uint8))  # whole numbers of a byte: all this is
-    return tally(_even_bins(torch.where(kept, values, was), edges), groups)  # done for every frame
+    if mask is None or pruned_values is None:
+        return bin_counts(_even_bins(values, edges), torch.zeros_like(values, dtype=torch.uint8))
+    keep, was = mask[columns] > 0, pruned_values[columns]
+    fell = was.isnan().logical_not_().logical_and_(keep).view(torch.uint8)  # and is back
+    groups = fell.mul_(2).add_(keep.logical_not().view(torch.uint8))  # whole numbers of a byte: all this is
+    return bin_counts(_even_bins(torch.where(keep, values, was), edges), groups)  # done for every frame
 
 
 def _even_bins(values: Tensor, edges: Tensor) -> Tensor:
-    """The bins of values between evenly spaced edges, by arithmetic: a search takes ten times as long."""
+    """Return the bins of values between even edges, by arithmetic: a search takes ten times as long."""
     low, width = float(edges[0]), float(edges[-1] - edges[0]) / BINS
     return values.sub(low).mul_(1 / width).clamp_(0, BINS - 1).to(torch.int16)
 
 
 def score_counts(scores: Tensor, keep: Tensor, edges: Tensor) -> Tensor:
-    """Kept and pruned units of a layer by bin of their score, int [3, BINS]."""
+    """Return kept and pruned units of a layer by bin of their score, int [3, BINS]."""
     return count(scores, (~keep).long(), edges)
 
 
 def histogram_rows(step: int, layer: str, axis: str, edges: Tensor, counts: Tensor) -> list[Row]:
-    """One row a bin, in the order of `HISTOGRAMS`."""
+    """Return one row a bin, in the order of `HISTOGRAMS`."""
     sides: list[float] = edges.tolist()
     groups: list[Sequence[int]] = counts.tolist()
     return [(step, layer, axis, *bin_) for bin_ in zip(sides, sides[1:], *groups, strict=False)]

@@ -13,12 +13,12 @@ from explorer.engine.training.append_log import StepLog
 from explorer.engine.training.history import History
 from explorer.experiment import Experiment
 from explorer.methods.schedules import Event
-from explorer.registry import get
+from explorer.registry import Method, get
 
 # What lanes of a stack may differ in.
-OWN = ("pruning", "clipping", "lr", "momentum", "weight_decay", "l1", "seed")
+PER_LANE_FIELDS = ("pruning", "clipping", "lr", "momentum", "weight_decay", "l1", "seed")
 
-NOTED = 64  # a plan with more events than this is noted at the records only
+MANY_EVENTS = 64  # a plan with more of them is noted at the records only
 
 
 @dataclass
@@ -28,37 +28,61 @@ class Lane:
     experiment: Experiment
     row: int
     plan: dict[int, Event]  # by step
-    early: int | None = None  # the step whose weights its schedule goes back to
+    rewind_step: int | None = None  # the step whose weights its schedule goes back to
     history: History = field(default_factory=History)
     decision: PruneDecision | None = None
     steered: bool = False
     diverged: str = ""
     scale: list[float] = field(default_factory=list)  # each layer's cut-off for a threshold of 1, once fixed
-    before: float | None = None  # sparsity before events that are too many to be noted one by one
+    sparsity_before: float | None = None  # that before events that are too many to be noted one by one
     baseline: float | None = None  # validation accuracy at the first event, for a tolerance
-    rescued: Tensor | None = None  # the last good weights of a lane that diverged, [P]
-    kept: dict[str, Tensor] = field(default_factory=dict)  # the module's buffers for them
+    last_good_row: Tensor | None = None  # the last good weights of a lane that diverged, [P]
+    last_good_buffers: dict[str, Tensor] = field(default_factory=dict)  # the module's, for them
     answers: dict[int, Tensor] = field(default_factory=dict)  # by recorded step; made anew, never changed
 
     @property
-    def noted(self) -> bool:
+    def records_each_event(self) -> bool:
         """Whether each event has a record of its own; not where pruning goes on all the while."""
+        return not self.continuous and len(self.plan) <= MANY_EVENTS
+
+    @property
+    def continuous(self) -> bool:
+        """Whether pruning goes on at every step, so that a threshold moved acts from the next one."""
+        schedule = self._schedule
+        return schedule is not None and bool(schedule.traits["continuous"])
+
+    @property
+    def shadowed(self) -> bool:
+        """Whether its schedule has pruned weights go on learning unseen."""
+        schedule = self._schedule
+        return schedule is not None and bool(schedule.traits.get("shadow"))
+
+    @property
+    def _schedule(self) -> Method | None:
         pruning = self.experiment.pruning
-        continuous = pruning and get("schedule", pruning.schedule).traits["continuous"]
-        return not continuous and len(self.plan) <= NOTED
+        return None if pruning is None else get("schedule", pruning.schedule)
+
+    @property
+    def pruned(self) -> bool:
+        """Whether it has had a prune event."""
+        return any(what == "prune" for _, what, *_ in self.history.events)
 
     def copy(self) -> "Lane":
-        """The lane as it is now: what is recorded and planned later does not show in it."""
+        """Return the lane as it is now: what is recorded and planned later does not show in it."""
         return replace(self, history=self.history.copy(), plan=dict(self.plan))
 
     def remember(self, step: int, answers: Tensor, *, earlier: bool) -> None:
-        """Keeps the answers of a record, beside or instead of the earlier ones."""
+        """Keep the answers of a record, beside or instead of the earlier ones."""
         self.answers = {**(self.answers if earlier else {}), step: answers.cpu()}
 
     def view(self, state: State) -> LaneView:
-        """The lane's weights in a stack's state; the last good ones where it diverged."""
+        """Return the lane's weights in a stack's state; the last good ones where it diverged."""
         view = state.view(self.row)
-        return view if self.rescued is None else replace(view, row=self.rescued, buffers=self.kept)
+        return (
+            view
+            if self.last_good_row is None
+            else replace(view, row=self.last_good_row, buffers=self.last_good_buffers)
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +90,7 @@ class Checkpoint:
     """All there was at a moment of training, to go back to."""
 
     step: int
-    told: int  # the last step whose events and record are behind it
+    handled_step: int  # the last one whose events and record are behind it
     done: bool
     state: State
     gradient: Tensor | None  # of the step before: the next record tells its norms
@@ -78,44 +102,44 @@ class Checkpoint:
     earlier: "Checkpoint | None" = None  # the one just before the first prune event
 
     def tensors(self) -> list[Tensor]:
-        """All that it holds, without `earlier`."""
+        """Return all that it holds, without `earlier`."""
         return [*self.state.tensors(), *([] if self.gradient is None else [self.gradient])]
 
-    def sharing(self, other: "Checkpoint") -> "Checkpoint":
-        """The same, in the memory of another where that holds the same."""
-        return replace(self, state=self.state.sharing(other.state))
+    def deduplicated(self, other: "Checkpoint") -> "Checkpoint":
+        """Return the same, in the memory of another where that holds the same."""
+        return replace(self, state=self.state.deduplicated(other.state))
 
     def view(self, lane: int = 0) -> LaneView:
-        """The weights of a lane as they were."""
+        """Return the weights of a lane as they were."""
         return self.lanes[lane].view(self.state)
 
 
 def check_stack(experiments: Sequence[Experiment]) -> None:
-    """Raises ValueError where experiments cannot share one network, one loss and one clock."""
+    """Raise ValueError where experiments cannot share one network, one loss and one clock."""
     first = experiments[0]
-    draws = _draws(first)  # so do all whose model is the same
+    stochastic = _is_stochastic(first)  # so do all whose model is the same
     for other in experiments[1:]:
         for name in Experiment.model_fields:
-            ours, theirs = (_shared(each, name, draws=draws) for each in (first, other))
+            ours, theirs = (_shared(each, name, stochastic=stochastic) for each in (first, other))
             if ours != theirs:
                 raise ValueError(
                     f"{name} = {ours!r} and {theirs!r} cannot train in one stack; its lanes may differ in "
-                    f"{', '.join(OWN)}"
+                    f"{', '.join(PER_LANE_FIELDS)}"
                 )
 
 
 def shared_key(experiment: Experiment) -> str:
-    """What experiments must have in common to train in one stack."""
-    draws = _draws(experiment)
-    return repr([_shared(experiment, name, draws=draws) for name in Experiment.model_fields])
+    """Return what experiments must have in common to train in one stack."""
+    stochastic = _is_stochastic(experiment)
+    return repr([_shared(experiment, name, stochastic=stochastic) for name in Experiment.model_fields])
 
 
-def _draws(experiment: Experiment) -> bool:
+def _is_stochastic(experiment: Experiment) -> bool:
     return is_stochastic(models.build(experiment))
 
 
-def _shared(experiment: Experiment, name: str, *, draws: bool) -> object:
-    """The part of a field that all lanes of a stack have in common."""
-    if name == "seed" and draws:
+def _shared(experiment: Experiment, name: str, *, stochastic: bool) -> object:
+    """Return the part of a field that all lanes of a stack have in common."""
+    if name == "seed" and stochastic:
         return experiment.seed  # lanes draw their random numbers together
-    return None if name in OWN else getattr(experiment, name)
+    return None if name in PER_LANE_FIELDS else getattr(experiment, name)

@@ -22,8 +22,8 @@ class Observer:
         self.layout = network.layout
         self.edges = {layer.name: history.weight_edges(layer) for layer in self.layout.layers}
 
-    def judge(self, view: LaneView, answers: Tensor | None = None) -> dict[str, float]:
-        """Loss and accuracy on the validation images, empty if there are none; fills `answers`."""
+    def evaluate(self, view: LaneView, answers: Tensor | None = None) -> dict[str, float]:
+        """Return loss and accuracy on the validation images, empty if there are none; fills `answers`."""
         if not len(self.validation[1]):
             return {}
         loss, accuracy = evaluate(
@@ -31,59 +31,59 @@ class Observer:
         )
         return {"val_loss": loss, "val_accuracy": accuracy}
 
-    def no_answers(self, *rows: int) -> Tensor:
-        """Room for the answers to all validation images, int16 [..., n]."""
+    def empty_answers(self, *rows: int) -> Tensor:
+        """Return room for the answers to all validation images, int16 [..., n]."""
         labels = self.validation[1]
         return torch.empty(*rows, len(labels), dtype=torch.int16, device=labels.device)
 
     def sparsity(self, view: LaneView, only: str | None = None) -> float:
-        """The share of prunable weights that is pruned, of one layer or of all."""
+        """Return the share of prunable weights that is pruned, of one layer or of all."""
         if view.mask is None:
             return 0.0
         slices = [layer.weight for layer in self.layout.layers if only in (None, layer.name)]
-        kept = sum(int(count_kept(_cut(view.mask, slot))) for slot in slices)
+        remaining = sum(int(count_kept(slot.of(view.mask))) for slot in slices)
         total = sum(slot.stop - slot.start for slot in slices)
-        return (total - kept) / total
+        return (total - remaining) / total
 
     def measures(self, rows: Tensor, mask: Tensor | None, grad: Tensor | None) -> Tensor:
-        """What is measured of each layer's weights, on the device, double [measures, layers, L].
+        """Return what is measured of each layer's weights, on the device, double [measures, layers, L].
 
         How many are kept, their norm, and after the first step that of their gradient.
         """
         slices = [layer.weight for layer in self.layout.layers]
-        found = [
-            [_whole(rows, slot) if mask is None else count_kept(_cut(mask, slot)) for slot in slices],
+        measured = [
+            [_whole(rows, slot) if mask is None else count_kept(slot.of(mask)) for slot in slices],
             *([_norms(each, slot) for slot in slices] for each in (rows, grad) if each is not None),
         ]
-        return torch.stack([torch.stack(of_layers).double() for of_layers in found])
+        return torch.stack([torch.stack(of_layers).double() for of_layers in measured])
 
-    def layers(self, measures: Tensor) -> list[tuple[float, list[LayerMetric]]]:
-        """The same in words, for each row: the sparsity of the whole, and the metrics of each layer."""
+    def per_layer(self, measures: Tensor) -> list[tuple[float, list[LayerMetric]]]:
+        """Return the same for each row: the sparsity of the whole, and the metrics of each layer by name."""
         layers = self.layout.layers
         totals = [layer.weight.stop - layer.weight.start for layer in layers]
-        told = []
-        for kept, *norms in measures.permute(2, 0, 1).tolist():
+        rows = []
+        for remaining, *norms in measures.permute(2, 0, 1).tolist():
             metrics: list[LayerMetric] = []
             for i, (layer, total) in enumerate(zip(layers, totals, strict=True)):
-                metrics.append((layer.name, "sparsity", (total - kept[i]) / total))
+                metrics.append((layer.name, "sparsity", (total - remaining[i]) / total))
                 named = zip(("weight_norm", "grad_norm"), norms, strict=False)
                 metrics += [(layer.name, metric, values[i]) for metric, values in named]
-            told.append(((sum(totals) - sum(kept)) / sum(totals), metrics))
-        return told
+            rows.append(((sum(totals) - sum(remaining)) / sum(totals), metrics))
+        return rows
 
     def counts(self, view: LaneView) -> dict[str, Tensor]:
-        """Kept, pruned and revived weights of each layer by bin, int [3, BINS]."""
-        one = [None if t is None else t.unsqueeze(0) for t in (view.row, view.mask, view.fallen)]
+        """Return kept, pruned and revived weights of each layer by bin, int [3, BINS]."""
+        one = [None if t is None else t.unsqueeze(0) for t in (view.row, view.mask, view.pruned_values)]
         assert one[0] is not None
-        return {name: counts[0] for name, counts in self.counts_of(one[0], one[1], one[2]).items()}
+        return {name: counts[0] for name, counts in self.row_counts(one[0], one[1], one[2]).items()}
 
-    def counts_of(self, rows: Tensor, mask: Tensor | None, fallen: Tensor | None) -> dict[str, Tensor]:
-        """The same of several rows, int [L, 3, BINS] each."""
+    def row_counts(self, rows: Tensor, mask: Tensor | None, fallen: Tensor | None) -> dict[str, Tensor]:
+        """Return the same of several rows, int [L, 3, BINS] each."""
         layers = self.layout.layers
         return {la.name: history.weight_counts(rows, mask, fallen, la, self.edges[la.name]) for la in layers}
 
     def histograms(self, step: int, counts: Tensor) -> list[history.Row]:
-        """The weight histograms of all layers, of int [layers, 3, BINS], as rows of the record."""
+        """Return the weight histograms of all layers, of int [layers, 3, BINS], as rows of the record."""
         rows = []
         for (name, edges), each in zip(self.edges.items(), counts, strict=True):
             rows += history.histogram_rows(step, name, "weight", edges, each)
@@ -91,7 +91,7 @@ class Observer:
 
 
 def score_rows(step: int, decision: PruneDecision) -> list[history.Row]:
-    """The histograms of the scores that a prune event decided by, as rows of the record."""
+    """Return the histograms of the scores that a prune event decided by, as rows of the record."""
     rows = []
     for layer, scores, keep in zip(decision.layers, decision.scores, decision.units, strict=True):
         edges = history.score_edges(scores)
@@ -100,19 +100,15 @@ def score_rows(step: int, decision: PruneDecision) -> list[history.Row]:
     return rows
 
 
-def _cut(row: Tensor, slot: ParameterSlice) -> Tensor:
-    return row[..., slot.start : slot.stop]
-
-
 def _whole(rows: Tensor, slot: ParameterSlice) -> Tensor:
     return rows.new_full((len(rows),), slot.stop - slot.start, dtype=torch.double)
 
 
 def _norms(rows: Tensor, slot: ParameterSlice) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(_cut(rows, slot), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(slot.of(rows), dim=1)
     return norms
 
 
 def count_kept(mask: Tensor) -> Tensor:
-    """How many weights a mask of 0 and 1 keeps, [...] of [..., n]; a sum takes a 20th of a count."""
+    """Return how many weights a mask of 0 and 1 keeps, [...] of [..., n]; a sum takes a 20th of a count."""
     return mask.sum(-1) if mask.shape[-1] < EXACT else mask.count_nonzero(dim=-1)

@@ -1,22 +1,22 @@
-"""Records of a stack: asked of the device when they are due, and told once their numbers are on the host.
+"""Records of a stack: requested of the device when they are due, complete once their numbers are on the host.
 
 On a GPU a record need not hold training up: its numbers travel while the next steps run.
+
+Shapes: L lanes, P parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from explorer.engine.data.datasets import Images
-from explorer.engine.network.forward_backward import evaluate_rows
+from explorer.engine.execution.executor import StepExecutor
+from explorer.engine.network.state import State
 from explorer.engine.training.append_log import StepLog
-
-if TYPE_CHECKING:
-    from explorer.engine.training.stack import Stack
+from explorer.engine.training.lanes import Lane
+from explorer.engine.training.metrics import Observer
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class HostCopy:
             self._event = torch.cuda.current_stream(device).record_event()
 
     @property
-    def here(self) -> bool:
+    def ready(self) -> bool:
         """Whether all have arrived."""
         return self._event is None or bool(self._event.query())  # type: ignore[no-untyped-call]
 
-    def opened(self) -> dict[str, Tensor]:
-        """The tensors on the host, which waits for them."""
+    def wait(self) -> dict[str, Tensor]:
+        """Return the tensors on the host, which waits for them."""
         if self._event is not None:
             self._event.synchronize()
         return self._tensors
@@ -63,132 +63,135 @@ class PendingRecord:
     step: int
     rows: list[int]  # of the lanes
     lrs: list[float]
-    parcel: HostCopy
+    copy: HostCopy
 
 
 class Recorder:
-    """Takes the records of one stack.
+    """Takes the records of one stack, and the log of its steps.
 
     Args:
-        stack: whose records they are.
+        observer: measures the rows.
+        per_epoch: steps in an epoch.
     """
 
-    def __init__(self, stack: "Stack") -> None:
-        self.stack = stack
+    def __init__(self, observer: Observer, per_epoch: int) -> None:
+        self.observer, self.per_epoch = observer, per_epoch
+        self.log = StepLog()  # what each step so far measured
         self.recorded = 0  # the step of the last record
-        self.asked: PendingRecord | None = None
+        self.pending: PendingRecord | None = None
         self._tail: list[Tensor] = []  # steps that are not in the log yet, [steps, measures, L]
 
-    def keep(self, measured: Tensor) -> None:
-        """Takes down what the next steps measured, [steps, measures, L]."""
+    def append(self, measured: Tensor) -> None:
+        """Take down what the next steps measured, [steps, measures, L]."""
         self._tail.append(measured)
 
-    def forget(self) -> None:
-        """Drops what is not in the log yet, and a record that was not told."""
+    def restore(self, log: StepLog, recorded: int) -> None:
+        """Go back to an earlier log; what is not in it, and a record that was not completed, is dropped."""
         self._tail.clear()
-        self.asked = None
-
-    # -- asking ---------------------------------------------------------------------------------------
+        self.pending, self.log, self.recorded = None, log.copy(), recorded
 
     @torch.no_grad()
-    def ask(self) -> None:
-        """Looks at the stack as it is now; `tell` has the record."""
-        stack = self.stack
-        assert self.asked is None
-        seen, mask = stack.state.seen(), stack.state.mask
+    def request(
+        self, step: int, lanes: Sequence[Lane], executor: StepExecutor, gradient: Tensor | None
+    ) -> None:
+        """Look at a stack as it is now; `complete` has the record.
+
+        Args:
+            step: of the run.
+            lanes: of the stack.
+            executor: holds the state, and evaluates it.
+            gradient: of the step before, masked but not clipped, [L, P].
+        """
+        assert self.pending is None
+        state, validation = executor.stepper.state, executor.setup.split.validation
+        rows = state.effective_weights()
         sent = {
-            "answers": stack.observer.no_answers(len(seen)),
-            "measures": stack.observer.measures(seen, mask, stack.gradient),
-            "counts": self._counts(seen),
+            "answers": self.observer.empty_answers(len(rows)),
+            "measures": self.observer.measures(rows, state.mask, gradient),
+            "counts": self._counts(rows, state, executor.stepper.spans),
         }
-        if len(stack.split.validation):
-            sent["judged"] = self.judged(seen, stack.split.validation, sent["answers"])
-        if stack.state.frozen is not None:
-            sent["frozen"] = stack.state.frozen.clone()
+        if len(validation):
+            sent["losses"] = executor.evaluate(rows, validation, sent["answers"])
+        if state.diverged is not None:
+            sent["diverged"] = state.diverged.clone()
         if self._tail:
             sent["log"] = torch.cat(self._tail)
             self._tail.clear()
-        lrs = [stack.lr(lane) for lane in stack.lanes]
-        self.asked = PendingRecord(stack.step, [lane.row for lane in stack.lanes], lrs, HostCopy(sent))
+        factor = executor.setup.lr_factor(step)
+        lrs = [lane.experiment.lr * factor for lane in lanes]
+        self.pending = PendingRecord(step, [lane.row for lane in lanes], lrs, HostCopy(sent))
 
-    def _counts(self, rows: Tensor) -> Tensor:
-        """The weight histograms of all rows, int [layers, L, 3, BINS]."""
-        mask, fallen, found = self.stack.state.mask, self.stack.state.fallen, []
-        for span in self.stack.stepper.spans:
-            parts = (None if t is None else t[span] for t in (mask, fallen))
-            found.append(torch.stack(list(self.stack.observer.counts_of(rows[span], *parts).values())))
-        return torch.cat(found, 1)
+    def _counts(self, rows: Tensor, state: State, spans: Sequence[slice]) -> Tensor:
+        """Return the weight histograms of all rows, int [layers, L, 3, BINS]."""
+        counts = []
+        for span in spans:
+            parts = (None if t is None else t[span] for t in (state.mask, state.pruned_values))
+            counts.append(torch.stack(list(self.observer.row_counts(rows[span], *parts).values())))
+        return torch.cat(counts, 1)
 
-    def judged(self, rows: Tensor, images: Images, answers: Tensor | None = None) -> Tensor:
-        """Loss and accuracy of all rows, double [L, 2]; what they answer goes into `answers`."""
-        stack, found = self.stack, []
-        machine = stack.laps.machine
-        if machine is not None:
-            return torch.tensor(machine.judge(rows, images, answers), dtype=torch.double)
-        validated = images is stack.split.validation
-        seen = stack.observer.validation if validated else stack.prepare(images)
-        for span in stack.stepper.spans:
-            buffers = {name: buffer[span] for name, buffer in stack.state.buffers.items()}
-            into = None if answers is None else answers[span]
-            loss = stack.loss.function
-            found.append(evaluate_rows(stack.network, rows[span], *seen, loss, buffers=buffers, answers=into))
-        return torch.cat(found)
+    def is_ready(self, *, due: bool) -> bool:
+        """Whether a record is to be completed now: its numbers are here, or the next is due."""
+        return self.pending is not None and (due or self.pending.copy.ready)
 
-    # -- telling --------------------------------------------------------------------------------------
+    def complete(self, lanes: Sequence[Lane], *, keep_answers: bool) -> tuple[Record, list[Lane]]:
+        """Take the pending record down in the history of each lane.
 
-    def waiting(self, *, due: bool) -> bool:
-        """Whether a record is to be told now: its numbers are here, or the next is due."""
-        return self.asked is not None and (due or self.asked.parcel.here)
+        Args:
+            lanes: of the stack.
+            keep_answers: whether those of earlier records stay.
 
-    def tell(self) -> Record:
-        """The record that was asked for, taken down in the history of each lane."""
-        asked, stack = self.asked, self.stack
-        assert asked is not None
-        found = asked.parcel.opened()
+        Returns:
+            The record, and the lanes that have diverged since the last one, on a GPU.
+        """
+        pending = self.pending
+        assert pending is not None
+        tensors = pending.copy.wait()
         self._settle()
-        self.asked = None
-        if "frozen" in found:
-            stack.look_for_frozen(found["frozen"].tolist(), asked.step)
-        since, self.recorded = self.recorded, asked.step
-        epoch, told = asked.step / stack.per_epoch, []
-        layers = stack.observer.layers(found["measures"])
-        judged = found["judged"].tolist() if "judged" in found else []
-        for i, (lane, row) in enumerate(zip(stack.lanes, asked.rows, strict=True)):
-            values = _means(stack.log, i, since, asked.step)
-            if judged:
-                values["val_loss"], values["val_accuracy"] = judged[row]
-            share, of_layers = layers[row]
-            values |= {"sparsity": share, "lr": asked.lrs[i]}
-            if not lane.diverged:
+        self.pending = None
+        frozen = tensors["diverged"].tolist() if "diverged" in tensors else []
+        lost = [bool(frozen) and frozen[lane.row] and not lane.diverged for lane in lanes]
+        since, self.recorded = self.recorded, pending.step
+        epoch, metrics = pending.step / self.per_epoch, []
+        layers = self.observer.per_layer(tensors["measures"])
+        losses = tensors["losses"].tolist() if "losses" in tensors else []
+        for i, (lane, row) in enumerate(zip(lanes, pending.rows, strict=True)):
+            values = _means(self.log, i, since, pending.step)
+            if losses:
+                values["val_loss"], values["val_accuracy"] = losses[row]
+            sparsity, of_layers = layers[row]
+            values |= {"sparsity": sparsity, "lr": pending.lrs[i]}
+            if not (lane.diverged or lost[i]):
                 rows = [(None, metric, value) for metric, value in values.items()] + of_layers
-                lane.history.history += [(asked.step, epoch, m, layer, value) for layer, m, value in rows]
-                lane.history.histograms += stack.observer.histograms(asked.step, found["counts"][:, row])
-                lane.remember(asked.step, found["answers"][row].clone(), earlier=stack.rewindable)
-            told.append(values)
-        return Record(asked.step, epoch, told)
+                lane.history.history += [(pending.step, epoch, m, layer, value) for layer, m, value in rows]
+                lane.history.histograms += self.observer.histograms(pending.step, tensors["counts"][:, row])
+                lane.remember(pending.step, tensors["answers"][row].clone(), earlier=keep_answers)
+            metrics.append(values)
+        return Record(pending.step, epoch, metrics), [
+            lane for lane, is_ in zip(lanes, lost, strict=True) if is_
+        ]
 
-    def flush(self) -> StepLog:
-        """What each step so far measured."""
+    def flush(self, lanes: Sequence[Lane]) -> StepLog:
+        """Return what each step so far measured."""
         self._settle()
         if self._tail:
-            self._take_down(torch.cat(self._tail), [lane.row for lane in self.stack.lanes])
+            self._take_down(torch.cat(self._tail), [lane.row for lane in lanes])
             self._tail.clear()
-        return self.stack.log
+        return self.log
 
     def _settle(self) -> None:
-        """Takes down the steps that were sent with a record."""
-        if self.asked is None:
+        """Take down the steps that were sent with a record."""
+        if self.pending is None:
             return
-        sent = self.asked.parcel.opened()
-        if "log" in sent:
-            self._take_down(sent.pop("log"), self.asked.rows)
+        tensors = self.pending.copy.wait()
+        if "log" in tensors:
+            self._take_down(tensors.pop("log"), self.pending.rows)
 
     def _take_down(self, measured: Tensor, rows: list[int]) -> None:
-        self.stack.log += measured[:, :, rows].double().cpu().numpy()
+        self.log += measured[:, :, rows].double().cpu().numpy()
 
 
 def _means(log: StepLog, lane: int, begin: int, end: int) -> dict[str, float]:
-    """What some steps measured, on average; nothing where there are none."""
+    """Return what some steps measured, on average; nothing where there are none."""
     names = ("train_loss", "grad_norm", "clipped_grad_norm", "clip_rate")
-    steps = [log.of(lane, i, begin)[: end - begin].tolist() for i in range(len(names))]
+    steps = [log.series(lane, i, begin)[: end - begin].tolist() for i in range(len(names))]
     return {name: fmean(each) for name, each in zip(names, steps, strict=True) if each}

@@ -1,7 +1,7 @@
 """Run: what came of an Experiment, and how it is written as files.
 
-Tables are CSV, the network is safetensors, the Experiment JSON and Python. All imports beyond torch wait until
-they are used: a bare worker that makes no frames and saves nothing needs neither polars nor safetensors.
+Tables are CSV, the network is safetensors, the Experiment JSON and Python. All imports beyond torch wait
+until they are used: a bare worker that makes no frames and saves nothing does without.
 """
 
 import json
@@ -107,14 +107,14 @@ class Run:
         """For each prunable weight by name, a bool tensor of its shape: True where kept."""
         layout = Layout(models.build(self.experiment))
         named = [layer.weight for layer in layout.layers]
-        return {slot.name: self._keep[slot.start : slot.stop].view(slot.shape).clone() for slot in named}
+        return {slot.name: slot.view(self._keep).clone() for slot in named}
 
     @property
     def _keep(self) -> Tensor:
         return self.row.new_ones(self.row.shape).bool() if self.keep is None else self.keep
 
     def model(self) -> nn.Module:
-        """An ordinary `nn.Module` in eval mode on the CPU that holds the (pruned) weights."""
+        """Return an ordinary `nn.Module` in eval mode on the CPU that holds the (pruned) weights."""
         module = models.build(self.experiment).to(self.row.dtype)
         Layout(module).load(module, self.row)
         for name, buffer in module.named_buffers():

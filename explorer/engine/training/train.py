@@ -1,6 +1,8 @@
 """`train`: an Experiment in, a Run out, with a progress bar on the way."""
 
+import functools
 import platform
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
@@ -9,12 +11,15 @@ from typing import Any
 
 import torch
 
-from explorer.engine.data.device import tf32
+from explorer.engine.data.device import pick_device, tf32
+from explorer.engine.execution.kernel_loader import available
 from explorer.engine.training.lanes import Lane
 from explorer.engine.training.recorder import Record
 from explorer.engine.training.run import Run
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
+
+WARM_UP_DELAY = 1.5  # seconds from the first look at an explorer to the compiling of its machine code
 
 
 def train(
@@ -24,7 +29,7 @@ def train(
     progress: bool = True,
     dtype: torch.dtype = torch.float32,
 ) -> Run:
-    """Trains an experiment to its end and returns the Run; Ctrl-C returns what there is, as "stopped".
+    """Train an experiment to its end and returns the Run; Ctrl-C returns what there is, as "stopped".
 
     Args:
         experiment: what to train.
@@ -36,7 +41,7 @@ def train(
     Raises:
         ValueError: where the device is not there.
     """
-    trainer = Trainer(lanes_of(experiment, twin=twin), device, dtype)
+    trainer = Trainer(with_twin(experiment, twin=twin), device, dtype)
     trainer.rewindable = False
     status = "done"
     with _bar(trainer) if progress else nullcontext() as bar:
@@ -45,19 +50,19 @@ def train(
                 if bar is not None:
                     bar.update(trainer.step - bar.n)
                     if record is not None:
-                        bar.set_postfix_str(_told(record))
+                        bar.set_postfix_str(_postfix(record))
         except KeyboardInterrupt:
             status = "stopped"
     return run_of(trainer, status)
 
 
-def lanes_of(experiment: Experiment, *, twin: bool) -> list[Experiment]:
-    """The experiment, and its dense twin where there is something to compare."""
+def with_twin(experiment: Experiment, *, twin: bool) -> list[Experiment]:
+    """Return the experiment, and its dense twin where there is something to compare."""
     return [experiment, experiment.dense()] if twin and experiment.pruning is not None else [experiment]
 
 
 def run_of(trainer: Trainer, status: str) -> Run:
-    """The Run of a trainer's first lane, its dense twin attached."""
+    """Return the Run of a trainer's first lane, its dense twin attached."""
     runs = runs_of(trainer, status)
     runs[0].dense = runs[1] if len(runs) > 1 else None
     if runs[0].dense:
@@ -66,9 +71,9 @@ def run_of(trainer: Trainer, status: str) -> Run:
 
 
 def runs_of(trainer: Trainer, status: str) -> list[Run]:
-    """The Run of every lane, in their order."""
-    if trainer.recorder.asked:
-        trainer.recorder.tell()
+    """Return the Run of every lane, in their order."""
+    if trainer.recorder.pending:
+        trainer.complete_record()
     return [_lane_run(trainer, lane, status) for lane in trainer.lanes]
 
 
@@ -89,7 +94,7 @@ def _lane_run(trainer: Trainer, lane: Lane, status: str) -> Run:
 
 def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
     last = {metric: value for _, _, metric, layer, value in lane.history.history if layer is None}
-    kept = 1 - trainer.sparsity(lane)
+    density = 1 - trainer.sparsity(lane)
     return {
         "hash": lane.experiment.hash,
         "test_accuracy": last.get("test_accuracy"),
@@ -97,8 +102,8 @@ def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
         "val_accuracy": last.get("val_accuracy"),
         "validation_images": len(trainer.split.validation),
         "test_images": len(trainer.split.test),
-        "sparsity": 1 - kept,
-        "compression": 1 / kept if kept else float("inf"),
+        "sparsity": 1 - density,
+        "compression": 1 / density if density else float("inf"),
         "clip_rate": _clip_rate(lane),
         **_bytes(trainer, lane),
         "steps": trainer.step,
@@ -107,7 +112,7 @@ def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
         "advice": lane.diverged,
         "device": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "compiled": trainer.laps.compiled,
+        "compiled": trainer.executor.compiled,
         "tf32": trainer.device.type == "cuda" and tf32(),
         "stack": [each.experiment.hash for each in trainer.lanes],
         "versions": {
@@ -119,7 +124,7 @@ def _summary(trainer: Trainer, lane: Lane) -> dict[str, Any]:
 
 
 def _clip_rate(lane: Lane) -> float:
-    """The share of all steps in which the clip bound, from the shares between records."""
+    """Return the share of all steps in which the clip bound, from the shares between records."""
     bound, before = 0.0, 0
     for step, _, metric, _, value in lane.history.history:
         if metric == "clip_rate":
@@ -128,15 +133,15 @@ def _clip_rate(lane: Lane) -> float:
 
 
 def _bytes(trainer: Trainer, lane: Lane) -> dict[str, float | None]:
-    """What a step would send over a network, on average, where a clip rule makes the gradient sparse.
+    """Return what a step would send over a network, on average, where a clip rule makes the gradient sparse.
 
     An entry takes 4 bytes for its value and 4 for its index; the whole gradient needs no indices.
     """
-    chain = trainer.stepper.chains[lane.row]
+    chain = trainer.executor.stepper.chains[lane.row]
     if chain is None or not chain.sparse:
         return {}
     place = [each is lane for each in trainer.lanes].index(True)
-    sent = trainer.flush().of(place, 4).tolist()
+    sent = trainer.flush().series(place, 4).tolist()
     dense = 4 * trainer.network.layout.width
     return {"bytes_per_step": 8 * fmean(sent) if sent else None, "dense_bytes_per_step": dense}
 
@@ -152,7 +157,24 @@ def _bar(trainer: Trainer) -> Iterator[Any]:
         yield bar
 
 
-def _told(record: Record) -> str:
+def _postfix(record: Record) -> str:
     values = record.lanes[0]
     accuracy = f"{values['val_accuracy']:.2%}" if "val_accuracy" in values else "no validation images"
     return f"epoch {record.epoch:.2f}, accuracy {accuracy}, sparsity {values['sparsity']:.1%}"
+
+
+@functools.cache  # once a process
+def warm_up() -> None:
+    """Get the machine code ready in the background: compiling it takes seconds, once on each machine.
+
+    What is to be seen first comes first.
+    """
+    if available() and pick_device("auto").type == "cpu":
+        threading.Timer(WARM_UP_DELAY, _compile_kernels).start()
+
+
+def _compile_kernels() -> None:
+    """Call each kernel once."""
+    trainer = Trainer([Experiment(pruning=None)], "cpu")
+    trainer.executor.advance(0, 1, keep_gradient=False)
+    trainer.executor.evaluate(trainer.state.theta, trainer.split.validation[slice(1)])

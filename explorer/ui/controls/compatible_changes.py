@@ -144,7 +144,7 @@ def keep_sparsity(session: Session, changes: Changes) -> Changes:
     assert after.pruning is not None
 
     def equivalent(trainer: Trainer) -> float:
-        view, _ = trainer.source()
+        view, _ = trainer.prune_base()
         return trainer.pruner.equivalent(view, before, after)
 
     digits = 4 if after.pruning.unit == "sparsity" else 7  # a score's are those of a float32

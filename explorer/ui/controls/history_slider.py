@@ -90,6 +90,6 @@ class HistorySlider:
 
 def _event_steps(trainer: Trainer) -> set[int]:
     """Return the steps that are recorded because something happens there, past and to come."""
-    planned = {step for lane in trainer.lanes if lane.noted for step in lane.plan}
+    planned = {step for lane in trainer.lanes if lane.records_each_event for step in lane.plan}
     past = {step for step, what, *_ in trainer.lanes[0].history.events if what == "prune"}
     return {step for step in planned | past if step <= trainer.total}

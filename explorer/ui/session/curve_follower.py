@@ -118,7 +118,7 @@ class CurveFollower:
 
 
 def _key(trainer: Trainer) -> Key:
-    return weakref.ref(trainer), recipe(trainer.lanes[0].experiment), trainer.source()[1]
+    return weakref.ref(trainer), recipe(trainer.lanes[0].experiment), trainer.prune_base()[1]
 
 
 @functools.lru_cache(maxsize=64)  # a frame asks twice, and to make another Experiment takes 0.5 ms

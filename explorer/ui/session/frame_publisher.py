@@ -82,8 +82,8 @@ class FramePublisher:
         """Show what another threshold would prune, and how accurate that is without training."""
         assert experiment.pruning is not None
         view, decision = trainer.preview(experiment)
-        own, newest = trainer.observer.no_answers(), self.newest_predictions(trainer)
-        metrics = trainer.observer.judge(view, own)
+        own, newest = trainer.observer.empty_answers(), self.newest_predictions(trainer)
+        metrics = trainer.observer.evaluate(view, own)
         accuracy = [metrics["val_accuracy"]] if metrics else []
         predictions = newest and replace(newest, lanes=[own.cpu(), *newest.lanes[1:]])
         dense = self.points[-1].accuracy[1:] if self.points else []
@@ -97,8 +97,8 @@ class FramePublisher:
         predictions: dict[int, Tensor] = {}
         for lane in trainer.lanes:
             if lane.row not in metrics:  # until the prune event the twin shares a row
-                own = trainer.observer.no_answers()
-                metrics[lane.row] = trainer.observer.judge(trainer.view(lane), own)
+                own = trainer.observer.empty_answers()
+                metrics[lane.row] = trainer.observer.evaluate(trainer.view(lane), own)
                 predictions[lane.row] = own.cpu()
         self._predictions = Predictions(trainer.step, [predictions[lane.row] for lane in trainer.lanes])
         self.append_point(trainer, [metrics[lane.row] for lane in trainer.lanes])
@@ -113,7 +113,7 @@ class FramePublisher:
         log, enough = trainer.flush(), trainer.per_epoch / POINTS_AN_EPOCH  # a mean of few steps is noise
         lanes = []
         for i, (lane, values) in enumerate(zip(trainer.lanes, metrics, strict=True)):
-            losses = log.of(i, 0, last).tolist()
+            losses = log.series(i, 0, last).tolist()
             training = {"train_loss": fmean(losses)} if len(losses) >= enough else {}
             validation = {name: values[name] for name in VALIDATION if name in values}
             lanes.append({**validation, **training, "sparsity": trainer.sparsity(lane)})

@@ -4,7 +4,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 from enum import Enum
 
-from explorer.engine.training.trainer import LIVE, Trainer
+from explorer.engine.training.steering import LIVE
+from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment, Pruning
 
 ACTIVE = ("training", "paused")  # the status of a run that has not ended
@@ -36,9 +37,8 @@ class RunFacts:
     @classmethod
     def of(cls, trainer: Trainer, before: Experiment, after: Experiment) -> "RunFacts":
         """Return the facts about a change of settings."""
-        return cls(
-            before.clipping is not None, trainer.continuous, trainer.pruned, _rewindable(trainer, after)
-        )
+        lane = trainer.lanes[0]
+        return cls(before.clipping is not None, lane.continuous, lane.pruned, _rewindable(trainer, after))
 
 
 def react(changes: Set[str], status: str, facts: RunFacts | None) -> Reaction:
@@ -66,9 +66,9 @@ def react(changes: Set[str], status: str, facts: RunFacts | None) -> Reaction:
 def _rewindable(trainer: Trainer, experiment: Experiment) -> bool:
     if trainer.checkpoint is None or experiment.pruning is None:
         return False
-    same = trainer.lanes[0].experiment.dense() == experiment.dense()
-    remembered = trainer.remembers(experiment.pruning)
-    return same and remembered and trainer.first_event(experiment.pruning) == trainer.checkpoint.step
+    if trainer.lanes[0].experiment.dense() != experiment.dense() or not trainer.remembers(experiment.pruning):
+        return False
+    return trainer.timetable.first_event(experiment.pruning) == trainer.checkpoint.step
 
 
 def previewable(trainer: Trainer, experiment: Experiment) -> bool:

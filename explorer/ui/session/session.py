@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from explorer.engine.execution.executor import warm_up
 from explorer.engine.training.branch import check
 from explorer.engine.training.run import Run
-from explorer.engine.training.train import run_of
+from explorer.engine.training.train import run_of, warm_up
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.session.command_thread import CommandThread

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from explorer.engine.analysis import predictions
-from explorer.engine.network.forward_backward import at_once
+from explorer.engine.network.forward_backward import eval_batch_size
 from explorer.engine.network.state import LaneView
 from explorer.engine.training.trainer import Trainer
 from explorer.ui.session.frames import Predictions
@@ -23,7 +23,7 @@ class SlicedEvaluation:
 
     def __init__(self, trainer: Trainer, views: list[LaneView], step: int) -> None:
         self._network, (self._x, _) = trainer.network, trainer.observer.validation
-        self._batch_size = at_once(trainer.device)
+        self._batch_size = eval_batch_size(trainer.device)
         self._keys = [view.row.data_ptr() for view in views]  # of each lane's weights
         self._views = dict(zip(self._keys, views, strict=True))
         self._parts: dict[int, list[Tensor]] = {key: [] for key in self._keys}

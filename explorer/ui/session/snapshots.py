@@ -66,7 +66,7 @@ class SnapshotStore:
         """Move a snapshot, if it is there still, to the memory of the one before where both hold the same."""
         *_, before = None, *(each for each in self.steps if each < step)
         if before is not None and step in self._snapshots:
-            shared = self._snapshots[step].sharing(self._snapshots[before])
+            shared = self._snapshots[step].deduplicated(self._snapshots[before])
             with self._lock:
                 self._snapshots[step] = shared
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from explorer.engine.training.branch import branch, revived
+from explorer.engine.training.branch import branch, resume
 from explorer.engine.training.lanes import Checkpoint
-from explorer.engine.training.train import lanes_of
+from explorer.engine.training.train import with_twin
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.session.frame_publisher import FramePublisher
@@ -151,7 +151,7 @@ class Worker:
     def branch(self, snapshot: Checkpoint, experiment: Experiment) -> None:
         """Go on from a snapshot with other settings."""
         twin = self.twin if snapshot.lanes[0].experiment.pruning is None else len(snapshot.lanes) > 1
-        trainer = branch(snapshot, lanes_of(experiment, twin=twin), snapshot.state.theta.device)
+        trainer = branch(snapshot, with_twin(experiment, twin=twin), snapshot.state.theta.device)
         self._discard_from(snapshot.step + 1)
         self.frames.widen(len(trainer.lanes))
         self._go_on(trainer)
@@ -159,7 +159,7 @@ class Worker:
     def restore(self, saved: SavedRun) -> None:
         """Show a run again that was saved."""
         self._steps = None
-        self.trainer = revived(saved.snapshot, saved.device)
+        self.trainer = resume(saved.snapshot, saved.device)
         self._discard_from(0)
         self.frames.points = list(saved.points)
         self.snapshots.append(self.trainer)
@@ -179,7 +179,7 @@ class Worker:
             self.frames.show_past(self.trainer, self.status, step, self.snapshots.nearest(step))
 
     def _build(self, experiment: Experiment) -> Trainer:
-        trainer = Trainer(lanes_of(experiment, twin=self.twin), self.device)
+        trainer = Trainer(with_twin(experiment, twin=self.twin), self.device)
         self._discard_from(0)
         return trainer
 
@@ -191,7 +191,7 @@ class Worker:
 
     def _rewind(self, trainer: Trainer, experiment: Experiment) -> None:
         """Prune the checkpoint anew and fine-tune."""
-        trainer.restore(experiment)
+        trainer.rewind_and_prune(experiment)
         self._discard_from(trainer.step)
         self._go_on(trainer)
 

@@ -64,7 +64,7 @@ class Gradients(Tab):
         log = frame.trainer.flush()
         if self._log is not log or len(self._bound) > len(log):
             self._log, self._bound = log, np.zeros(0, np.uint8)
-        new = log.of(0, 3, len(self._bound))
+        new = log.series(0, 3, len(self._bound))
         self._bound = np.concatenate([self._bound, new.astype(np.uint8)])
         return self._bound[: frame.step]
 
@@ -98,7 +98,7 @@ def _marks(log: StepLog, until: int, per_epoch: int) -> list[tuple[float, float,
     """Some of the steps: the norm of each before clipping, and after it where that is another one."""
     rows = []
     steps = range(0, min(until, len(log)), max(1, -(-min(until, len(log)) // SHOWN)))
-    measured = (log.of(0, measure, every=steps.step).tolist() for measure in (1, 2, 3))
+    measured = (log.series(0, measure, every=steps.step).tolist() for measure in (1, 2, 3))
     for i, norm, after, bound in zip(steps, *measured, strict=False):
         rows.append((i / per_epoch, norm, STATES[int(bound)]))
         if bound:
@@ -141,7 +141,7 @@ def _spread(frame: Frame) -> Tables:
     else:
         row = gradient[lane.row]
         slices = {layer.name: layer.weight for layer in trainer.network.layout.layers}
-        counted = {name: _counted(row[slot.start : slot.stop]) for name, slot in slices.items()}
+        counted = {name: _counted(slot.of(row)) for name, slot in slices.items()}
         found = figures.spread_tables(counted, recorded / trainer.per_epoch)
     return {("gradient-spread", name): table for name, table in found.items()}
 

@@ -73,7 +73,7 @@ def keeps(frame: Frame) -> list[LayerDensity]:
         if layer.name in then:
             kept = round((1 - then[layer.name]) * total)
         else:
-            kept = total if mask is None else int(count_kept(mask[slot.start : slot.stop]))
+            kept = total if mask is None else int(count_kept(slot.of(mask)))
         found.append(LayerDensity(layer.name, kept, total, slot.shape[0], layer is layers[-1]))
     return found
 

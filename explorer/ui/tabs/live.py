@@ -102,7 +102,7 @@ def _gap(frame: Frame, points: list[Point]) -> Any:
     """The shift in words at the last point, or at the prune event where a threshold is tried out there."""
     rows = []
     if frame.preview is not None and len(frame.accuracy) > 1:
-        _, step = frame.trainer.source()
+        _, step = frame.trainer.prune_base()
         label = TRYING.format(_shift(frame.accuracy))
         rows = [(step / frame.trainer.per_epoch, 100 * frame.accuracy[0], label)]
     elif points and len(points[-1].accuracy) > 1:

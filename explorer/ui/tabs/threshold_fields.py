@@ -100,7 +100,8 @@ class ThresholdFields:
 
     def _rates(self, frame: Frame, pruning: Pruning) -> ThresholdConverter:
         """The rates, taken anew where the pruning is another one, and seldom where only the weights moved."""
-        trainer, started, (_, step) = frame.trainer, time.perf_counter(), frame.trainer.source(frame.snapshot)
+        trainer, started = frame.trainer, time.perf_counter()
+        _, step = trainer.prune_base(frame.snapshot)
         bare = pruning.model_copy(update={"threshold": 0.0})
         key = tuple(trainer.observer.edges), id(frame.pre_prune), bare
         training = frame.status == "training" and frame.viewed_step is None

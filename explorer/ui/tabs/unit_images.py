@@ -72,7 +72,7 @@ class Units:
         """Each unit's weights; those of a filter that reads many maps are a kernel for each, side by side."""
         order = self._order()
         size = next(pixels for most, pixels in SIZES if len(order) <= most)
-        weights = self._view.row[self.layer.weight.start : self.layer.weight.stop].view(self.count, -1)
+        weights = self.layer.weight.of(self._view.row).view(self.count, -1)
         alive = self.alive.view(self.count, -1)
         scale = mask_stats.reach(weights, alive)
         codes = mask_stats.shades(weights[order], alive[order], scale)

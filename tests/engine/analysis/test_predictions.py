@@ -5,12 +5,12 @@ import torch
 
 from explorer.engine.data import datasets
 from explorer.engine.network import forward_backward
-from explorer.engine.training.train import lanes_of, run_of
+from explorer.engine.training.train import run_of, with_twin
 from explorer.engine.training.trainer import Trainer
 
 
 def trained(experiment, *, rewindable=True):
-    trainer = Trainer(lanes_of(experiment, twin=True), "cpu")
+    trainer = Trainer(with_twin(experiment, twin=True), "cpu")
     trainer.rewindable = rewindable
     for _ in trainer.run():
         pass
@@ -53,7 +53,7 @@ def test_a_run_that_cannot_go_back_keeps_the_last_ones_alone(tiny):
 
 
 def test_a_snapshot_does_not_know_what_was_answered_later(tiny):
-    trainer = Trainer(lanes_of(tiny(), twin=True), "cpu")
+    trainer = Trainer(with_twin(tiny(), twin=True), "cpu")
     points = [trainer.snapshot() for record in trainer.run() if record is not None]
     steps = sorted(trainer.record_steps)
     assert [list(point.lanes[0].answers) for point in points] == [steps[: i + 1] for i in range(len(steps))]
@@ -72,7 +72,7 @@ def test_how_many_images_go_at_once_does_not_matter(tiny, monkeypatch):
     found = []
     for size in (100, 7):
         monkeypatch.setattr(forward_backward, "ON_CPU", size)
-        into = trainer.observer.no_answers()
-        found.append((trainer.observer.judge(view, into), into))
+        into = trainer.observer.empty_answers()
+        found.append((trainer.observer.evaluate(view, into), into))
     assert found[0][0] == pytest.approx(found[1][0])
     assert found[0][1].equal(found[1][1])

@@ -45,13 +45,13 @@ def few(trainer, count=7):
 
 def tried_out(trainer, exp, threshold):
     """What dragging the slider there says."""
-    view, step = trainer.source()
+    view, step = trainer.prune_base()
     if registry.get("granularity", exp.pruning.granularity).traits.get("threshold"):
         decision = trainer.pruner.decision(view, exp, step, threshold=threshold)  # no slider there
         view = decision.passed(view)
     else:
         view, _ = trainer.preview(exp.replace({"pruning.threshold": threshold}))
-    return trainer.observer.sparsity(view), trainer.observer.judge(view)
+    return trainer.observer.sparsity(view), trainer.observer.evaluate(view)
 
 
 @pytest.mark.parametrize(

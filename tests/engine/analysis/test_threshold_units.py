@@ -104,7 +104,7 @@ def test_a_value_without_meaning_is_refused_with_advice(rated, currency, value, 
 def test_a_share_becomes_a_cut_off_and_none_falls_at_none(rated, value):
     exchange, _ = rated(unit="score", threshold=0.01)
     kept = exchange.decide(exchange.threshold("sparsity", value)).keep
-    weights = sum(int((~kept[la.weight.start : la.weight.stop]).sum()) for la in exchange.scored.layers)
+    weights = sum(int((~la.weight.of(kept)).sum()) for la in exchange.scored.layers)
     assert weights == round(value * exchange.weights)
 
 

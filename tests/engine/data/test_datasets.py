@@ -111,8 +111,11 @@ def numbered(count):
 
 
 def labels(exp, epoch, skip=0):
-    found = datasets.batches(numbered(1000), exp, epoch, skip=skip, dtype=torch.float32)
-    return [y for _, y in found]
+    order = shuffled_indices(1000, exp.seed, epoch)
+    batches = datasets.batches(
+        numbered(1000), order, exp.batch_size, normalise=True, dtype=torch.float32, skip=skip
+    )
+    return [y for _, y in batches]
 
 
 def test_an_epoch_uses_every_image_once_and_drops_none(tiny):
@@ -123,7 +126,7 @@ def test_an_epoch_uses_every_image_once_and_drops_none(tiny):
 
 def test_images_and_labels_stay_together(tiny):
     images = datasets.split("tiny", CPU, 100).train if tiny() else None
-    for x, y in datasets.batches(images, tiny(normalise=False), 0, skip=0, dtype=torch.float64):
+    for x, y in datasets.batches(images, torch.randperm(500), 32, normalise=False, dtype=torch.float64):
         pixels = x.mul(255).round().to(torch.uint8)
         for image, label in zip(pixels, y, strict=True):
             same = (images.pixels == image).flatten(1).all(1)
@@ -213,7 +216,7 @@ def test_a_run_normalises_by_the_constants_of_its_images(tiny, scratch_registry)
 
     scratch_registry.register("dataset", "own")(lambda: (white(400), white(100)))
     trainer = Trainer([tiny(dataset="own", pruning={"criterion": "gradient"})], "cpu")
-    assert next(trainer._batches())[0][0].unique().tolist() == [2.0]  # (1 − 0.5) / 0.25
+    assert next(trainer.executor.batches(0))[0][0].unique().tolist() == [2.0]  # (1 − 0.5) / 0.25
     assert trainer.observer.validation[0].unique().tolist() == [2.0]
     assert trainer.pruner._images(True).unique().tolist() == [2.0]
     assert trainer.pruner._images(False).unique().tolist() == [1.0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import explorer as ex
-from explorer.engine.data.device import let_convolutions_follow, pick_device, tf32
+from explorer.engine.data.device import match_cudnn_tf32, pick_device, tf32
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def as_it_was():
 def test_convolutions_round_as_products_do(chosen, on):
     torch.backends.cudnn.allow_tf32 = not on
     torch.set_float32_matmul_precision(chosen)
-    let_convolutions_follow()
+    match_cudnn_tf32()
     assert tf32() is on
     assert torch.backends.cudnn.allow_tf32 is on
 
@@ -36,7 +36,7 @@ def test_the_choice_may_be_made_the_newer_way(products, monkeypatch):
     monkeypatch.setattr(torch.backends.cuda, "matmul", products)
     before, products.fp32_precision = products.fp32_precision, "tf32"
     try:
-        let_convolutions_follow()
+        match_cudnn_tf32()
         assert tf32() is True
         assert torch.backends.cudnn.allow_tf32 is True
     finally:

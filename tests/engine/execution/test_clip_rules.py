@@ -98,7 +98,7 @@ def test_going_back_to_a_checkpoint_equals_a_fresh_run(tiny, clipping):
     other = exp.replace({"pruning.threshold": 0.25})
     trainer = finish(Trainer([exp, exp.dense()], "cpu"))
     for again in (other, exp):  # and back: the checkpoint itself has not changed
-        trainer.restore(again)
+        trainer.rewind_and_prune(again)
         finish(trainer)
         fresh = finish(Trainer([again, again.dense()], "cpu"))
         for a, b in zip(trainer.lanes, fresh.lanes, strict=True):
@@ -176,7 +176,7 @@ def test_options_are_shared_out_by_name():
         {"k": 0.5, "error_feedback": True},
         {"error_feedback": True, "tau": 0.5},
     ]
-    assert {name: tuple(t.shape) for name, t in state.past.items()} == {"rule 0": (1, 4)}
+    assert {name: tuple(t.shape) for name, t in state.clip_history.items()} == {"rule 0": (1, 4)}
     assert {name: tuple(t.shape) for name, t in state.memory.items()} == {"rule 1": (1, 9), "rule 2": (1, 9)}
 
 
@@ -203,7 +203,7 @@ def test_a_rule_may_ask_only_for_what_there_is(scratch_registry):
 
 def test_no_memory_without_error_feedback():
     rules, state = chain({"rule": ("top-k", "threshold", "norm")}, torch.ones(1, 9))
-    assert (state.memory, state.past) == ({}, {})
+    assert (state.memory, state.clip_history) == ({}, {})
     assert rules.sparse
 
 
@@ -218,7 +218,11 @@ def test_a_state_copies_its_memories_and_prunes_only_the_residuals():
     assert state.memory["rule 1"][0].tolist() == [0.0, 0.0, 2.0, 0.0, 4.0, 0.0, 6.0, 0.0, 0.0]
     assert copy.memory["rule 1"][0].tolist() == [*map(float, range(8)), 0.0]
     assert fork.memory["rule 1"].tolist() == copy.memory["rule 1"].tolist() * 2
-    for past in (state.past["rule 0"][0], copy.past["rule 0"][0], *fork.past["rule 0"]):
+    for past in (
+        state.clip_history["rule 0"][0],
+        copy.clip_history["rule 0"][0],
+        *fork.clip_history["rule 0"],
+    ):
         assert past.tolist()[0] == pytest.approx(204**0.5)
         assert past[1:].isnan().all()
 
@@ -226,7 +230,7 @@ def test_a_state_copies_its_memories_and_prunes_only_the_residuals():
 def test_autoclip_remembers_every_norm_of_a_run(tiny):
     trainer = finish(Trainer([tiny(pruning=None, clipping={"rule": "autoclip"})], "cpu"))
     norms = sorted(step[1][0] for step in trainer.flush())
-    assert trainer.state.past["rule 0"][0].tolist() == norms
+    assert trainer.state.clip_history["rule 0"][0].tolist() == norms
     assert len(norms) == trainer.total
 
 
@@ -234,13 +238,13 @@ def test_in_a_run_error_feedback_loses_nothing(tiny):
     """With plain SGD at rate 1, weights moved plus what waits is the sum of all gradients."""
     exp = tiny(lr=1.0, pruning=None, clipping=RULES["top-k with feedback"])
     trainer = Trainer([exp], "cpu", torch.float64)
-    (part,) = trainer.stepper.parts
+    (part,) = trainer.executor.stepper.groups
     start, backward, total = trainer.state.theta.clone(), part.backward, 0
 
     def watched(*args):
         nonlocal total
         found = backward(*args)
-        total = total + trainer.stepper.grad.clone()
+        total = total + trainer.executor.stepper.grad.clone()
         return found
 
     part.backward = watched

@@ -10,7 +10,6 @@ from chosen import some
 
 from explorer import registry
 from explorer.engine.execution import cuda_graphs
-from explorer.engine.execution.cuda_graphs import CudaGraphSteps
 from explorer.engine.training.trainer import Trainer
 
 FIELDS = {
@@ -26,7 +25,7 @@ FIELDS = {
 
 def trained(stack, *, programs):
     trainer = Trainer(stack, "cpu", torch.float64, together=True)
-    trainer.laps.allowed, steps, longest = programs, [], 0
+    trainer.executor.in_chunks, steps, longest = programs, [], 0
     for item in trainer.run():
         if item is None:
             longest = max(longest, trainer.step - (steps[-1] if steps else 0))
@@ -56,12 +55,12 @@ def test_sliders_act_on_a_program(tiny):
     trainers = []
     for programs in (False, True):
         trainer = Trainer([tiny(pruning=None, epochs=2)], "cpu", torch.float64, together=True)
-        trainer.laps.allowed = programs
+        trainer.executor.in_chunks = programs
         for item in trainer.run():
             if item is not None and trainer.step == 8:
-                captured = trainer.laps.program
+                captured = trainer.executor.steps
                 trainer.steer({"lr": 0.01, "clipping.max_norm": 0.2})
-        assert trainer.laps.program is captured
+        assert trainer.executor.steps is captured
         trainers.append(trainer)
     one, two = trainers
     torch.testing.assert_close(two.state.theta, one.state.theta, rtol=1e-10, atol=1e-12)
@@ -76,12 +75,12 @@ def test_a_program_freezes_what_diverges_and_tells_the_step(tiny):
     assert not trainer.lanes[1].diverged
 
 
-@pytest.mark.parametrize("programs", some({"laps": True, "single steps": False}, "laps"))
+@pytest.mark.parametrize("programs", some({"chunks": True, "single steps": False}, "chunks"))
 @pytest.mark.parametrize("rule", registry.names("rule"))
 def test_a_gradient_of_nan_leaves_the_last_good_weights_whatever_clips_it(tiny, rule, programs):
     stack = [tiny(pruning=None, clipping={"rule": rule}, seed=seed) for seed in (0, 1)]
     trainer = Trainer(stack, "cpu", together=True)
-    trainer.laps.allowed, steps, gradient = programs, [], trainer.network.gradient
+    trainer.executor.in_chunks, steps, gradient = programs, [], trainer.network.gradient
 
     def breaks_at_the_third(views, grads, *rest):
         steps.append(gradient(views, grads, *rest))
@@ -109,14 +108,14 @@ def captures(monkeypatch):
     stubs = {"current_stream": lambda _: stream, "stream": lambda _: nullcontext()}
     for name, stub in {**stubs, "graph_pool_handle": object}.items():
         monkeypatch.setattr(torch.cuda, name, stub)
-    monkeypatch.setattr(cuda_graphs, "_side", lambda _: stream)
+    monkeypatch.setattr(cuda_graphs, "_side_stream", lambda _: stream)
     monkeypatch.setattr(cuda_graphs, "_graph", graph)
     return told
 
 
 def made(experiment):
     trainer = Trainer([experiment], "cpu", together=True)
-    return trainer.laps._made(CudaGraphSteps)
+    return trainer.executor.graph_steps()
 
 
 def values(steps):
@@ -152,15 +151,17 @@ def test_what_is_put_back_after_a_capture_is_what_steps_change(tiny):
     trainer = Trainer([exp, exp.replace(lr=1e30)], "cpu", together=True)
     for _ in trainer.run():
         pass
-    steps, state = trainer.laps._made(CudaGraphSteps), trainer.state
-    state.frozen.zero_()
+    steps, state = trainer.executor.graph_steps(), trainer.state
+    state.diverged.zero_()
     before = [tensor.clone() for tensor in state.tensors()]
-    steps.run(list(trainer.laps.orders(0).values()), 0, 0, 3)
+    steps.run(list(trainer.executor.orders(0).values()), 0, 0, 3)
     pairs = zip(state.tensors(), before, strict=True)
     changed = {now.data_ptr() for now, was in pairs if not torch.equal(now.nan_to_num(), was.nan_to_num())}
     put_back = {tensor.data_ptr() for tensor in steps._changing()}
     assert changed < put_back
-    assert not put_back & {t.data_ptr() for t in (state.mask, state.fallen, state.traces["early"])}
+    assert not put_back & {
+        t.data_ptr() for t in (state.mask, state.pruned_values, state.criterion_memory["early"])
+    }
 
 
 @pytest.mark.usefixtures("captures")

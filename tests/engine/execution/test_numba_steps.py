@@ -1,4 +1,4 @@
-"""Machine code does what torch does, whatever is trained beside it and wherever its laps are cut."""
+"""Machine code does what torch does, whatever is trained beside it and wherever its chunks are cut."""
 
 import signal
 import subprocess
@@ -54,7 +54,7 @@ def networks(scratch_registry):
 
 def finished(stack, *, allowed=True, until=None):
     trainer = Trainer(stack, "cpu")
-    trainer.laps.allowed = allowed
+    trainer.executor.in_chunks = allowed
     for _ in trainer.run():
         if until is not None and trainer.step >= until:
             break
@@ -74,8 +74,8 @@ def test_machine_code_trains_as_torch_does(tiny, fields):
         experiment = experiment.replace(lr=0.01)
     stack = [experiment, experiment.dense()]
     ours, torchs = (finished(stack, allowed=allowed, until=20) for allowed in (True, False))
-    assert ours.laps.compiled
-    assert not torchs.laps.compiled
+    assert ours.executor.compiled
+    assert not torchs.executor.compiled
     for mine, theirs in zip(ours.flush()[:8], torchs.flush()[:8], strict=True):
         for a, b in zip(mine, theirs, strict=True):
             assert a == pytest.approx(b, rel=2e-4, abs=1e-6)
@@ -97,10 +97,11 @@ def test_the_end_is_the_same_where_nothing_is_chaotic(tiny, name):
 def test_the_gradient_is_torchs(tiny):
     """The very gradient of a batch, entry by entry, through a mask."""
     trainer = finished([tiny(pruning={"threshold": 0.6, "begin_epoch": 0})], until=1)
-    machine, order = trainer.laps.machine, torch.arange(32)
+    trainer.executor.prepare()
+    machine, order = trainer.executor.steps, torch.arange(32)
     assert isinstance(machine, NumbaSteps)
     before = trainer.state.theta[0].clone()
-    machine.run([order], trainer.step, 0, 1, lambda *_: None)
+    machine.run([order], trainer.step, 0, 1)
     module = trainer.network.layout.load(trainer.network.module, before)
     train_images = trainer.split.train
     loss = nn.functional.cross_entropy(
@@ -112,7 +113,7 @@ def test_the_gradient_is_torchs(tiny):
     assert (machine.gradient()[0][trainer.state.mask[0] == 0] == 0).all()
 
 
-def test_a_row_does_not_hang_on_its_neighbours_threads_or_laps(tiny, monkeypatch):
+def test_a_row_does_not_hang_on_its_neighbours_threads_or_chunks(tiny, monkeypatch):
     """To the bit."""
     experiment = tiny(pruning={"threshold": 0.8})
     alone = finished([experiment])
@@ -146,7 +147,7 @@ def test_what_diverges_stops_where_torch_stops_it(tiny):
 def test_lanes_with_and_without_a_clip_rule_are_one_stack(tiny):
     stack = [tiny(clipping=clipping, pruning=None) for clipping in ({"max_norm": 0.2}, None)]
     both = finished(stack)
-    assert both.laps.compiled
+    assert both.executor.compiled
     for lane, experiment in zip(both.lanes, stack, strict=True):
         assert torch.equal(both.view(lane).row, finished([experiment]).state.theta[0])
     assert not torch.equal(*both.state.theta)
@@ -156,10 +157,11 @@ def test_what_is_judged_is_what_torch_sees(tiny):
     trainer = finished([tiny(pruning={"threshold": 0.7}), tiny(seed=1, pruning=None)])
     images, answers = trainer.split.test, torch.empty(2, 200, dtype=torch.long)
     rows = trainer.state.theta
-    found = trainer.laps.machine.judge(rows, images, answers)
-    trainer.laps.allowed = False
+    trainer.executor.prepare()
+    found = trainer.executor.steps.evaluate(rows, images, answers)
+    trainer.executor.in_chunks, trainer.executor.steps = False, None
     expected = torch.empty_like(answers)
-    for mine, theirs in zip(found, trainer.recorder.judged(rows, images, expected).tolist(), strict=True):
+    for mine, theirs in zip(found, trainer.executor.evaluate(rows, images, expected).tolist(), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)
     assert torch.equal(answers, expected)
 
@@ -178,7 +180,7 @@ BEYOND = {
 @pytest.mark.usefixtures("normed")
 @pytest.mark.parametrize("fields", BEYOND.values(), ids=BEYOND)
 def test_what_it_does_not_know_is_left_to_torch(tiny, fields):
-    assert not numba_steps.known(tiny(**fields))
+    assert not numba_steps.supports_experiment(tiny(**fields))
     run = train(tiny(**fields), "cpu", progress=False)
     assert not run.summary["compiled"]
 
@@ -186,7 +188,7 @@ def test_what_it_does_not_know_is_left_to_torch(tiny, fields):
 @pytest.mark.usefixtures("networks")
 @pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS)
 def test_what_it_knows_is_told_beforehand(tiny, fields):
-    assert numba_steps.known(tiny(**fields))
+    assert numba_steps.supports_experiment(tiny(**fields))
 
 
 def test_the_summary_says_so_and_a_variable_turns_it_off(tiny, monkeypatch):
@@ -205,7 +207,7 @@ def _python_handles_ctrl_c():
 
 
 @pytest.mark.usefixtures("_python_handles_ctrl_c")
-def test_ctrl_c_waits_for_the_end_of_a_lap(tiny, monkeypatch):
+def test_ctrl_c_waits_for_the_end_of_a_chunk(tiny, monkeypatch):
     original, at = NumbaSteps._train, []
 
     def interrupted(self, *arguments):

@@ -4,6 +4,8 @@ Tensors without values stand in for those of a GPU: torch refuses to mix them wi
 number of them. What a GPU would compute is not seen here.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from chosen import some
@@ -54,16 +56,15 @@ def gpu(monkeypatch):
 
     def move(trainer, *, pruned):
         trainer.device, trainer.rewindable = GPU, False
-        trainer.laps.allowed = not trainer.network.draws
-        trainer.split = Split(
-            *map(moved, (trainer.split.train, trainer.split.validation, trainer.split.test))
-        )
-        trainer.observer.validation = trainer.prepare(trainer.split.validation)
+        split = Split(*map(moved, (trainer.split.train, trainer.split.validation, trainer.split.test)))
+        trainer.setup = trainer.executor.setup = replace(trainer.setup, device=GPU, split=split)
+        trainer.executor.in_chunks = not trainer.network.stochastic
+        trainer.observer.validation = trainer.setup.inputs(split.validation)
         trainer.observer.edges = {name: edges.tolist() for name, edges in trainer.observer.edges.items()}
         state = trainer.state.map(there)
-        state.frozen = None
+        state.diverged = None
         if pruned:
-            state.mask, state.fallen = there(state.theta), there(state.theta)
+            state.mask, state.pruned_values = there(state.theta), there(state.theta)
             state.pruned = frozenset(range(len(state.theta)))
         trainer._load(state)
         return parcels
@@ -79,14 +80,15 @@ def test_steps_and_records_do_not_wait_for_the_host(tiny, gpu, fields, pruned):
     trainer = Trainer([*stack, stack[0].replace(clipping=None)], "cpu", together=True)
     with FakeTensorMode():
         parcels = gpu(trainer, pruned=pruned)
-        assert trainer.late
-        trainer.laps.run(3)  # as a program
+        assert trainer.records_async
+        trainer._take(trainer.executor.advance(0, 3, keep_gradient=False))  # as a program
         trainer.steer({"lr": 0.05})
-        trainer._step(next(trainer._batches()))  # and one by one
-        assert trainer.recorded_at(trainer.step)
-        trainer.recorder.ask()
+        trainer.executor.in_chunks = False
+        trainer._advance()  # and one by one
+        assert trainer.timetable.is_recorded(trainer.step, trainer.lanes)
+        trainer.recorder.request(trainer.step, trainer.lanes, trainer.executor, trainer.gradient)
     (sent,) = parcels
-    assert {"answers", "measures", "counts", "judged", "frozen", "log"} == set(sent)
+    assert {"answers", "measures", "counts", "losses", "diverged", "log"} == set(sent)
     assert {tensor.device.type for tensor in sent.values()} == {"cuda"}
     assert sent["log"].shape[::2] == (4, 3)  # steps and lanes
     assert sent["measures"].shape == (3, len(trainer.network.layout.layers), 3)

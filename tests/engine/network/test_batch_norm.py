@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 import explorer as ex
 from explorer.engine.data import datasets
-from explorer.engine.data.random import generator
+from explorer.engine.data.random import generator, shuffled_indices
 from explorer.engine.network import batch_norm, models
 from explorer.engine.network.forward_backward import Network
 from explorer.engine.training.trainer import Trainer
@@ -28,7 +28,10 @@ def test_training_is_torchs_own_buffers_included(tiny):
     module = models.initialised(exp, generator(exp.seed, 0)).double().train()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     parts = datasets.split("tiny", torch.device("cpu"), 100)
-    for x, y in datasets.batches(parts.train, exp, 0, skip=0, dtype=torch.float64):
+    order = shuffled_indices(len(parts.train), exp.seed, 0)
+    for x, y in datasets.batches(
+        parts.train, order, exp.batch_size, normalise=exp.normalise, dtype=torch.float64
+    ):
         optimizer.zero_grad()
         F.cross_entropy(module(x), y).backward()
         optimizer.step()
@@ -57,7 +60,7 @@ def test_calibrated_statistics_are_those_of_the_whole_set(chunk, monkeypatch):
     row = network.layout.row(module)
     buffers = {n: b + 5 for n, b in module.named_buffers()}
     before = {n: b.clone() for n, b in buffers.items()}
-    taken = batch_norm.calibrated(network, row, buffers, x)
+    taken = batch_norm.recalibrated(network, row, buffers, x)
     with torch.no_grad():
         maps = module[0](x)
     torch.testing.assert_close(taken["1.running_mean"], maps.mean((0, 2, 3)), rtol=1e-12, atol=1e-14)
@@ -76,12 +79,12 @@ def test_after_pruning_the_statistics_are_those_of_the_pruned_weights(normed):
         next(steps)
     pruned, dense = (trainer.view(lane) for lane in trainer.lanes)
     x = trainer.split.train.inputs(True, torch.float64)
-    expected = batch_norm.calibrated(trainer.network, pruned.row, pruned.buffers, x)
+    expected = batch_norm.recalibrated(trainer.network, pruned.row, pruned.buffers, x)
     for name in STATISTICS:
         torch.testing.assert_close(pruned.buffers[name], expected[name], rtol=1e-12, atol=1e-14)
         assert not torch.allclose(pruned.buffers[name], dense.buffers[name])
     recorded = [r[4] for r in trainer.lanes[0].history.history if r[0] == 8 and r[2] == "val_accuracy"]
-    assert recorded == [trainer.observer.judge(pruned)["val_accuracy"]]
+    assert recorded == [trainer.observer.evaluate(pruned)["val_accuracy"]]
 
 
 def test_before_the_first_step_the_set_itself_is_the_batch_and_nothing_is_kept(normed):
@@ -89,8 +92,8 @@ def test_before_the_first_step_the_set_itself_is_the_batch_and_nothing_is_kept(n
     trainer = Trainer([exp], "cpu", torch.float64)
     view = trainer.state.view(0)
     scene = trainer.pruner._scene(view, exp, 0)
-    calibrated = batch_norm.calibrated(trainer.network, view.row, view.buffers, scene.x)
-    assert all(torch.equal(scene.buffers[n], calibrated[n]) for n in STATISTICS)
+    taken = batch_norm.recalibrated(trainer.network, view.row, view.buffers, scene.x)
+    assert all(torch.equal(scene.buffers[n], taken[n]) for n in STATISTICS)
     next(trainer.run())
     assert trainer.lanes[0].history.events
     assert float(trainer.state.buffers["bn1.running_mean"].abs().max()) == 0
@@ -103,15 +106,15 @@ def test_a_preview_says_what_the_event_will_record(normed):
     steps = trainer.run()
     while trainer.step < 8:
         next(steps)
-    promised = trainer.observer.judge(trainer.preview(exp)[0])
+    promised = trainer.observer.evaluate(trainer.preview(exp)[0])
     next(steps)
-    assert trainer.observer.judge(trainer.view(trainer.lanes[0])) == pytest.approx(promised, rel=1e-12)
+    assert trainer.observer.evaluate(trainer.view(trainer.lanes[0])) == pytest.approx(promised, rel=1e-12)
 
 
 def test_going_back_takes_the_statistics_along(normed):
     exp = normed(pruning={"threshold": 0.7, "begin_epoch": 0.5})
     trainer = finish(Trainer([exp, exp.dense()], "cpu", torch.float64))
-    trainer.restore(exp.replace({"pruning.threshold": 0.3}))
+    trainer.rewind_and_prune(exp.replace({"pruning.threshold": 0.3}))
     fresh = exp.replace({"pruning.threshold": 0.3})
     expected = finish(Trainer([fresh, fresh.dense()], "cpu", torch.float64))
     finish(trainer)

@@ -13,7 +13,7 @@ from explorer.engine.network.layout import PRUNABLE
 from explorer.experiment import Experiment
 
 
-def wired(module, *shape):
+def traced(module, *shape):
     module.eval()
     names = [n for n, p in module.named_modules() if isinstance(p, PRUNABLE)]
     layers = {f"{n}.weight": n for n in names}
@@ -23,13 +23,13 @@ def wired(module, *shape):
     )
 
 
-def told(found):
-    return {name: (wire.readers, wire.norms, wire.last) for name, wire in found.items()}
+def fields(dependencies):
+    return {name: (units.readers, units.norms, units.last) for name, units in dependencies.items()}
 
 
 def test_a_chain():
     module = models.build(Experiment(model="lenet-300-100"))
-    assert told(wired(module, 1, 28, 28)) == {
+    assert fields(traced(module, 1, 28, 28)) == {
         "fc1": (["fc2"], [], False),
         "fc2": (["fc3"], [], False),
         "fc3": ([], [], True),
@@ -37,7 +37,7 @@ def test_a_chain():
 
 
 def test_convolutions_batch_norms_and_what_is_flattened():
-    assert told(wired(models.build(Experiment(model="small-cnn")), 1, 28, 28)) == {
+    assert fields(traced(models.build(Experiment(model="small-cnn")), 1, 28, 28)) == {
         "conv1": (["conv2"], ["bn1.weight", "bn1.bias"], False),
         "conv2": (["fc"], ["bn2.weight", "bn2.bias"], False),
         "fc": ([], [], True),
@@ -74,10 +74,10 @@ def test_convolutions_batch_norms_and_what_is_flattened():
 )
 def test_what_leaves_units_in_their_place(between):
     module = nn.Sequential(OrderedDict(a=nn.Conv2d(1, 4, 3), m=between, b=nn.Conv2d(4, 2, 1)))
-    assert wired(module, 1, 10, 10)["a"].readers == ["b"]
+    assert traced(module, 1, 10, 10)["a"].readers == ["b"]
 
 
-class NetLayout(nn.Module):
+class HandWritten(nn.Module):
     def __init__(self, forward):
         super().__init__()
         self.go = forward
@@ -103,19 +103,19 @@ CASES = {
 
 @pytest.mark.parametrize(("forward", "readers", "last"), CASES.values(), ids=CASES)
 def test_modules_written_by_hand(forward, readers, last):
-    found = wired(NetLayout(forward), 6)
-    assert {name: found[name].readers for name in readers} == readers
-    assert [name for name, wire in found.items() if wire.last] == [last]
+    dependencies = traced(HandWritten(forward), 6)
+    assert {name: dependencies[name].readers for name in readers} == readers
+    assert [name for name, units in dependencies.items() if units.last] == [last]
 
 
 def test_nothing_is_said_of_units_that_are_not_in_the_second_place():
     module = nn.Sequential(OrderedDict(a=nn.Linear(5, 4), b=nn.Flatten(), c=nn.Linear(12, 2)))
-    assert wired(module, 3, 5)["a"].readers == []
+    assert traced(module, 3, 5)["a"].readers == []
 
 
 def test_grouped_convolutions_read_too_little_to_be_told():
     module = nn.Sequential(OrderedDict(a=nn.Conv2d(1, 4, 3), b=nn.Conv2d(4, 4, 1, groups=4)))
-    assert wired(module, 1, 6, 6)["a"].readers == []
+    assert traced(module, 1, 6, 6)["a"].readers == []
 
 
 def test_a_norm_that_serves_two_layers_belongs_to_neither():
@@ -127,7 +127,7 @@ def test_a_norm_that_serves_two_layers_belongs_to_neither():
         def forward(self, x):
             return self.n(self.b(self.n(self.a(x))))
 
-    assert wired(Shared(), 6)["a"].norms == []
+    assert traced(Shared(), 6)["a"].norms == []
 
 
 @pytest.mark.parametrize("name", ["lenet-5", "small-cnn", "deep-sigmoid"])
@@ -136,12 +136,12 @@ def test_a_unit_that_nobody_reads_changes_nothing(name):
     torch.manual_seed(0)
     module = models.build(Experiment(model=name))
     x = torch.randn(3, 1, 28, 28)
-    for layer, wire in wired(module, 1, 28, 28).items():
-        if wire.last:
+    for layer, units in traced(module, 1, 28, 28).items():
+        if units.last:
             continue
         part = module.get_submodule(layer)
         with torch.no_grad():
-            for reader in wire.readers:
+            for reader in units.readers:
                 weight = module.get_submodule(reader).weight
                 each = weight.shape[1] // part.weight.shape[0]
                 weight[:, each : 2 * each] = 0  # those of unit 1

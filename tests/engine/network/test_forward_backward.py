@@ -94,7 +94,7 @@ def test_lanes_together_equal_lanes_alone(make, own):
     start = {name: torch.stack([m.get_buffer(name) for m in modules]) for name in names}
     buffers = [{name: b.clone() for name, b in start.items()} for _ in range(2)]
     grads, losses_found = [torch.zeros_like(rows) for _ in range(2)], []
-    with network.learning(torch.device("cpu"), 0):
+    with network.train_mode(torch.device("cpu"), 0):
         for i in range(2):
             views = network.views(rows[i : i + 1], {n: b[i : i + 1] for n, b in buffers[0].items()})
             grad = network.views(grads[0][i : i + 1])
@@ -210,9 +210,9 @@ def test_losses_of_one_output_worked_by_hand():
 
 def test_an_answer_is_right_by_the_largest_logit_or_by_the_sign_of_the_only_one():
     labels = torch.tensor([1, 0, 1])
-    assert losses.right(torch.tensor([[0.1], [-2.0], [-0.1]]), labels).tolist() == [True, True, False]
+    assert losses.is_correct(torch.tensor([[0.1], [-2.0], [-0.1]]), labels).tolist() == [True, True, False]
     many = torch.tensor([[0.0, 1.0], [0.0, 1.0], [5.0, 1.0]])
-    assert losses.right(many, labels).tolist() == [True, False, False]
+    assert losses.is_correct(many, labels).tolist() == [True, False, False]
 
 
 def test_losses_worked_by_hand():

@@ -76,7 +76,7 @@ def test_gradients_vanish_with_depth(tiny):
     for _ in range(3):
         next(steps)
     norms = [
-        float(trainer.stepper.grad[0, la.weight.start : la.weight.stop].norm())
+        float(trainer.executor.stepper.grad[0, la.weight.start : la.weight.stop].norm())
         for la in trainer.network.layout.layers
     ]
     assert norms[2] < norms[4] / 5 < norms[6] / 25

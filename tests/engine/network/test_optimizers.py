@@ -9,11 +9,16 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 import explorer as ex
 from explorer import registry
 from explorer.engine.data import datasets
-from explorer.engine.data.random import generator
+from explorer.engine.data.random import generator, shuffled_indices
 from explorer.engine.network import models
 from explorer.engine.training.train import train
 
 LANES, WIDTH, STEPS = 3, 11, 20
+
+
+def batches_of(images, exp, epoch):
+    order = shuffled_indices(len(images), exp.seed, epoch)
+    return datasets.batches(images, order, exp.batch_size, normalise=exp.normalise, dtype=torch.float64)
 
 
 def gradients():
@@ -75,7 +80,7 @@ def plain_loop(exp, make, clip, l1=0.0, decay=None):
     value = registry.get("loss", exp.loss).traits["value"]
     parts = datasets.split(exp.dataset, torch.device("cpu"), exp.validation)
     for epoch in range(exp.epochs):
-        for x, y in datasets.batches(parts.train, exp, epoch, skip=0, dtype=torch.float64):
+        for x, y in batches_of(parts.train, exp, epoch):
             optimizer.zero_grad()
             penalty = sum(p.abs().sum() for n, p in module.named_parameters() if n.endswith("weight"))
             (value(module(x), y) + l1 * penalty).backward()
@@ -173,7 +178,7 @@ def test_fine_tuning_equals_torchs_custom_from_mask(tiny):
             torch_prune.custom_from_mask(part, "weight", masks[f"{name}.weight"])
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     train_images = datasets.split(exp.dataset, torch.device("cpu"), exp.validation).train
-    for x, y in datasets.batches(train_images, exp, 0, skip=0, dtype=torch.float64):
+    for x, y in batches_of(train_images, exp, 0):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(module(x), y).backward()
         optimizer.step()

@@ -67,10 +67,10 @@ def test_a_log_tells_one_number_of_each_step():
     assert log == StepLog(whole)
     assert log != StepLog(whole + 1)
     for start in (0, 1, 63, 64, 99, 100, 120):
-        assert log.of(1, 2, start).tolist() == whole[start:, 2, 1].tolist()
+        assert log.series(1, 2, start).tolist() == whole[start:, 2, 1].tolist()
     for every in (1, 3, 64, 1000):
-        assert log.of(0, 3, every=every).tolist() == whole[::every, 3, 0].tolist()
-        assert log.of(0, 3, 10, every).tolist() == whole[10::every, 3, 0].tolist()
+        assert log.series(0, 3, every=every).tolist() == whole[::every, 3, 0].tolist()
+        assert log.series(0, 3, 10, every).tolist() == whole[10::every, 3, 0].tolist()
 
 
 def test_measures_and_lanes_that_came_later():
@@ -78,12 +78,12 @@ def test_measures_and_lanes_that_came_later():
     log += alone
     before = log.copy()
     log += two
-    assert log.of(1, 0).tolist() == [*alone[:, 0, 0], *two[:, 0, 1]]  # one with the other before
-    assert log.of(0, 4).tolist() == two[:, 4, 0].tolist()  # not measured before
+    assert log.series(1, 0).tolist() == [*alone[:, 0, 0], *two[:, 0, 1]]  # one with the other before
+    assert log.series(0, 4).tolist() == two[:, 4, 0].tolist()  # not measured before
     assert before == StepLog(alone)
-    assert log.of(0, 0, start=2, every=2).tolist() == [alone[2, 0, 0], two[1, 0, 0]]
+    assert log.series(0, 0, start=2, every=2).tolist() == [alone[2, 0, 0], two[1, 0, 0]]
 
 
 def test_an_empty_log_has_nothing_to_tell():
-    assert StepLog().of(0, 4).tolist() == []
+    assert StepLog().series(0, 4).tolist() == []
     assert len(StepLog(np.empty((0, 4, 1)))) == 0

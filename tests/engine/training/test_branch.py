@@ -5,7 +5,7 @@ import torch
 from chosen import some
 from test_sliders import assert_same, finish, frames, pair
 
-from explorer.engine.training.branch import branch, differences, revived
+from explorer.engine.training.branch import branch, diff, resume
 from explorer.engine.training.train import run_of
 from explorer.engine.training.trainer import Trainer
 
@@ -42,17 +42,17 @@ def unbranched(trainer):
     return trainer
 
 
-def lanes_of(exp):
+def with_twin(exp):
     return [exp, exp.dense()] if exp.pruning else [exp]
 
 
 @pytest.mark.parametrize("fields", some(RUNS, *FIRST))
 def test_a_branch_without_changes_is_the_run_that_went_on(tiny, fields):
     exp = tiny(**fields)
-    whole = Trainer(lanes_of(exp), "cpu")
+    whole = Trainer(with_twin(exp), "cpu")
     points = snapshots(whole)
     for step in (0, 5, whole.total // 2, whole.total - 1):
-        other = finish(branch(points[step], lanes_of(exp), "cpu"))
+        other = finish(branch(points[step], with_twin(exp), "cpu"))
         assert (step, "branch", None, None) in other.lanes[0].history.events
         assert_same(unbranched(other), whole)
         assert other.flush() == whole.flush()
@@ -87,12 +87,12 @@ def test_going_back_while_a_record_is_looked_at(tiny):
 
 def test_a_run_that_was_left_comes_back_as_it_was(tiny):
     whole = finish(pair(tiny()))
-    again = revived(whole.snapshot(), "cpu")
+    again = resume(whole.snapshot(), "cpu")
     assert_same(again, whole)
     first, second = run_of(whole, "done"), run_of(again, "done")
     assert first.summary == second.summary
     other = tiny().replace({"pruning.threshold": 0.5})
-    again.restore(other)  # to just before the prune event
+    again.rewind_and_prune(other)  # to just before the prune event
     assert_same(finish(again), finish(pair(other)))
 
 
@@ -102,7 +102,7 @@ def test_other_settings_act_from_there_and_are_told(tiny):
     point = snapshots(whole)[12]
     changes = {"lr": 0.2, "clipping.rule": "value", "pruning.threshold": 0.95, "weight_decay": 1e-3}
     other = exp.replace(changes)
-    run = run_of(finish(branch(point, lanes_of(other), "cpu")), "done")
+    run = run_of(finish(branch(point, with_twin(other), "cpu")), "done")
     assert run.summary["steered"]
     assert run.dense.summary["steered"]
     assert run.experiment == other
@@ -120,7 +120,7 @@ def test_a_branch_before_the_event_prunes_as_planned_now(tiny):
     exp = tiny()
     point = snapshots(pair(exp))[4]
     other = exp.replace({"pruning.threshold": 0.5, "pruning.begin_epoch": 0.75})
-    trainer = finish(branch(point, lanes_of(other), "cpu"))
+    trainer = finish(branch(point, with_twin(other), "cpu"))
     fresh = finish(pair(other))
     assert torch.equal(trainer.view(trainer.lanes[0]).row, fresh.view(fresh.lanes[0]).row)
     assert frames(trainer.lanes[0])[0] == frames(fresh.lanes[0])[0]
@@ -130,7 +130,7 @@ def test_more_epochs_continue_a_run_that_is_done(tiny):
     exp = tiny(clipping={"rule": "autoclip"})
     whole = finish(pair(exp))
     longer = exp.replace(epochs=2)
-    trainer = finish(branch(whole.snapshot(), lanes_of(longer), "cpu"))
+    trainer = finish(branch(whole.snapshot(), with_twin(longer), "cpu"))
     assert trainer.step == 32
     assert sum(what == "prune" for _, what, *_ in trainer.lanes[0].history.events) == 1
 
@@ -139,7 +139,7 @@ def test_a_dense_run_can_branch_into_a_pruned_one_and_its_twin(tiny):
     dense = tiny(pruning=None)
     point = snapshots(Trainer([dense], "cpu"))[12]
     pruned = dense.replace({"pruning.threshold": 0.8})
-    trainer = finish(branch(point, lanes_of(pruned), "cpu"))
+    trainer = finish(branch(point, with_twin(pruned), "cpu"))
     run = run_of(trainer, "done")
     assert run.summary["sparsity"] == pytest.approx(0.8, abs=1e-4)
     whole = finish(Trainer([dense], "cpu"))
@@ -160,25 +160,25 @@ def test_what_cannot_go_on_is_refused(tiny, changes, told):
     exp = tiny()
     point = snapshots(pair(exp))[4]
     with pytest.raises(ValueError, match=told):
-        branch(point, lanes_of(exp.replace(changes)), "cpu")
+        branch(point, with_twin(exp.replace(changes)), "cpu")
 
 
 def test_nothing_goes_on_beyond_the_end(tiny):
     with pytest.raises(ValueError, match="give more epochs"):
-        branch(finish(pair(tiny())).snapshot(), lanes_of(tiny()), "cpu")
+        branch(finish(pair(tiny())).snapshot(), with_twin(tiny()), "cpu")
 
 
 def test_differences_name_what_differs(tiny):
     one = tiny()
     two = one.replace({"pruning.schedule": "iterative", "pruning.options.rounds": 3, "lr": 0.2})
-    assert differences(one, one) == {}
-    assert differences(one, two) == {
+    assert diff(one, one) == {}
+    assert diff(one, two) == {
         "lr": (0.1, 0.2),
         "pruning.schedule": ("one-shot", "iterative"),
         "pruning.options.rounds": (None, 3),
     }
     unclipped = {"clipping.rule": ("norm", "none"), "clipping.max_norm": (1.0, None)}
-    assert differences(one, one.replace(clipping=None)) == unclipped
+    assert diff(one, one.replace(clipping=None)) == unclipped
 
 
 def test_layers_that_a_branch_replaces_do_not_decay(tiny):

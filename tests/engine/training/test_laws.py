@@ -67,7 +67,7 @@ def test_the_same_experiment_gives_the_same_history_to_the_bit(tiny, schedule):
 def test_another_seed_gives_other_weights_and_another_order(tiny):
     one, two = (Trainer([tiny(seed=seed, pruning=None)], "cpu") for seed in (0, 1))
     assert not torch.equal(one.state.theta, two.state.theta)
-    assert not torch.equal(next(one._batches())[one.seeds[0]][1], next(two._batches())[two.seeds[0]][1])
+    assert not torch.equal(one.executor.orders(0)[0], two.executor.orders(0)[1])
 
 
 def test_initial_values_have_torchs_default_distribution(tiny):
@@ -75,7 +75,7 @@ def test_initial_values_have_torchs_default_distribution(tiny):
     trainer = Trainer([tiny(pruning=None)], "cpu", torch.float64)
     fan_in = {"fc1.weight": 784, "fc1.bias": 784, "fc2.weight": 128, "fc2.bias": 128}
     for name, slot in trainer.network.layout.slices.items():
-        values, bound = trainer.state.theta[0, slot.start : slot.stop], fan_in[name] ** -0.5
+        values, bound = slot.of(trainer.state.theta[0]), fan_in[name] ** -0.5
         assert values.abs().max() <= bound
         rough = 0.02 if name.endswith("weight") else 0.4  # there are only ten biases in the last layer
         assert float(values.std()) == pytest.approx(bound / 3**0.5, rel=rough)

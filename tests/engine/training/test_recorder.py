@@ -22,13 +22,13 @@ STACKS = {
 class Slow(HostCopy):
     """Numbers that are never there before somebody waits for them."""
 
-    here = False
+    ready = False
 
 
 class Late(Trainer):
     """As on a GPU where nobody looks in between."""
 
-    late = True
+    records_async = True
 
 
 def trained(stack, kind):
@@ -65,13 +65,13 @@ def test_who_stops_has_the_record_that_was_on_its_way(tiny, monkeypatch):
     before = trainer.lanes[0].history.history[-1][0]
     (run,) = runs_of(trainer, "stopped")
     assert (before, run.history["step"].max()) == (4, 8)
-    assert trainer.recorder.asked is None
+    assert trainer.recorder.pending is None
 
 
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_a_parcel_has_what_was_sent_whatever_happens_then(device):
     sent = {"a": torch.arange(6.0, device=device).view(2, 3), "b": torch.tensor([True], device=device)}
     parcel = HostCopy({name: tensor.clone() for name, tensor in sent.items()})
-    found = parcel.opened()
-    assert parcel.here
+    found = parcel.wait()
+    assert parcel.ready
     assert all(found[n].device.type == "cpu" and found[n].equal(sent[n].cpu()) for n in sent)

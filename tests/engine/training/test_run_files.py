@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import explorer as ex
 from explorer.engine.training.run import MASK, TABLES
-from explorer.engine.training.train import lanes_of, run_of
+from explorer.engine.training.train import run_of, with_twin
 from explorer.engine.training.trainer import Trainer
 
 
@@ -76,7 +76,7 @@ def test_the_script_runs_the_experiment_again(run, tmp_path, monkeypatch):
 
 
 def test_a_steered_runs_files_tell_the_moves(tiny, tmp_path):
-    trainer = Trainer(lanes_of(tiny(), twin=True), "cpu")
+    trainer = Trainer(with_twin(tiny(), twin=True), "cpu")
     steps = trainer.run()
     for _ in range(4):
         next(steps)

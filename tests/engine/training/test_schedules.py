@@ -124,7 +124,7 @@ def test_regrowth_keeps_each_layers_sparsity_and_moves_weights(tiny, schedule):
     layers = Trainer([exp], "cpu").network.layout.layers
     masks = list(through(exp, mask_of).values())
     for layer in layers:
-        kept = [int(m[layer.weight.start : layer.weight.stop].sum()) for m in masks]
+        kept = [int(layer.weight.of(m).sum()) for m in masks]
         assert len(set(kept)) == 1
     assert not torch.equal(masks[0], masks[-1])
     revived = (masks[0] == 0) & (masks[-1] > 0)
@@ -189,7 +189,7 @@ def test_the_forward_pass_of_a_spliced_run_sees_only_kept_weights(tiny):
     assert state.theta[0][state.mask[0] == 0].any(), "shadow weights stay"
     assert torch.equal(trainer.view(trainer.lanes[0]).row, state.theta[0] * state.mask[0])
     next(steps)
-    assert trainer.stepper.grad[0][state.mask[0] == 0].any(), "and go on learning"
+    assert trainer.executor.stepper.grad[0][state.mask[0] == 0].any(), "and go on learning"
 
 
 @pytest.mark.parametrize("unit", ["std", "mean"])

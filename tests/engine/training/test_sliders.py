@@ -59,9 +59,9 @@ def test_going_back_with_another_threshold_equals_a_fresh_run(tiny, pruning):
 def assert_going_back(exp):
     other = exp.replace({"pruning.threshold": 0.25})
     trainer = finish(pair(exp))
-    trainer.restore(other)
+    trainer.rewind_and_prune(other)
     assert_same(finish(trainer), finish(pair(other)))
-    trainer.restore(exp)  # and back again: the checkpoint itself has not changed
+    trainer.rewind_and_prune(exp)  # and back again: the checkpoint itself has not changed
     assert_same(finish(trainer), finish(pair(exp)))
 
 
@@ -70,7 +70,7 @@ def test_going_back_again_and_again_without_a_twin(tiny):
     exp = tiny(momentum=0.9, pruning={"threshold": 0.9})
     trainer, fresh = finish(Trainer([exp], "cpu")), finish(Trainer([exp], "cpu"))
     for _ in range(2):
-        trainer.restore(exp)
+        trainer.rewind_and_prune(exp)
         assert_same(finish(trainer), fresh)
 
 
@@ -81,7 +81,7 @@ def test_going_back_at_any_moment_equals_a_fresh_run(tiny, at):
     trainer, gone_back = pair(exp), False
     for _ in trainer.run():
         if trainer.step == at and trainer.checkpoint and not gone_back:
-            trainer.restore(other)
+            trainer.rewind_and_prune(other)
             gone_back = True
     assert gone_back
     assert_same(trainer, finish(pair(other)))
@@ -93,7 +93,7 @@ def test_going_back_from_the_very_record_of_the_event(tiny):
     trainer = pair(exp)
     for record in trainer.run():
         if record is not None and trainer.step == 5 and trainer.lanes[0].experiment == exp:
-            trainer.restore(other)
+            trainer.rewind_and_prune(other)
     assert_same(trainer, finish(pair(other)))
 
 
@@ -104,7 +104,7 @@ def test_going_back_forgets_what_was_steered_afterwards(tiny):
     for _ in trainer.run():
         if trainer.step == 12 and trainer.lanes[0].experiment.lr == exp.lr:
             trainer.steer({"lr": 0.01})
-    trainer.restore(other)
+    trainer.rewind_and_prune(other)
     assert_same(finish(trainer), finish(pair(other)))
 
 
@@ -112,7 +112,7 @@ def test_going_back_with_a_steered_rate_says_so(tiny):
     """The rate was not in force before the checkpoint: without an event the record would be wrong."""
     exp = tiny(pruning={"threshold": 0.9})
     trainer = finish(pair(exp))
-    trainer.restore(exp.replace({"pruning.threshold": 0.5, "clipping.max_norm": 0.25}, lr=0.02))
+    trainer.rewind_and_prune(exp.replace({"pruning.threshold": 0.5, "clipping.max_norm": 0.25}, lr=0.02))
     finish(trainer)
     for lane in trainer.lanes:
         moves = [event for event in lane.history.events if event[1] != "prune"]
@@ -136,7 +136,7 @@ def test_going_back_keeps_what_was_steered_before(tiny):
             trainer.steer({"lr": 0.1 / trainer.step})
     before = [frames(lane) for lane in trainer.lanes]
     assert [e[:2] for e in before[0][2]] == [(3, "lr"), (8, "lr"), (8, "prune")]
-    trainer.restore(trainer.lanes[0].experiment)
+    trainer.rewind_and_prune(trainer.lanes[0].experiment)
     finish(trainer)
     assert [frames(lane) for lane in trainer.lanes] == before
 

@@ -245,7 +245,7 @@ class Snap:
     def snapshot(self):
         return self
 
-    def sharing(self, other):
+    def deduplicated(self, other):
         self.compared.append((self.step, other.step))
         return self
 
@@ -282,10 +282,11 @@ def test_what_snapshots_share_counts_once():
 
 def test_snapshots_hold_only_what_changed_and_are_the_same_to_the_bit(done):
     points = [done.session.snapshots.at(step) for step in (20, 24)]
-    for name in ("mask", "fallen"):  # they changed at the prune event of step 16
+    for name in ("mask", "pruned_values"):  # they changed at the prune event of step 16
         first, second = (getattr(point.state, name) for point in points)
         assert first is second
-    assert points[0].state.traces["initial_weight"] is points[1].state.traces["initial_weight"]
+    first, second = (point.state.criterion_memory["initial_weight"] for point in points)
+    assert first is second
     assert not points[0].state.theta.equal(points[1].state.theta)
 
 

@@ -5,7 +5,7 @@ from itertools import chain, combinations, product
 
 import pytest
 
-from explorer.engine.training.trainer import LIVE
+from explorer.engine.training.steering import LIVE
 from explorer.ui.session.reaction import ACTIVE, PRUNING, Reaction, RunFacts, react
 
 STATUSES = ("idle", "training", "paused", "stopped", "done", "diverged")

@@ -146,7 +146,7 @@ def test_currencies_are_those_of_the_weights_of_then(done):
     drag(done, 2)
     row = done.session.snapshots.at(8).view().row
     slices = done.session.call(lambda trainer: trainer.network.layout.layers).result(PATIENCE)
-    sizes = torch.cat([row[la.weight.start : la.weight.stop] for la in slices]).abs().sort().values
+    sizes = torch.cat([la.weight.of(row) for la in slices]).abs().sort().values
     k = round(0.97 * len(sizes))
     assert sizes[k - 1] < float(read(weights)["score"]) < sizes[k]
     assert read(weights)["score"] != now["score"]

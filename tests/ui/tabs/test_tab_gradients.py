@@ -64,7 +64,7 @@ def test_entries_are_all_counted_and_zeros_told(gradients):
     gradient = explorer.session.call(lambda trainer: trainer.gradient[trainer.lanes[0].row]).result(PATIENCE)
     layers = explorer.session.call(lambda trainer: trainer.network.layout.layers).result(PATIENCE)
     for place, layer in enumerate(layers):
-        own = gradient[layer.weight.start : layer.weight.stop]
+        own = layer.weight.of(gradient)
         counted = sum(row["count"] for row in spread["bins"] if row["layer"] == layer.name)
         assert counted == int(own.count_nonzero())
         zero = 1 - counted / len(own)

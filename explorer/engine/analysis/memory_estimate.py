@@ -6,16 +6,16 @@ import torch
 
 from explorer import registry
 from explorer.engine.data import datasets
-from explorer.engine.execution.clipping import remembered
+from explorer.engine.execution.clipping import per_weight_memory
 from explorer.engine.execution.kernel_layout import VECTOR
-from explorer.engine.execution.numba_steps import known
+from explorer.engine.execution.numba_steps import supports_experiment
 from explorer.engine.network import models
-from explorer.engine.network.forward_backward import ON_CPU, ON_GPU
+from explorer.engine.network.forward_backward import CPU_IMAGES, GPU_IMAGES
 from explorer.engine.network.layout import Layout
 from explorer.engine.network.optimizers import state_of
 from explorer.engine.pruning.pruner import SCORING_IMAGES
 from explorer.engine.training.history import BINS
-from explorer.engine.training.stack import early_epoch, movement
+from explorer.engine.training.timetable import rewind_epoch, tracks_movement
 from explorer.experiment import Experiment
 
 FLOAT = 4  # bytes
@@ -29,7 +29,7 @@ NUMBA = 90 * 1024**2
 LIT = 3 * 150  # bytes of an image's lit pixels, in MNIST
 
 
-def free(device: torch.device) -> int:
+def available_bytes(device: torch.device) -> int:
     """Bytes that are free on a device now, those that torch keeps there for later included."""
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -42,7 +42,7 @@ def free(device: torch.device) -> int:
         return 4 * 1024**3
 
 
-def predicted(experiments: Sequence[Experiment], *, together: bool) -> int:
+def peak_bytes(experiments: Sequence[Experiment], *, together: bool) -> int:
     """Bytes that a stack takes at its peak if it is not to go back, data set and records included.
 
     The peak comes when lanes get rows of their own, as the old rows are still there, or at the end, when
@@ -71,7 +71,7 @@ def matrices(experiments: Sequence[Experiment], *, together: bool) -> float:
 def _machine(experiments: Sequence[Experiment], layout: Layout) -> int:
     """What machine code takes: numba itself, the lit pixels, and each row once more with room to work in."""
     first, (_, rows) = experiments[0], _rows(experiments)
-    if not known(first):
+    if not supports_experiment(first):
         return 0
     packed = 4 + any(e.momentum for e in experiments)  # weights, gradient, mask, velocity; to be judged
     units = sum(layer.weight.shape[0] + VECTOR / 2 for layer in layout.layers)
@@ -94,9 +94,9 @@ def _state(experiments: Sequence[Experiment]) -> int:
     momentum = any(e.momentum for e in experiments)
     count = 2 + len(state_of(optimizer, momentum=momentum))  # weights, initial weights
     count += 2 * bool(prunings)  # the mask, and what fell
-    count += any(movement(p) for p in prunings) + any(early_epoch(p) is not None for p in prunings)
+    count += any(tracks_movement(p) for p in prunings) + any(rewind_epoch(p) is not None for p in prunings)
     clippings = {repr(e.clipping): e.clipping for e in experiments if e.clipping}
-    return count + len({place for clipping in clippings.values() for place in remembered(clipping)})
+    return count + len({place for clipping in clippings.values() for place in per_weight_memory(clipping)})
 
 
 def _records(experiments: Sequence[Experiment], layout: Layout) -> int:
@@ -123,5 +123,5 @@ def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
         module.eval()(torch.zeros(1, 1, 28, 28))
     for hook in hooks:
         hook.remove()
-    looked_at = ON_GPU if rows > 1 else ON_CPU
+    looked_at = GPU_IMAGES if rows > 1 else CPU_IMAGES
     return COPIES * (looked_at + experiment.batch_size * rows) * sum(counts) * FLOAT
