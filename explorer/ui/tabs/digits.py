@@ -15,10 +15,10 @@ from explorer.engine.analysis import predictions
 from explorer.engine.network.state import LaneView
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
-from explorer.ui.session.frames import SHARE, Answers, Frame
+from explorer.ui.session.frames import SHARE, Frame, Predictions
 from explorer.ui.session.session import Session
 from explorer.ui.session.sliced_evaluation import SlicedEvaluation
-from explorer.ui.session.snapshots import THEN, as_of
+from explorer.ui.session.snapshots import as_of, as_of_epoch
 from explorer.ui.session.throttle import Throttle
 from explorer.ui.tabs.parts.digit_images import AnsweredImages
 from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
@@ -96,15 +96,15 @@ class Digits(Tab):
         self._networks = dict(zip(nets, frame.views, strict=False))
         if not len(trainer.split.validation):
             return self._without_images()
-        moving = frame.status == "training" and frame.preview is None and frame.past is None
+        moving = frame.status == "training" and frame.preview is None and frame.viewed_step is None
         if moving and self._throttle.resting:
             return {}
         answers, unfinished = self._evaluate(frame, moving)
         if unfinished:
             session.refresh()  # no other frame may come
         key = (
-            *(id(trainer), answers.step, len(answers.lanes[0]), frame.preview, frame.past),
-            *(frame.held, moving, _unpruned(frame)),
+            *(id(trainer), answers.step, len(answers.lanes[0]), frame.preview, frame.viewed_step),
+            *(frame.weights_step, moving, _unpruned(frame)),
         )
         changed = self._throttle.due(key)
         if moving or changed:
@@ -128,30 +128,30 @@ class Digits(Tab):
         self._evaluate_pad()
         return {}
 
-    def _evaluate(self, frame: Frame, moving: bool) -> tuple[Answers, bool]:
+    def _evaluate(self, frame: Frame, moving: bool) -> tuple[Predictions, bool]:
         """Return what the networks answer, and whether there are more images to evaluate."""
-        newest, trainer = frame.answers, frame.trainer
+        newest, trainer = frame.predictions, frame.trainer
         if newest is not None and (moving or frame.preview is not None or newest.step == frame.step):
             self.evaluation = None
             return newest, False
-        key = (id(trainer), frame.held, frame.preview, len(frame.lanes[0].history.events))
+        key = (id(trainer), frame.weights_step, frame.preview, len(frame.lanes[0].history.events))
         if self.evaluation is None or self.evaluation[0] != key:
-            self.evaluation = key, SlicedEvaluation(trainer, frame.views, frame.held)
+            self.evaluation = key, SlicedEvaluation(trainer, frame.views, frame.weights_step)
         evaluation = self.evaluation[1]
         unfinished = evaluation.work(SLICE)
-        return evaluation.found, unfinished
+        return evaluation.predictions, unfinished
 
-    def _draw(self, frame: Frame, answers: Answers, moving: bool) -> Tables:
+    def _draw(self, frame: Frame, answers: Predictions, moving: bool) -> Tables:
         """Set the words and pictures of these answers, and return the charts' data."""
         trainer, epoch = frame.trainer, answers.step / frame.trainer.per_epoch
         own, *twin = (lane.long() for lane in answers.lanes)
         truth = trainer.observer.validation[1][: len(own)].cpu()
-        start = THEN.format(round(epoch, 2)) if moving or answers.step == frame.past else as_of(frame)
-        self._as_of = start if frame.past is not None else ""
+        start = as_of_epoch(round(epoch, 2)) if moving or answers.step == frame.viewed_step else as_of(frame)
+        self._as_of = start if frame.viewed_step is not None else ""
         if frame.preview is not None:
             moment = f"beside the dense twin of epoch {epoch:.3g}. "
             start = f"Trying the threshold {frame.preview:.4g}, not trained any further, {moment}"
-        elsewhere = answers.step == frame.past != frame.held
+        elsewhere = answers.step == frame.viewed_step != frame.weights_step
         end = f" The pad asks other weights. {as_of(frame)}" if elsewhere else ""
         by_net = {**({"dense": twin[0]} if twin else {}), "pruned": own}
         images = AnsweredImages(trainer.split.validation.pixels, truth, by_net, self._classes)
@@ -230,7 +230,7 @@ def _unpruned(frame: Frame) -> bool:
     """Return whether the two networks are still one: nothing had been pruned when the answers were given."""
     if frame.preview is not None:
         return False
-    if frame.past is None:
+    if frame.viewed_step is None:
         return len({lane.row for lane in frame.lanes}) < len(frame.lanes)
     events = frame.trainer.lanes[0].history.events  # go further than the snapshot next to that step
-    return not any(what == "prune" and step <= frame.past for step, what, *_ in events)
+    return not any(what == "prune" and step <= frame.viewed_step for step, what, *_ in events)

@@ -88,7 +88,7 @@ class Gradients(Tab):
 
     def _by_layer(self, frame: Frame) -> Tables:
         trainer = frame.trainer
-        key = id(trainer), len(trainer.lanes[0].history.history), frame.past
+        key = id(trainer), len(trainer.lanes[0].history.history), frame.viewed_step
         if self._throttle.due(key):
             with self._throttle.work(key):
                 self._layer_tables = {**_depth(frame), **_spread(frame)}
@@ -134,10 +134,10 @@ def _norms(history: Iterable[Row], until: int) -> list[tuple[float, str, float]]
 def _spread(frame: Frame) -> Tables:
     """Return the gradient's entries of the step before the last record; in the past, before the one shown."""
     trainer, lane = frame.trainer, frame.lanes[0]
-    gradient = (frame.point or trainer).gradient
+    gradient = (frame.snapshot or trainer).gradient
     recorded = lane.history.history[-1][0] if lane.history.history else 0
     found = figures.spread_tables({}, 0.0)
-    if gradient is None or (frame.past is not None and frame.past != frame.held):
+    if gradient is None or (frame.viewed_step is not None and frame.viewed_step != frame.weights_step):
         found["note"] = {"text": [through_depth.NO_RECORD if gradient is None else NOT_KEPT]}
     else:
         row = gradient[lane.row]

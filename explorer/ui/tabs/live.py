@@ -73,7 +73,7 @@ def pinned_curves(chart: str, pins: PinnedRuns) -> Tables:
     rows = []
     for pin in pins.runs:
         trained = [p for p in pin.saved.points if p.step and p.accuracy]
-        brink, trained = _brink(pin.saved.point.lanes[0].history.events, trained), thinned(trained)
+        brink, trained = _brink(pin.saved.snapshot.lanes[0].history.events, trained), thinned(trained)
         curve = [(p.epoch, 100 * p.accuracy[1], pin.name) for p in brink]
         curve += [(p.epoch, 100 * p.accuracy[0], pin.name) for p in trained]
         rows += sorted(curve, key=lambda row: row[0])  # stable: just before its prune event comes first

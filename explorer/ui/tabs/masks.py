@@ -86,10 +86,10 @@ class Masks(Tab):
 
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
         """Draw where the mask has changed, and twice a second where only the weights have."""
-        trainer, past = frame.trainer, frame.past is not None
+        trainer, past = frame.trainer, frame.viewed_step is not None
         key = (
             *(id(trainer), frame.status, frame.preview, frame.sparsity),
-            *(len(frame.lanes[0].history.events), frame.past, past and frame.held),
+            *(len(frame.lanes[0].history.events), frame.viewed_step, past and frame.weights_step),
         )
         if not self._throttle.due(key, frame.step):
             return {}

@@ -80,7 +80,7 @@ class Runs(Tab):
 
     def _add(self, trainer: Trainer, session: Session) -> PinnedRun:
         """Pin the run, on the worker."""
-        saved = session.kept(trainer)
+        saved = session.saved_run(trainer)
         run = run_of(trainer, saved.status)
         return self.context.pins.add(saved, run.summary, run.dense.summary if run.dense else None)
 

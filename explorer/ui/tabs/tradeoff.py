@@ -72,7 +72,7 @@ class Tradeoff(Tab):
         if frame.preview is None and follower.work(frame):
             session.refresh()  # where nothing trains, no other frame would come
         if frame.preview is not None and frame.accuracy:
-            follower.tried = (frame.preview, frame.sparsity, frame.accuracy[0])
+            follower.preview = (frame.preview, frame.sparsity, frame.accuracy[0])
         retrained, dense = figures.retrained_at(self._rows.get(recipe(experiment), ()))
         seeds = max(retrained["n"], default=0)
         tables = {
@@ -88,11 +88,11 @@ class Tradeoff(Tab):
 
     def overview(self, trainer: Trainer) -> tuple[str, ...]:
         """Return the trade-off where it is of these weights."""
-        return ("tradeoff",) if self.follower.knows(trainer) else ()
+        return ("tradeoff",) if self.follower.is_current(trainer) else ()
 
     def on_hide(self) -> None:
         """Leave the curve where it is; nothing is worked out while nobody looks."""
-        self.follower.rest()
+        self.follower.cancel()
 
     def close(self) -> None:
         """End the retraining."""
@@ -181,8 +181,8 @@ def _now(frame: Frame) -> dict[str, Any]:
     if frame.preview is not None or not 0 < frame.sparsity < 1 or not frame.accuracy:
         return NO_SPOT
     accuracy, label = frame.accuracy[0], f"□ this run now: {100 * frame.accuracy[0]:.2f} %"
-    if frame.past is not None:
-        epoch = round(frame.past / frame.trainer.per_epoch, 2)
+    if frame.viewed_step is not None:
+        epoch = round(frame.viewed_step / frame.trainer.per_epoch, 2)
         label = f"□ this run at epoch {epoch:g}: {100 * accuracy:.2f} %"
     return _spot(frame.sparsity, accuracy, label)
 

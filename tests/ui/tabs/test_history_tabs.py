@@ -27,8 +27,8 @@ def tab(explorer, name):
 
 def thin(explorer, *steps):
     """Keeps the weights of these steps alone."""
-    album = explorer.session.album
-    album._points = {step: album._points[step] for step in steps}
+    album = explorer.session.snapshots
+    album._snapshots = {step: album._snapshots[step] for step in steps}
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_masks_are_those_of_then(done):
     assert (codes(masks) > 0).all()
     assert "As of epoch 0.5. Nothing is pruned yet. fc1 keeps 100,352 of" in masks.summary_text.value
     drag(done, 5)
-    then, point = codes(masks), done.session.album.at(20)
+    then, point = codes(masks), done.session.snapshots.at(20)
     assert ((then > 0) == (now > 0)).all()
     assert not (then == now).all()  # the same mask over other weights
     weights = point.view().row[: 784 * 128].numpy()
@@ -90,7 +90,7 @@ def test_where_weights_are_not_kept_the_nearest_are_shown_and_named(done):
 def told_by(done, step):
     """True digits and both networks' answers at a step, by their weights of then."""
     trainer = done.session.call(lambda trainer: trainer).result(PATIENCE)
-    point, held = done.session.album.at(step), trainer.split.validation
+    point, held = done.session.snapshots.at(step), trainer.split.validation
     x = datasets.normalised(held.pixels, True, torch.float32)
     views = [trainer.network.layout.views(point.view(i).row.unsqueeze(0)) for i in (0, 1)]
     pruned, dense = (trainer.network.forward(view, x).argmax(1) for view in views)
@@ -147,7 +147,7 @@ def test_the_thresholds_units_are_those_of_the_weights_of_then(done):
     weights = tab(done, "weights")
     now = read(weights)
     drag(done, 2)
-    row = done.session.album.at(8).view().row
+    row = done.session.snapshots.at(8).view().row
     slices = done.session.call(lambda trainer: trainer.network.layout.layers).result(PATIENCE)
     sizes = torch.cat([la.weight.of(row) for la in slices]).abs().sort().values
     k = round(0.97 * len(sizes))
@@ -185,7 +185,7 @@ def test_the_past_stays_as_it_was_while_the_run_goes_on(opened):
     explorer.session.start()
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 20:
         pass
-    explorer.session.look(8)
+    explorer.session.view_step(8)
     settled(explorer)
     then = masks.units.sheets
     before = explorer.session.call(lambda trainer: trainer.step).result(PATIENCE)
@@ -199,12 +199,12 @@ def test_the_past_stays_as_it_was_while_the_run_goes_on(opened):
 
 def test_only_the_newest_place_of_the_slider_is_looked_at(done):
     steps, seen = [4, 8, 12], []
-    on_frame = done.session._camera._on_frame
-    done.session._camera._on_frame = lambda frame: (seen.append(frame.past), on_frame(frame))
+    on_frame = done.session.frames.on_frame
+    done.session.frames.on_frame = lambda frame: (seen.append(frame.viewed_step), on_frame(frame))
 
     def three(_):
         for step in steps:
-            done.session.look(step)
+            done.session.view_step(step)
 
     done.session.call(three).result(PATIENCE)
     settled(done)
@@ -223,7 +223,7 @@ def test_the_gradients_entries_are_those_of_then(done):
     now = shown(done, "gradient-spread", "bins")
     drag(done, 2)
     then = shown(done, "gradient-spread", "bins")
-    gradient = done.session.album.at(8).gradient
+    gradient = done.session.snapshots.at(8).gradient
     assert sum(row["count"] for row in then if row["layer"] == "fc2") == int(
         gradient[0, -1290:-10].count_nonzero()
     )

@@ -16,7 +16,7 @@ def looking_back(opened):
         explorer.wait(PATIENCE)
         explorer.tab = tab
         settled(explorer)
-        explorer.session.look(16)
+        explorer.session.view_step(16)
         shown = settled(explorer)
         assert told(explorer) == ""
         return explorer, shown
@@ -33,7 +33,7 @@ def test_a_cut_off_of_other_scores_is_not_drawn_among_the_weights(looking_back):
         "weights", {"pruning.criterion": "magnitude"}, pruning=early(criterion="gradient")
     )
     assert chart_data(explorer, "weights-fc1")["cutoffs"] == []
-    explorer.session.look(None)
+    explorer.session.view_step(None)
     settled(explorer)
     assert len(chart_data(explorer, "weights-fc1")["cutoffs"]) == 2
 
@@ -49,7 +49,7 @@ def test_layers_that_only_then_were_scored_do_no_harm(looking_back):
 def test_the_alarm_advises_against_what_was_done_then(looking_back):
     explorer, tab = looking_back("weights", {"pruning.allocation": "erk"}, pruning=early(threshold=0.999))
     assert "allocation “uniform” or “erk”" in tab.densities.value
-    explorer.session.look(None)
+    explorer.session.view_step(None)
     settled(explorer)
     assert "allocation “uniform”" not in tab.densities.value
 
@@ -61,7 +61,7 @@ def test_the_clip_norm_is_the_one_of_then(looking_back, now):
     assert [row["value"] for row in then["clip"]] == [0.25]
     assert then["note"][0]["text"] == "100 % of the last 16 steps clipped"
     assert len(chart_data(explorer, "clip-share")["shares"]) == 4
-    explorer.session.look(None)
+    explorer.session.view_step(None)
     settled(explorer)
     assert [row["value"] for row in chart_data(explorer, "gradients")["clip"]] == [2.0] * (
         "clipping" not in now
@@ -78,6 +78,6 @@ def test_the_pad_asks_networks_of_then_by_their_own_loss(looking_back):
     page_says(tab.pad, {"type": "random"})
     settled(explorer)
     assert tab.pad._bars["unit"] == "output"
-    explorer.session.look(None)
+    explorer.session.view_step(None)
     settled(explorer)
     assert tab_of(explorer, "digits").pad._bars["unit"] == "probability"

@@ -148,8 +148,8 @@ def test_a_run_is_pinned_while_it_goes_on(opened):
     explorer.stop()
     run = explorer.wait(PATIENCE)
     assert pin.saved.status == "stopped"
-    assert pin.saved.point.step <= run.summary["steps"]
-    assert pin.saved.points[-1].step <= pin.saved.point.step
+    assert pin.saved.snapshot.step <= run.summary["steps"]
+    assert pin.saved.points[-1].step <= pin.saved.snapshot.step
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def test_the_mark_follows_the_slider(at_tab):
     explorer.wait(PATIENCE)
     settled(explorer)
     assert data(explorer)["mark"][0]["compression"] == pytest.approx(10, rel=1e-3)
-    explorer._threshold.hear("grab", [90, 1.0])
+    explorer._threshold.on_page_event("grab", [90, 1.0])
     explorer._threshold.share.value = 50
     explorer.session.call(id).result(PATIENCE)
     mark = data(explorer)["mark"][0]

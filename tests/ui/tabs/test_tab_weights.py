@@ -67,10 +67,10 @@ def test_the_pages_own_rounding_of_a_typed_threshold_is_no_move(weights, monkeyp
     type_in(explorer, tab, "compression", "150")
     monkeypatch.setattr("explorer.ui.controls.threshold.RELEASE_SECONDS", 1e6)  # it never rests
     explorer._threshold.share.value = 99.33  # what the page makes of it
-    assert explorer._threshold.wanted is None
+    assert explorer._threshold.pending is None
     assert explorer.experiment.pruning.threshold == pytest.approx(1 - 1 / 150)
     explorer._threshold.share.value = 99  # a person
-    assert explorer._threshold.wanted == 0.99
+    assert explorer._threshold.pending == 0.99
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ from html import escape
 from explorer import registry
 from explorer.engine.training.metrics import count_kept
 from explorer.experiment import Pruning
-from explorer.ui.controls import method_options
+from explorer.ui.controls import labels
 from explorer.ui.session.frames import Frame
 
 # Every string that a person reads here; the sentences with numbers in them stand below.
 TITLE = "Weights kept, layer by layer"
 PREVIEW_TITLE = "Weights that this threshold would keep, layer by layer"
 LESS = "a lower threshold"
-SPARE = f"“{method_options.LABELS['spare_last']}” under Granularity"
+SPARE = f"“{labels.OPTIONS['spare_last']}” under Granularity"
 MARKS = {"": "", "low": "⚠", "none": "✕"}
 
 LOW_DENSITY = 0.01  # a layer that keeps less of its weights is close to its end
@@ -63,7 +63,7 @@ class LayerDensity:
 def measure(frame: Frame) -> list[LayerDensity]:
     """Return what each layer of a frame keeps, or would at a previewed threshold; in the past as recorded."""
     mask, layers = frame.view.mask, frame.trainer.network.layout.layers
-    recorded = {} if frame.past is None else _recorded_sparsity(frame, frame.past)
+    recorded = {} if frame.viewed_step is None else _recorded_sparsity(frame, frame.viewed_step)
     densities = []
     for layer in layers:
         slot = layer.weight

@@ -18,14 +18,14 @@ def tables(frame: Frame, scored: Iterable[str], *, cuts_weights: bool) -> Tables
         scored: the layers whose scores have a chart of their own.
         cuts_weights: whether the threshold of then is a size of weights, so that it is drawn among them.
     """
-    if frame.past is None:
+    if frame.viewed_step is None:
         return {}
     scored = list(scored)
     history = frame.trainer.lanes[0].history
-    cutoffs = _latest(history.cutoffs, frame.past)
+    cutoffs = _latest(history.cutoffs, frame.viewed_step)
     cut = {layer: cutoff for _, layer, cutoff in cutoffs}
-    weights = _latest(history.histograms, frame.past, axis="weight")
-    scores = _latest(history.histograms, frame.past, axis="score")
+    weights = _latest(history.histograms, frame.viewed_step, axis="weight")
+    scores = _latest(history.histograms, frame.viewed_step, axis="score")
     found: Tables = {}
     for name in frame.trainer.observer.edges:
         found |= _one(f"weights-{name}", weights, name, cut.get(name) if cuts_weights else None, "weight")

@@ -90,7 +90,7 @@ class ThresholdFields:
 
     def draw(self, frame: Frame) -> None:
         """Fill the fields with the threshold of a frame in each unit."""
-        pruning, past = frame.lanes[0].experiment.pruning, frame.past is not None
+        pruning, past = frame.lanes[0].experiment.pruning, frame.viewed_step is not None
         if pruning is None:
             self._fill({}, None, past=past)
             self._contents = None
@@ -106,12 +106,12 @@ class ThresholdFields:
 
     def _convert(self, frame: Frame, pruning: Pruning) -> ThresholdConverter:
         """Return the converter, made anew for another pruning, and seldom where only the weights moved."""
-        trainer, (_, step) = frame.trainer, frame.trainer.prune_base(frame.point)
-        key = tuple(trainer.observer.edges), id(frame.brink), pruning.model_copy(update={"threshold": 0.0})
-        drift, training = (id(trainer), step), frame.status == "training" and frame.past is None
+        trainer, (_, step) = frame.trainer, frame.trainer.prune_base(frame.snapshot)
+        key = tuple(trainer.observer.edges), id(frame.pre_prune), pruning.model_copy(update={"threshold": 0.0})
+        drift, training = (id(trainer), step), frame.status == "training" and frame.viewed_step is None
         if self._converter is None or self._throttle.due(key, drift, pause=training):
             with self._throttle.work(key, drift):
-                self._converter, self._step = ThresholdConverter.of(trainer, point=frame.point), step
+                self._converter, self._step = ThresholdConverter.of(trainer, point=frame.snapshot), step
         return self._converter
 
     def _fill(self, ranges: dict[str, ThresholdRange], pruning: Pruning | None, *, past: bool) -> None:
@@ -189,6 +189,6 @@ def _tooltip(name: str, threshold: ThresholdRange | None, *, used: bool, past: b
 def _source(frame: Frame, step: int) -> str:
     """Say which weights a threshold would cut."""
     epoch = f"{step / frame.trainer.per_epoch:.3g}"
-    if frame.brink is None:
+    if frame.pre_prune is None:
         return f"Cut-offs are those of the weights at epoch {epoch}."
     return f"Cut-offs are those of the weights just before the first prune event, epoch {epoch}."
