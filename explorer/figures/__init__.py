@@ -10,8 +10,9 @@ from typing import Any
 import altair as alt
 
 from explorer.figures.accuracy import accuracy, accuracy_of, shift_band_of
+from explorer.figures.accuracy_shift import shift_band, shift_label, shift_of
 from explorer.figures.clip_share import clip_share, clip_share_of, share_tables
-from explorer.figures.digits import (
+from explorer.figures.confusion import (
     change_table,
     confusion,
     confusion_table,
@@ -22,14 +23,13 @@ from explorer.figures.digits import (
     has_flips,
     mcnemar,
 )
-from explorer.figures.embedding import provenance, recipe, recipes
 from explorer.figures.gradients import clip_at, clipped_note, gradients, gradients_of
+from explorer.figures.image_sheets import tiles
+from explorer.figures.layer_gradients import depth, depth_of, depth_tables, has_depth, spread, spread_tables
 from explorer.figures.loss import loss, loss_of
-from explorer.figures.shift import shift_band, shift_label, shift_of
+from explorer.figures.provenance import provenance, recipe, recipes
 from explorer.figures.sparsity import sparsity, sparsity_of
 from explorer.figures.theme import combine, dark, inline, save
-from explorer.figures.through_depth import depth, depth_of, depth_tables, has_depth, spread, spread_tables
-from explorer.figures.tiles import tiles
 from explorer.figures.timeline import event_table
 from explorer.figures.tradeoff import retrained_at, tradeoff, tradeoff_of
 from explorer.figures.weights import cutoffs_at, kept_note, layers_of, stacked, weights, weights_of

@@ -14,8 +14,8 @@ import altair as alt
 import polars as pl
 
 from explorer.figures import pinned, theme, timeline
-from explorer.figures.embedding import signed
-from explorer.figures.shift import shift_band, shift_of, shifts_of
+from explorer.figures.accuracy_shift import shift_band, shift_of, shifts_of
+from explorer.figures.provenance import signed
 
 TITLE = "Validation accuracy"
 Y_TITLE = "accuracy (%)"

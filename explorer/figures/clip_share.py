@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from explorer.figures import theme, timeline
-from explorer.figures.embedding import signed
+from explorer.figures.provenance import signed
 
 TITLE, Y_TITLE = "Clipped steps", "% of steps"
 NOTE = "{:.0f} % of {:,} steps; a bar is {:,}"

@@ -13,7 +13,7 @@ import altair as alt
 import polars as pl
 
 from explorer.figures import theme, timeline
-from explorer.figures.embedding import signed
+from explorer.figures.provenance import signed
 
 TITLE = "Gradient norm and clipping"
 Y_TITLES = {False: "L2 norm", True: "L2 norm (log scale)"}

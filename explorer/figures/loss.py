@@ -11,7 +11,7 @@ import altair as alt
 import polars as pl
 
 from explorer.figures import theme, timeline
-from explorer.figures.embedding import signed
+from explorer.figures.provenance import signed
 
 TITLE, Y_TITLES = "Loss", {False: "loss", True: "loss (log scale)"}
 SUBTITLE = "{}, mean over images"

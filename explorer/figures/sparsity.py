@@ -11,7 +11,7 @@ import altair as alt
 import polars as pl
 
 from explorer.figures import theme, timeline
-from explorer.figures.embedding import signed
+from explorer.figures.provenance import signed
 
 TITLE, Y_TITLE = "Sparsity", "pruned (%)"
 DESCRIPTION = "Step chart of the share of weights that is pruned, in percent over epochs."

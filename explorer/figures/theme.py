@@ -16,7 +16,8 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from explorer.figures import embedding, png
+from explorer.figures import png
+from explorer.figures.provenance import embed, of_specs, usermeta
 
 INK, MUTED, LINE, GRID, PAPER = "#1f2328", "#59606b", "#8c939d", "#e4e7eb", "#ffffff"
 DENSE, PRUNED = "#6f7681", "#0072b2"  # the two networks that are compared
@@ -129,8 +130,8 @@ def page(specs: Mapping[str, dict[str, Any]], columns: int = 2, wide: Container[
     channels = ("color", "shape", "strokeDash", "strokeWidth", "strokeOpacity")
     independent = dict.fromkeys(channels, "independent")
     layout = {"columns": columns, "spacing": 28, "resolve": {"scale": independent, "legend": independent}}
-    made = embedding.of_specs(specs.values())
-    signed = {"usermeta": embedding.usermeta(made)} if made else {}
+    made = of_specs(specs.values())
+    signed = {"usermeta": usermeta(made)} if made else {}
     grid = {"concat": parts, **layout}
     if rows_below:
         layout.pop("columns")
@@ -211,7 +212,7 @@ def write(spec: dict[str, Any], path: str | Path, scale: float = 2) -> Path:
             raise ValueError(
                 f"can't save a figure as {other or path.name!r}: end the name in {', '.join(SUFFIXES)}"
             )
-    path.write_bytes(embedding.embed(content, suffix, embedding.of_specs([spec])))
+    path.write_bytes(embed(content, suffix, of_specs([spec])))
     return path
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from explorer.figures import theme
-from explorer.figures.embedding import signed
+from explorer.figures.provenance import signed
 
 TITLES = {"weight": "{} weights", "score": "{} scores"}
 X_TITLES = {"weight": "weight (first and last bar: all beyond)", "score": "score", "log": "score (log scale)"}

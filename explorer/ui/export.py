@@ -14,6 +14,7 @@ from explorer import figures
 from explorer.engine import files
 from explorer.engine.run import Run
 from explorer.figures import theme
+from explorer.figures.provenance import usermeta
 from explorer.ui.session import Session
 
 HERE = Path(__file__).parent
@@ -81,7 +82,7 @@ class Export(anywidget.AnyWidget):
                 name, spec = self._page() if what == "shown" else (what, self._overview(run))
                 if spec is None:
                     raise ValueError(NOTHING_SHOWN)
-                signed = {**spec, "usermeta": theme.embedding.usermeta([run.provenance])}
+                signed = {**spec, "usermeta": usermeta([run.provenance])}
                 return theme.write(signed, folder / f"{start}{name}.{kind}")
             case "run":
                 return run.save(folder / run.experiment.hash)

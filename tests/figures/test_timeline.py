@@ -9,7 +9,7 @@ import vl_convert
 from test_figures import fake_run, history, words
 
 from explorer import figures
-from explorer.figures import shift, theme, timeline
+from explorer.figures import accuracy_shift, theme, timeline
 
 LIVE = {
     "loss": (figures.loss, {"points", "events"}),
@@ -88,7 +88,7 @@ def test_a_shift_of_chance_does_not_fill_the_chart():
 
 def test_without_a_pair_there_is_no_shift():
     alone = pl.DataFrame({"epoch": [1.0], "accuracy": [97.0], "net": ["pruned"]})
-    assert shift.shifts_of(alone).height == 0
+    assert accuracy_shift.shifts_of(alone).height == 0
 
 
 def test_sparsity_in_percent():

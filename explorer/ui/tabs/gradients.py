@@ -9,7 +9,7 @@ from explorer import figures
 from explorer.engine.ledger import Log
 from explorer.engine.records import Row
 from explorer.engine.trainer import Trainer
-from explorer.figures import through_depth
+from explorer.figures import layer_gradients
 from explorer.ui.frames import Frame
 from explorer.ui.session import Session
 from explorer.ui.tabs.base import Charts, Context, Tab, Tables, columns, events
@@ -137,7 +137,7 @@ def _spread(frame: Frame) -> Tables:
     recorded = lane.history.history[-1][0] if lane.history.history else 0
     found = figures.spread_tables({}, 0.0)
     if gradient is None or (frame.past is not None and frame.past != frame.held):
-        found["note"] = {"text": [through_depth.NO_RECORD if gradient is None else NOT_KEPT]}
+        found["note"] = {"text": [layer_gradients.NO_RECORD if gradient is None else NOT_KEPT]}
     else:
         row = gradient[lane.row]
         slots = {layer.name: layer.weight for layer in trainer.network.layout.layers}
@@ -148,13 +148,13 @@ def _spread(frame: Frame) -> Tables:
 
 def _counted(gradient: torch.Tensor) -> tuple[np.ndarray, int]:
     """Entries by the decade of their size, and how many are 0."""
-    bins = round((through_depth.MOST - through_depth.LEAST) / through_depth.STEP)
+    bins = round((layer_gradients.MOST - layer_gradients.LEAST) / layer_gradients.STEP)
     sizes = gradient.abs()
     zero = sizes == 0
     places = (
         sizes.log10_()
-        .sub_(through_depth.LEAST)
-        .div_(through_depth.STEP)
+        .sub_(layer_gradients.LEAST)
+        .div_(layer_gradients.STEP)
         .nan_to_num_(0)
         .clamp_(0, bins - 1)
         .long()

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from explorer.figures import theme
-from explorer.figures.embedding import signed
+from explorer.figures.provenance import signed
 
 DEPTH_TITLE, SPREAD_TITLE = "Gradient norm of each layer", "Sizes of gradient entries"
 DEPTH_X, SPREAD_X = "L2 norm of the weights' gradient (log scale)", "|∂L/∂w| before clipping (log scale)"

@@ -16,7 +16,7 @@ import altair as alt
 import numpy as np
 
 from explorer.figures import theme
-from explorer.figures.embedding import signed
+from explorer.figures.provenance import signed
 
 FLIPS_TITLE, FLIPS_X, FLIPS_Y = "Answers that flipped", "images; p: McNemar's exact test", "digit"
 SIDES = ("lost", "gained")

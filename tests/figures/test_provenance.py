@@ -10,7 +10,8 @@ import pytest
 import vl_convert
 
 import explorer as ex
-from explorer.figures import embedding, theme
+from explorer.figures import theme
+from explorer.figures.provenance import embed, of_specs, signed
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ class Record:
         }
 
 
-@embedding.signed
+@signed
 def drawing_of(_run):
     return theme.inline(ex.figures.shift_band(epochs=2), {"points": {"epoch": [1.0], "shift": [-0.5]}})
 
@@ -138,7 +139,7 @@ def test_a_pdfs_last_cross_reference_points_at_its_information(tmp_path):
 
 def test_a_pdf_of_another_make_is_left_alone():
     with pytest.warns(UserWarning, match="saved without its Experiment"):
-        assert embedding.embed(b"%PDF-2.0 streams", ".pdf", [{}]) == b"%PDF-2.0 streams"
+        assert embed(b"%PDF-2.0 streams", ".pdf", [{}]) == b"%PDF-2.0 streams"
 
 
 # -- a real run ---------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ def test_every_figure_of_a_run_has_its_recipe(tiny):
         warnings.simplefilter("error")
         for chart in [*charts, weights, f.dark(weights)]:
             spec = chart.to_dict(validate=False)
-            (found,) = embedding.of_specs([spec])
+            (found,) = of_specs([spec])
             assert ex.Experiment(**found["experiment"]) == experiment
             assert [event["what"] for event in found["events"]] == ["prune"]
 
