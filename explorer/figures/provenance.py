@@ -7,19 +7,18 @@ A chart carries them as Vega-Lite's ``usermeta``. On saving, a PNG gets them as 
 import functools
 import json
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from html import escape, unescape
+from io import BytesIO
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from explorer.experiment import Experiment
 
 KEY = "pruning-explorer"
-OF_ITSELF = ("prune", "tolerance")  # events that no slider made
-PDF_KEY = "PruningExplorer"  # a name in a PDF; what is not in the standard is allowed beside it
+AUTOMATIC_EVENTS = ("prune", "tolerance")  # that no slider made
+PDF_KEY = "/PruningExplorer"  # a name in a PDF; what is not in the standard is allowed beside it
 
 # Every string that a person reads here.
 NO_RECIPE = "{} holds no Experiment: it was not saved by the explorer, or another program took it out"
@@ -28,41 +27,37 @@ STEERED = (
     "sliders were moved while this ran (moves: {}), so the Experiment alone does not make the same; "
     "explorer.figures.provenance(path) tells when"
 )
-PDF_IS_NEW = "this PDF ends in an unknown way, so it is saved without its Experiment"
 
-PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 SVG_PART = re.compile(rf'<metadata id="{KEY}">(.*?)</metadata>', re.DOTALL)
 HTML_PART = re.compile(rf'<script type="application/json" id="{KEY}">(.*?)</script>', re.DOTALL)
-PDF_END = re.compile(
-    rb"trailer\s*<<(?P<entries>.*?/Info (?P<number>\d+) 0 R.*?)>>\s*startxref\s*(?P<start>\d+)\s*%%EOF\s*$",
-    re.DOTALL,
-)
-PDF_PART = re.compile(rf"/{PDF_KEY} <([0-9A-F]*)>".encode())
 
-Provenance = dict[str, Any]
-P, T = ParamSpec("P"), TypeVar("T")
+Provenance = dict[str, Any]  # of one run
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 # -- into a chart -------------------------------------------------------------------------------------
 
 
-def signed(build: Callable[P, T]) -> Callable[P, T]:
+def with_recipe(build: Callable[P, T]) -> Callable[P, T]:
     """Decorate a builder whose first argument is a run, so that its charts carry the run's recipe."""
 
     @functools.wraps(build)
-    def signing(*args: P.args, **kwargs: P.kwargs) -> T:
-        built, found = build(*args, **kwargs), getattr(args[0], "provenance", None)
-        charts = built.values() if isinstance(built, Mapping) else [built]
-        for chart in charts if found else ():
-            chart.usermeta = usermeta([found])
-        return built
+    def build_with_recipe(*args: P.args, **kwargs: P.kwargs) -> T:
+        product = build(*args, **kwargs)
+        origin: Provenance | None = getattr(args[0], "provenance", None)
+        charts: Iterable[Any] = product.values() if isinstance(product, Mapping) else [product]
+        if origin:
+            for chart in charts:
+                chart.usermeta = usermeta([origin])
+        return product
 
-    return signing
+    return build_with_recipe
 
 
-def usermeta(found: Iterable[Provenance]) -> dict[str, list[Provenance]]:
+def usermeta(origins: Iterable[Provenance]) -> dict[str, list[Provenance]]:
     """Return what a specification carries as ``usermeta``: each recipe once."""
-    distinct = {json.dumps(each, sort_keys=True): each for each in found}
+    distinct = {json.dumps(each, sort_keys=True): each for each in origins}
     return {KEY: list(distinct.values())}
 
 
@@ -74,18 +69,21 @@ def of_specs(specs: Iterable[Mapping[str, Any]]) -> list[Provenance]:
 # -- into a file --------------------------------------------------------------------------------------
 
 
-def embed(content: bytes, suffix: str, found: list[Provenance]) -> bytes:
+def embed(content: bytes, suffix: str, origins: list[Provenance]) -> bytes:
     """Return a file's content with recipes in it; JSON has them already."""
     put = {".png": _into_png, ".svg": _into_svg, ".pdf": _into_pdf, ".html": _into_html}.get(suffix)
-    return put(content, json.dumps(found)) if put and found else content
+    return put(content, json.dumps(origins)) if put and origins else content
 
 
 def _into_png(content: bytes, text: str) -> bytes:
-    """Add an iTXt chunk behind the header: keyword, not compressed, no language, then UTF-8."""
-    data = b"iTXt" + KEY.encode() + b"\0\0\0\0\0" + text.encode()
-    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
-    header = len(PNG_HEAD) + 25  # IHDR comes first and is always so long
-    return content[:header] + chunk + content[header:]
+    """Write the same pixels anew, which makes the file smaller by two thirds as well."""
+    from PIL.PngImagePlugin import PngImageFile, PngInfo  # noqa: PLC0415  takes long, and few save
+
+    info, file = PngInfo(), BytesIO()
+    info.add_itxt(KEY, text)
+    with PngImageFile(BytesIO(content)) as image:  # `Image.open` would refuse a poster as a bomb
+        image.save(file, "PNG", pnginfo=info, dpi=image.info.get("dpi"))
+    return file.getvalue()
 
 
 def _into_svg(content: bytes, text: str) -> bytes:
@@ -100,19 +98,14 @@ def _into_html(content: bytes, text: str) -> bytes:
 
 
 def _into_pdf(content: bytes, text: str) -> bytes:
-    """Append a second version of the information object, as PDF's incremental updates have it."""
-    end = PDF_END.search(content)
-    old = end and re.search(rb"(?<!\d)%s 0 obj\s*<<(.*?)>>\s*endobj" % end["number"], content, re.DOTALL)
-    if not (end and old):
-        warnings.warn(PDF_IS_NEW, stacklevel=2)
-        return content
-    coded = text.encode("utf-16-be", "surrogatepass").hex().upper()
-    body = content.rstrip() + b"\n"
-    entry = f"/{PDF_KEY} <FEFF{coded}>".encode()
-    info = b"%s 0 obj\n<<%s  %s\n>>\nendobj\n" % (end["number"], old[1], entry)
-    table = b"xref\n0 1\n0000000000 65535 f\r\n%s 1\n%010d 00000 n\r\n" % (end["number"], len(body))
-    trailer = b"trailer\n<<%s  /Prev %s\n>>\n" % (end["entries"], end["start"])
-    return body + info + table + trailer + b"startxref\n%d\n%%%%EOF\n" % (len(body) + len(info))
+    """Append a second version of the information, so that the page stays as it is, to the byte."""
+    from pypdf import PdfWriter  # noqa: PLC0415
+
+    file = BytesIO()
+    writer = PdfWriter(BytesIO(content + b"\n"), incremental=True)
+    writer.add_metadata({PDF_KEY: text})
+    writer.write(file)
+    return file.getvalue()
 
 
 # -- out of a file ------------------------------------------------------------------------------------
@@ -123,13 +116,13 @@ def recipe(path: str | Path) -> Experiment:
 
     Warns where sliders were moved while it ran. Raises ValueError where there is none, or more than one.
     """
-    found = provenance(path)
-    if len(found) > 1:
-        raise ValueError(SEVERAL.format(path, len(found)))
-    moves = sum(event["what"] not in OF_ITSELF for event in found[0]["events"])
-    if found[0]["steered"]:
+    origins = provenance(path)
+    if len(origins) > 1:
+        raise ValueError(SEVERAL.format(path, len(origins)))
+    moves = sum(event["what"] not in AUTOMATIC_EVENTS for event in origins[0]["events"])
+    if origins[0]["steered"]:
         warnings.warn(STEERED.format(moves), stacklevel=2)
-    return _experiment(found[0])
+    return _experiment(origins[0])
 
 
 def recipes(path: str | Path) -> list[Experiment]:
@@ -147,49 +140,58 @@ def provenance(path: str | Path) -> list[Provenance]:
     read = {
         ".png": _from_png,
         ".pdf": _from_pdf,
-        ".svg": lambda content: _between(SVG_PART, content, unescape),
-        ".html": lambda content: _between(HTML_PART, content, str),
+        ".svg": lambda path: _between(SVG_PART, path, unescape),
+        ".html": lambda path: _between(HTML_PART, path, str),
         ".json": _from_json,
         ".safetensors": _from_safetensors,
     }.get(path.suffix.lower())
-    text = read(path.read_bytes()) if read else None
-    found: list[Provenance] = json.loads(text) if text else []
-    if not found:
+    text = read(path) if read else None
+    origins: list[Provenance] = json.loads(text) if text else []
+    if not origins:
         raise ValueError(NO_RECIPE.format(path))
-    return found
+    return origins
 
 
-def _experiment(found: Provenance) -> Experiment:
-    return Experiment.from_json(json.dumps(found["experiment"]))
+def _experiment(origin: Provenance) -> Experiment:
+    return Experiment.from_json(json.dumps(origin["experiment"]))
 
 
-def _from_png(content: bytes) -> str | None:
-    at = len(PNG_HEAD)
-    while at < len(content):
-        length, kind = struct.unpack_from(">I4s", content, at)
-        data = content[at + 8 : at + 8 + length]
-        if kind == b"iTXt" and data.startswith(KEY.encode() + b"\0"):
-            return data[len(KEY) + 5 :].decode()
-        at += length + 12
-    return None
+def _from_png(path: Path) -> str | None:
+    from PIL.PngImagePlugin import PngImageFile  # noqa: PLC0415
+
+    try:
+        with PngImageFile(path) as image:
+            return image.text.get(KEY)
+    except SyntaxError:  # what Pillow says of a file of another kind
+        return None
 
 
-def _from_pdf(content: bytes) -> str | None:
-    found = PDF_PART.findall(content)
-    return bytes.fromhex(found[-1].decode()).decode("utf-16") if found else None
+def _from_pdf(path: Path) -> str | None:
+    from pypdf import PdfReader  # noqa: PLC0415
+    from pypdf.errors import PdfReadError  # noqa: PLC0415
+
+    try:
+        metadata = PdfReader(path).metadata
+    except PdfReadError:
+        return None
+    return str(metadata[PDF_KEY]) if metadata and PDF_KEY in metadata else None
 
 
-def _between(pattern: re.Pattern[str], content: bytes, plain: Callable[[str], str]) -> str | None:
-    found = pattern.search(content.decode())
-    return plain(found[1]) if found else None
+def _between(pattern: re.Pattern[str], path: Path, plain: Callable[[str], str]) -> str | None:
+    part = pattern.search(path.read_text(encoding="utf-8"))
+    return plain(part[1]) if part else None
 
 
-def _from_json(content: bytes) -> str:
-    return json.dumps(of_specs([json.loads(content)]))
+def _from_json(path: Path) -> str:
+    return json.dumps(of_specs([json.loads(path.read_bytes())]))
 
 
-def _from_safetensors(content: bytes) -> str | None:
-    (length,) = struct.unpack_from("<Q", content)
-    header = json.loads(content[8 : 8 + length])
-    text: str | None = header.get("__metadata__", {}).get(KEY)
-    return text
+def _from_safetensors(path: Path) -> str | None:
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+
+    try:
+        with safe_open(path, "np") as file:
+            metadata: dict[str, str] | None = file.metadata()
+    except SafetensorError:
+        return None
+    return (metadata or {}).get(KEY)

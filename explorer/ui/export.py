@@ -13,7 +13,7 @@ import traitlets
 from explorer import figures
 from explorer.engine import files
 from explorer.engine.run import Run
-from explorer.figures import theme
+from explorer.figures import saving
 from explorer.figures.provenance import usermeta
 from explorer.ui.session import Session
 
@@ -83,7 +83,7 @@ class Export(anywidget.AnyWidget):
                 if spec is None:
                     raise ValueError(NOTHING_SHOWN)
                 signed = {**spec, "usermeta": usermeta([run.provenance])}
-                return theme.write(signed, folder / f"{start}{name}.{kind}")
+                return saving.write(signed, folder / f"{start}{name}.{kind}")
             case "run":
                 return run.save(folder / run.experiment.hash)
         inside = f"{kind}.csv" if what == "data" else f"{what}.{kind}"

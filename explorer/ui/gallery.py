@@ -8,7 +8,7 @@ import ipywidgets as w
 
 from explorer import registry
 from explorer.engine.trainer import Trainer
-from explorer.figures import theme
+from explorer.figures import combining
 from explorer.ui.export import Export
 from explorer.ui.frames import Frame
 from explorer.ui.live_chart import LiveChart
@@ -94,7 +94,7 @@ class Gallery:
         """The name of the tab that is shown, and its charts and pictures as they are now, for export."""
         name, specs = self.selected, self.chart.specs()
         specs |= {n: chart.to_dict(validate=False) for n, chart in self.tabs[name].pictures().items()}
-        return name, theme.page(specs) if specs else None
+        return name, combining.page(specs) if specs else None
 
     def _beside(self) -> Charts:
         """The charts that an overview of the run has beside those of its record."""

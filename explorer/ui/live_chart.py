@@ -22,7 +22,7 @@ import traitlets
 import vl_convert
 from ipywidgets import CallbackDispatcher, Widget
 
-from explorer.figures import theme
+from explorer.figures import combining, saving, theme
 
 HERE = Path(__file__).parent
 SCRIPTS = ("threshold.js", "names.js", "keys.js", "live_chart.js")  # the last one exports
@@ -38,12 +38,12 @@ Columns = dict[str, np.ndarray]
 
 def vega() -> str:
     """Return Vega as one script, out of the user's cache or made by vl-convert (1 to 2 s, no network)."""
-    name = f"vega-{vl_convert.__version__}-{theme.vegalite_version()}.js"
+    name = f"vega-{vl_convert.__version__}-{saving.vegalite_version()}.js"
     path = Path(platformdirs.user_cache_dir("pruning-explorer")) / name
     try:
         return path.read_text(encoding="utf-8")
     except OSError:
-        script = vl_convert.javascript_bundle(SNIPPET, vl_version=theme.vegalite_version())
+        script = vl_convert.javascript_bundle(SNIPPET, vl_version=saving.vegalite_version())
         _keep(path, script)
         return script
 
@@ -69,7 +69,7 @@ def module() -> str:
 @functools.lru_cache(maxsize=128)
 def compiled(spec: str) -> dict[str, Any]:
     """Compile Vega-Lite JSON to Vega; equal specifications cost once. Not to be changed by the caller."""
-    return vl_convert.vegalite_to_vega(spec, vl_version=theme.vegalite_version())
+    return vl_convert.vegalite_to_vega(spec, vl_version=saving.vegalite_version())
 
 
 def _view(name: str, chart: alt.TopLevelMixin, wide: bool) -> dict[str, Any]:
@@ -272,11 +272,11 @@ class LiveChart(anywidget.AnyWidget):
     def page(self) -> dict[str, Any] | None:
         """Return the charts that are shown as one Vega-Lite specification; None where there are no data."""
         specs = self.specs()
-        return theme.page(specs) if specs else None
+        return combining.page(specs) if specs else None
 
     def save(self, name: str, path: str | Path, scale: float = 2) -> Path:
         """Write one chart with the data it shows now: .png, .svg, .pdf, .html or .json."""
-        return theme.save(self.chart(name), path, scale)
+        return saving.save(self.chart(name), path, scale)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a picture for readers without a kernel; the widget's own view wins where there is one."""
@@ -284,6 +284,6 @@ class LiveChart(anywidget.AnyWidget):
         page = self.page()
         if bundle is None or page is None:
             return bundle
-        version = theme.vegalite_version()
+        version = saving.vegalite_version()
         png = vl_convert.vegalite_to_png(page, vl_version=version, scale=SNAPSHOT_SCALE)
         return {**bundle[0], "image/png": base64.b64encode(png).decode()}, bundle[1]

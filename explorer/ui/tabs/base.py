@@ -7,7 +7,6 @@ from typing import Any
 
 import altair as alt
 import ipywidgets as w
-import numpy as np
 
 from explorer import figures
 from explorer.engine.trainer import Trainer
@@ -79,18 +78,6 @@ class Tab:
 
     def close(self) -> None:
         """Called at the end: stop threads that the tab started."""
-
-
-def columns(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, Any]:
-    """Rows as a table of columns."""
-    if not rows:
-        return {name: [] for name in names}
-    values = list(zip(*rows, strict=True))
-    texts = [isinstance(column[0], str) for column in values]
-    return {
-        name: list(column) if text else np.array(column)
-        for name, column, text in zip(names, values, texts, strict=True)
-    }
 
 
 def until(points: list[Point], step: int) -> list[Point]:

@@ -12,7 +12,7 @@ from explorer.engine import whatif
 from explorer.engine.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.figures import published
-from explorer.figures.tradeoff import CURVE, DENSE, NOW, PUBLISHED, RETRAINED
+from explorer.figures.tradeoff import CURVE, DENSE, NOW, PUBLISHED, RETRAINED, dense_table
 from explorer.ui.following import DENSE_RUN, NO_VALIDATION, Follower, recipe
 from explorer.ui.frames import Frame
 from explorer.ui.retraining import Retraining, Row
@@ -87,7 +87,7 @@ class Tradeoff(Tab):
             "mark": _mark(follower.at(frame)),
             "now": _now(frame),
             "retrained": retrained,
-            "dense": dense if dense["n"] else _twin(frame),
+            "dense": dense if dense["n"] else dense_table(frame.accuracy[1:2]),  # this run's own twin
             "published": published.of(experiment.model),
             "note": {"text": [_note(follower, int(seeds))]},
         }
@@ -196,22 +196,6 @@ def _spot(found: tuple[float, float] | None, label: Callable[[float, float], str
         "compression": [1 / (1 - sparsity)],
         "error": [100 - 100 * accuracy],
         "label": [label(sparsity, accuracy)],
-    }
-
-
-def _twin(frame: Frame) -> dict[str, list[float]]:
-    """This run's own dense twin, while no others are there."""
-    twin = frame.accuracy[1:2]
-    error = [100 - 100 * a for a in twin]
-    none = [0.0] * len(twin)
-    accuracy = [100 * a for a in twin]
-    return {
-        "accuracy": accuracy,
-        "sd": none,
-        "error": error,
-        "low": error,
-        "high": error,
-        "n": [1] * len(twin),
     }
 
 

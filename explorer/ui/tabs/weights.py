@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 
 from explorer import figures
 from explorer.engine import records
 from explorer.engine.pruner import Verdict
 from explorer.engine.trainer import Trainer
+from explorer.figures.weights import layer_tables
 from explorer.ui import keeps, recorded
 from explorer.ui.currencies import Currencies
 from explorer.ui.frames import Frame
@@ -97,25 +99,27 @@ def _weights(frame: Frame, cut: bool) -> Tables:
     observer, verdict = frame.trainer.observer, frame.verdict
     layers = zip(verdict.layers, verdict.cutoffs, strict=True) if verdict and cut else ()
     cutoffs = {layer.name: cutoff for layer, cutoff in layers}
-    found: Tables = {}
+    tables: Tables = {}
     for name, counts in observer.counts(frame.view).items():
-        sides, total = observer.edges[name].numpy(), int(counts.sum())
-        found[f"weights-{name}", "bins"] = figures.stacked(sides[:-1], sides[1:], *counts.cpu().numpy())
-        found[f"weights-{name}", "cutoffs"] = figures.cutoffs_at(cutoffs.get(name))
-        found[f"weights-{name}", "note"] = figures.kept_note(total - int(counts[1].sum()), total)
-    return found
+        sides, own = observer.edges[name].numpy(), counts.cpu().numpy()
+        tables |= histogram(f"weights-{name}", sides, own, cutoffs.get(name), "weight")
+    return tables
 
 
 def _scores(frame: Frame, layers: list[str]) -> Tables:
     verdict = frame.verdict
     if verdict is None:
         return {(f"scores-{name}", "note"): {"text": [UNSCORED]} for name in layers}
-    found: Tables = {}
+    tables: Tables = {}
     for i, layer in enumerate(verdict.layers if layers else []):
-        scores, keep, name = verdict.scores[i], verdict.units[i], f"scores-{layer.name}"
+        scores = verdict.scores[i]
         edges = records.score_edges(scores)
-        counts, sides = records.score_counts(scores, keep, edges).cpu().numpy(), edges.numpy()
-        found[name, "bins"] = figures.stacked(sides[:-1], sides[1:], *counts)
-        found[name, "cutoffs"] = figures.cutoffs_at(verdict.cutoffs[i], "score")
-        found[name, "note"] = figures.kept_note(int(keep.sum()), len(keep))
-    return found
+        counts = records.score_counts(scores, verdict.units[i], edges).cpu().numpy()
+        tables |= histogram(f"scores-{layer.name}", edges.numpy(), counts, verdict.cutoffs[i], "score")
+    return tables
+
+
+def histogram(chart: str, sides: np.ndarray, counts: np.ndarray, cutoff: float | None, axis: str) -> Tables:
+    """Return a chart's datasets from the edges of bins, [BINS + 1], and the counts in them, [3, BINS]."""
+    tables = layer_tables(sides[:-1], sides[1:], *counts, cutoff=cutoff, axis=axis)
+    return {(chart, name): table for name, table in tables.items()}

@@ -4,7 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
-from explorer.figures import theme
+from explorer.figures import saving
 from explorer.figures.provenance import usermeta
 
 AWKWARD = "</script></head><b>mine"
@@ -33,7 +33,7 @@ class Scripts(HTMLParser):
 
 
 def scripts(spec, path):
-    return Scripts(theme.write(spec, path).read_text(encoding="utf-8")).texts
+    return Scripts(saving.write(spec, path).read_text(encoding="utf-8")).texts
 
 
 def test_the_scripts_of_a_page_are_whole(tmp_path):
