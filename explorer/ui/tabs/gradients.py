@@ -78,7 +78,7 @@ class Gradients(Tab):
         note = NO_CLIPPING if bound is None else _share(bound[-RECENT:])
         happened = events(frame)
         return {
-            ("gradients", "norms"): norm_table(_steps(trainer.flush(), frame.step, per_epoch)),
+            ("gradients", "norms"): norm_table(_norms_by_step(trainer.flush(), frame.step, per_epoch)),
             ("gradients", "clip"): figures.clip_at(limit),
             ("gradients", "note"): {"text": [note]},
             ("gradients", "events"): happened,
@@ -94,7 +94,7 @@ class Gradients(Tab):
         return self._layered
 
 
-def _steps(log: Log, until: int, per_epoch: int) -> Iterator[tuple[float, float, float, float]]:
+def _norms_by_step(log: Log, until: int, per_epoch: int) -> Iterator[tuple[float, float, float, float]]:
     """Return some of the steps: epoch, norm before clipping, norm after it, and whether the bound held."""
     steps = range(0, min(until, len(log)), max(1, -(-min(until, len(log)) // SHOWN)))
     measured = (log.of(0, measure, every=steps.step).tolist() for measure in (1, 2, 3))
