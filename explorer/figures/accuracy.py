@@ -62,13 +62,10 @@ def accuracy(
     chart = alt.LayerChart(layer=[*timeline.event_marks(), _lines(epochs, floor), _dots(), *words])
     if shift is None and points is not None:
         shift = shift_of(points)
-    return theme.finish(
-        pinned.behind(chart, pins, names) if pins else chart,
-        {"points": points, "events": events, "shift": shift},
-        title=alt.Title(TITLE, subtitle=subtitle or alt.Undefined),
-        description=DESCRIPTION,
-        height=HEIGHT,
-    )
+    chart = pinned.behind(chart, pins, names) if pins else chart
+    tables = {"points": points, "events": events, "shift": shift}
+    title = alt.Title(TITLE, subtitle=subtitle or alt.Undefined)
+    return theme.finish(chart, tables, title, DESCRIPTION, HEIGHT)
 
 
 def _lines(epochs: float | None, floor: str) -> alt.Chart:

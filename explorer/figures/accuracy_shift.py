@@ -32,13 +32,8 @@ def shift_band(points: Any = None, events: Any = None, *, epochs: float | None =
         events: Table of epoch, label, kind.
         epochs: Length of the run, which keeps the horizontal axis still.
     """
-    return theme.finish(
-        alt.LayerChart(layer=[_area(epochs), *timeline.event_marks(), _zero(), _line()]),
-        {"points": points, "events": events},
-        title=TITLE,
-        description=DESCRIPTION,
-        height=HEIGHT,
-    )
+    chart = alt.LayerChart(layer=[_area(epochs), *timeline.event_marks(), _zero(), _line()])
+    return theme.finish(chart, {"points": points, "events": events}, TITLE, DESCRIPTION, HEIGHT)
 
 
 def _area(epochs: float | None) -> alt.Chart:

@@ -44,13 +44,9 @@ def clip_share(
         alt.Y2Datum(0),
         tooltip=tooltip,
     )
-    return theme.finish(
-        alt.LayerChart(layer=[bars, *timeline.event_marks(), theme.note()]),
-        {"shares": shares, "note": note, "events": events},
-        title=theme.beside_note(TITLE),
-        description=TEXT,
-        height=HEIGHT,
-    )
+    chart = alt.LayerChart(layer=[bars, *timeline.event_marks(), theme.note()])
+    tables = {"shares": shares, "note": note, "events": events}
+    return theme.finish(chart, tables, theme.beside_note(TITLE), TEXT, HEIGHT)
 
 
 def share_tables(bound: npt.ArrayLike | None, a_bar: int, per_epoch: int) -> dict[str, Any]:

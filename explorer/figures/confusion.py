@@ -65,13 +65,9 @@ def flips(table: Any = None, note: Any = None) -> alt.LayerChart:
     tooltip = [alt.Tooltip("digit:N"), alt.Tooltip("side:N"), alt.Tooltip("count:Q")]
     bars = theme.on("flips").mark_bar(height={"band": 0.7}).encode(x, y, colour, tooltip=tooltip)
     zero = alt.Chart().mark_rule(color=theme.LINE).encode(x=alt.datum(0))
-    return theme.finish(
-        alt.LayerChart(layer=[bars, zero, theme.note()]),
-        {"flips": table, "note": note},
-        title=theme.beside_note(FLIPS_TITLE),
-        description=FLIPS_TEXT,
-        height=alt.Step(CELL),
-    )
+    chart = alt.LayerChart(layer=[bars, zero, theme.note()])
+    tables = {"flips": table, "note": note}
+    return theme.finish(chart, tables, theme.beside_note(FLIPS_TITLE), FLIPS_TEXT, alt.Step(CELL))
 
 
 def confusion(table: Any = None, *, which: str = "pruned") -> alt.LayerChart:
@@ -98,13 +94,10 @@ def confusion(table: Any = None, *, which: str = "pruned") -> alt.LayerChart:
         text=alt.Text("count:Q", format="+," if change else ","),
     )
     cells = [right.encode(x, y, tooltip=tooltip), wrong.encode(x, y, color=_shade(change), tooltip=tooltip)]
-    return theme.finish(
-        alt.LayerChart(layer=[*cells, numbers]),
-        {"cells": table},
-        title=alt.Title(CONFUSION_TITLES[which], subtitle=CONFUSION_NOTE.get(which, CONFUSION_PLAIN)),
-        description=CONFUSION_TEXT.format(CONFUSION_TITLES[which]),
-        height=HEIGHT,
-    )
+    chart = alt.LayerChart(layer=[*cells, numbers])
+    tables = {"cells": table}
+    title = alt.Title(CONFUSION_TITLES[which], subtitle=CONFUSION_NOTE.get(which, CONFUSION_PLAIN))
+    return theme.finish(chart, tables, title, CONFUSION_TEXT.format(CONFUSION_TITLES[which]), HEIGHT)
 
 
 def _shade(change: bool) -> alt.Color:

@@ -51,13 +51,9 @@ def gradients(
     """
     log = (norms is None or _wide(norms)) if log is None else log
     marks = [*timeline.event_marks(), _dots(log, epochs), _rule(), _rule_label(), theme.note()]
-    return theme.finish(
-        alt.LayerChart(layer=marks),
-        {"norms": norms, "clip": clip, "note": note, "events": events},
-        title=theme.beside_note(TITLE),
-        description=DESCRIPTION,
-        height=HEIGHT,
-    )
+    chart = alt.LayerChart(layer=marks)
+    tables = {"norms": norms, "clip": clip, "note": note, "events": events}
+    return theme.finish(chart, tables, theme.beside_note(TITLE), DESCRIPTION, HEIGHT)
 
 
 def _wide(norms: Any) -> bool:

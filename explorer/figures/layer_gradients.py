@@ -58,13 +58,9 @@ def depth(layers: Sequence[str], norms: Any = None, note: Any = None) -> alt.Lay
     data = theme.on("norms").transform_filter("datum.norm > 0")
     line = data.mark_line(strokeWidth=1.5).encode(x, y, colour, dash, order="place:Q")
     dots = data.mark_point(filled=True, size=55, opacity=1).encode(x, y, colour, shape, tooltip=tooltip)
-    return theme.finish(
-        alt.LayerChart(layer=[line, dots, theme.note()]),
-        {"norms": norms, "note": note},
-        title=theme.beside_note(DEPTH_TITLE),
-        description=DEPTH_TEXT,
-        height=height(layers),
-    )
+    chart = alt.LayerChart(layer=[line, dots, theme.note()])
+    tables = {"norms": norms, "note": note}
+    return theme.finish(chart, tables, theme.beside_note(DEPTH_TITLE), DEPTH_TEXT, height(layers))
 
 
 def spread(layers: Sequence[str], bins: Any = None, zeros: Any = None, note: Any = None) -> alt.LayerChart:
@@ -92,13 +88,9 @@ def spread(layers: Sequence[str], bins: Any = None, zeros: Any = None, note: Any
     )
     mark = theme.text(align="left", baseline="bottom", dx=6, dy=-2, color=theme.MUTED, fontSize=11)
     words = theme.label(theme.on("zeros"), mark, x=alt.value("width"), y=alt.Y("place:Q"), text="text:N")
-    return theme.finish(
-        alt.LayerChart(layer=[bars, words, theme.note()]),
-        {"bins": bins, "zeros": zeros, "note": note},
-        title=theme.beside_note(SPREAD_TITLE),
-        description=SPREAD_TEXT,
-        height=height(layers),
-    )
+    chart = alt.LayerChart(layer=[bars, words, theme.note()])
+    tables = {"bins": bins, "zeros": zeros, "note": note}
+    return theme.finish(chart, tables, theme.beside_note(SPREAD_TITLE), SPREAD_TEXT, height(layers))
 
 
 def _layer_axis() -> alt.Axis:

@@ -40,13 +40,10 @@ def loss(
         epochs: Length of the run, which keeps the horizontal axis still.
         log: Logarithmic axis, as losses fall by decades.
     """
-    return theme.finish(
-        alt.LayerChart(layer=[*timeline.event_marks(), _lines(epochs, log)]),
-        {"points": points, "events": events},
-        title=alt.Title(TITLE, subtitle=subtitle or alt.Undefined),
-        description=DESCRIPTION,
-        height=HEIGHT,
-    )
+    chart = alt.LayerChart(layer=[*timeline.event_marks(), _lines(epochs, log)])
+    tables = {"points": points, "events": events}
+    title = alt.Title(TITLE, subtitle=subtitle or alt.Undefined)
+    return theme.finish(chart, tables, title, DESCRIPTION, HEIGHT)
 
 
 def _lines(epochs: float | None, log: bool) -> alt.Chart:

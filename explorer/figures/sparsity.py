@@ -26,13 +26,8 @@ def sparsity(points: Any = None, events: Any = None, *, epochs: float | None = N
         events: Table of epoch, label, kind.
         epochs: Length of the run, which keeps the horizontal axis still.
     """
-    return theme.finish(
-        alt.LayerChart(layer=[_area(epochs), *timeline.event_marks(), _line()]),
-        {"points": points, "events": events},
-        title=TITLE,
-        description=DESCRIPTION,
-        height=HEIGHT,
-    )
+    chart = alt.LayerChart(layer=[_area(epochs), *timeline.event_marks(), _line()])
+    return theme.finish(chart, {"points": points, "events": events}, TITLE, DESCRIPTION, HEIGHT)
 
 
 def _area(epochs: float | None) -> alt.Chart:

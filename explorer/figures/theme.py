@@ -105,21 +105,15 @@ def beside_note(title: str) -> alt.Title:
 def finish(
     chart: alt.LayerChart,
     tables: Mapping[str, Table] | None,
-    *,
     title: str | alt.Title,
     description: str,
     height: float | alt.Step,
+    *,
     width: float = WIDTH,
 ) -> alt.LayerChart:
-    """Return the chart with title, size and theme, and with its data; live where the first table is None.
+    """Return the chart with its theme, title, size and tables by dataset; live where the first table is None.
 
-    Args:
-        chart: The marks.
-        tables: By the dataset that each is for.
-        title: Above the chart.
-        description: The chart in words, for screen readers.
-        height: Pixels, or as many for each of its rows.
-        width: Pixels.
+    The description is for screen readers; a height is in pixels, or a step of them for each row.
     """
     look = {"title": title, "description": description, "width": width, "height": height}
     chart = chart.properties(**look, config=config())

@@ -80,14 +80,9 @@ def tradeoff(
     """
     series = tuple(series)
     layers = [_band(part), _dense(), _curve(series), _bars(), *_points(series), _ring(), *_words()]
-    return theme.finish(
-        alt.LayerChart(layer=layers),
-        tables,
-        title=alt.Title(TITLE, subtitle=subtitle) if subtitle else theme.beside_note(TITLE),
-        description=DESCRIPTION,
-        height=HEIGHT,
-        width=2 * theme.WIDTH,
-    )
+    chart = alt.LayerChart(layer=layers)
+    title = alt.Title(TITLE, subtitle=subtitle) if subtitle else theme.beside_note(TITLE)
+    return theme.finish(chart, tables, title, DESCRIPTION, HEIGHT, width=2 * theme.WIDTH)
 
 
 def _x() -> alt.X:

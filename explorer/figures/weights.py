@@ -61,13 +61,9 @@ def weights(
     name = TITLES[axis].format(title).strip()
     bars = [_upper_bars(axis, log, counts), _lower_bars(axis, log, counts)]
     chart = alt.LayerChart(layer=[*bars, _rules(), _rule_labels(), theme.note()])
-    return theme.finish(
-        chart.resolve_scale(y="independent"),
-        {"bins": bins, "cutoffs": cutoffs, "note": note},
-        title=theme.beside_note(name),
-        description=DESCRIPTION.format(name),
-        height=HEIGHT,
-    )
+    chart = chart.resolve_scale(y="independent")
+    tables = {"bins": bins, "cutoffs": cutoffs, "note": note}
+    return theme.finish(chart, tables, theme.beside_note(name), DESCRIPTION.format(name), HEIGHT)
 
 
 def _upper_bars(axis: str, log: bool, counts: str) -> alt.Chart:
