@@ -152,6 +152,11 @@ class Pruning(_Part):
         compatibility.warn({a: registry.get(a, getattr(self, a)) for a in METHODS}, self._set())
         return self
 
+    @property
+    def cuts_weights(self) -> bool:
+        """Whether the threshold cuts weights by their own size: that is the score, not a norm of many."""
+        return (self.criterion, self.granularity) == ("magnitude", "weight")
+
     def own(self, axis: str) -> dict[str, Any]:
         """The options that belong to the method chosen on that axis."""
         return registry.get(axis, getattr(self, axis)).own(self.options)

@@ -250,11 +250,11 @@ def table(axes: Iterable[str]) -> str:
     """Return all methods of these axes as a Markdown table, for the README; a test holds the two equal."""
     head = "| | name | what it does | formula | reference |\n| --- | --- | --- | --- | --- |"
     rows = [
-        f"| {axis if i == 0 else ''} | `{m.name}` | {_cell(m.help)} | {_cell(m.formula)} | {_cell(m.reference)} |"
+        [axis if i == 0 else "", f"`{m.name}`", _cell(m.help), _cell(m.formula), _cell(m.reference)]
         for axis in axes
         for i, m in enumerate(methods(axis))
     ]
-    return "\n".join([head, *rows])
+    return "\n".join([head, *(f"| {' | '.join(cells)} |" for cells in rows)])
 
 
 def _cell(text: str) -> str:

@@ -1,6 +1,6 @@
 """Gradients: norms before and after clipping, how often the clip bound, and what reaches each layer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -9,11 +9,12 @@ from explorer import figures
 from explorer.engine.training.append_log import StepLog
 from explorer.engine.training.history import Row
 from explorer.engine.training.trainer import Trainer
-from explorer.figures import through_depth
+from explorer.figures import layer_gradients
+from explorer.figures.gradients import norm_table
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.session import Session
 from explorer.ui.session.throttle import Throttle
-from explorer.ui.tabs.tab import Charts, Context, Tab, Tables, columns, events
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables, events
 
 # Every string that a person reads here.
 NO_CLIPPING = "no clipping"
@@ -21,7 +22,6 @@ NOT_KEPT = "no longer kept of this record"
 
 SHOWN = 300  # steps drawn as marks, evenly taken from all
 RECENT = 200  # steps over which the share of clipped ones is given
-STATES = ("not clipped", "clipped", "after clipping")
 BARS = 48  # of the share of clipped steps, at most; else four an epoch
 
 
@@ -76,9 +76,9 @@ class Gradients(Tab):
         shares = figures.share_tables(bound, max(1, a_bar), per_epoch)
         limit = clipping.max_norm if clipping and "norm" in clipping.rules else None
         note = NO_CLIPPING if bound is None else _recent_share(bound[-RECENT:])
-        marks, happened = _marks(trainer.flush(), frame.step, per_epoch), events(frame)
+        happened = events(frame)
         return {
-            ("gradients", "norms"): columns(marks, ("epoch", "norm", "state")),
+            ("gradients", "norms"): norm_table(_norms_by_step(trainer.flush(), frame.step, per_epoch)),
             ("gradients", "clip"): figures.clip_at(limit),
             ("gradients", "note"): {"text": [note]},
             ("gradients", "events"): happened,
@@ -95,16 +95,11 @@ class Gradients(Tab):
         return self._layer_tables
 
 
-def _marks(log: StepLog, until: int, per_epoch: int) -> list[tuple[float, float, str]]:
-    """Return some of the steps: the norm of each before clipping, and after it where that is another one."""
-    rows = []
+def _norms_by_step(log: StepLog, until: int, per_epoch: int) -> Iterator[tuple[float, float, float, float]]:
+    """Return some of the steps: epoch, norm before clipping, norm after it, and whether the bound held."""
     steps = range(0, min(until, len(log)), max(1, -(-min(until, len(log)) // SHOWN)))
     measured = (log.series(0, measure, every=steps.step).tolist() for measure in (1, 2, 3))
-    for i, norm, after, bound in zip(steps, *measured, strict=False):
-        rows.append((i / per_epoch, norm, STATES[int(bound)]))
-        if bound:
-            rows.append((i / per_epoch, after, STATES[2]))
-    return rows
+    return zip((i / per_epoch for i in steps), *measured, strict=False)
 
 
 def _recent_share(bound: np.ndarray) -> str:
@@ -138,7 +133,7 @@ def _spread(frame: Frame) -> Tables:
     recorded = lane.history.history[-1][0] if lane.history.history else 0
     found = figures.spread_tables({}, 0.0)
     if gradient is None or (frame.viewed_step is not None and frame.viewed_step != frame.weights_step):
-        found["note"] = {"text": [through_depth.NO_RECORD if gradient is None else NOT_KEPT]}
+        found["note"] = {"text": [layer_gradients.NO_RECORD if gradient is None else NOT_KEPT]}
     else:
         row = gradient[lane.row]
         slices = {layer.name: layer.weight for layer in trainer.network.layout.layers}
@@ -149,16 +144,10 @@ def _spread(frame: Frame) -> Tables:
 
 def _counted(gradient: torch.Tensor) -> tuple[np.ndarray, int]:
     """Return the entries by the decade of their size, and how many are 0."""
-    bins = round((through_depth.MOST - through_depth.LEAST) / through_depth.STEP)
+    bins = layer_gradients.BINS
     sizes = gradient.abs()
     zero = sizes == 0
-    places = (
-        sizes.log10_()
-        .sub_(through_depth.LEAST)
-        .div_(through_depth.STEP)
-        .nan_to_num_(0)
-        .clamp_(0, bins - 1)
-        .long()
-    )
+    places = sizes.log10_().sub_(layer_gradients.LEAST).div_(layer_gradients.STEP)
+    places = places.nan_to_num_(0).clamp_(0, bins - 1).long()
     counts = torch.bincount(places.masked_fill_(zero, bins), minlength=bins + 1).tolist()
     return np.array(counts[:-1]), counts[-1]

@@ -8,7 +8,7 @@ import ipywidgets as w
 
 from explorer import registry
 from explorer.engine.training.trainer import Trainer
-from explorer.figures import theme
+from explorer.figures import combining
 from explorer.ui.session.frames import Frame
 from explorer.ui.tabs import TABS, Context, Tab
 from explorer.ui.tabs.tab import Charts
@@ -97,7 +97,7 @@ class TabPanel:
         """Return the name of the tab that is shown, and its charts and pictures as they are now."""
         name, specs = self.selected, self.chart.specs()
         specs |= {n: chart.to_dict(validate=False) for n, chart in self.tabs[name].pictures().items()}
-        return name, theme.page(specs) if specs else None
+        return name, combining.page(specs) if specs else None
 
     def _overview(self) -> Charts:
         """Return the charts that an overview of the run has beside those of its record."""

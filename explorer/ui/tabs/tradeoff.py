@@ -12,7 +12,7 @@ from explorer.engine.analysis import sparsity_curve
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.figures import published
-from explorer.figures.tradeoff import CURVE, DENSE, NOW, PUBLISHED, RETRAINED
+from explorer.figures.tradeoff import CURVE, DENSE, NOW, PUBLISHED, RETRAINED, dense_table
 from explorer.ui.session.curve_follower import DENSE_RUN, NO_VALIDATION, CurveFollower, recipe
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.retraining import Retraining, Row
@@ -80,7 +80,7 @@ class Tradeoff(Tab):
             "mark": _mark(follower.at(frame)),
             "now": _now(frame),
             "retrained": retrained,
-            "dense": dense if dense["n"] else _twin(frame),
+            "dense": dense if dense["n"] else dense_table(frame.accuracy[1:2]),  # this run's own twin
             "published": published.of(experiment.model),
             "note": {"text": [_note(follower, int(seeds))]},
         }
@@ -189,13 +189,6 @@ def _now(frame: Frame) -> dict[str, Any]:
 
 def _spot(sparsity: float, accuracy: float, label: str) -> dict[str, Any]:
     return {"compression": [1 / (1 - sparsity)], "error": [100 - 100 * accuracy], "label": [label]}
-
-
-def _twin(frame: Frame) -> dict[str, list[float]]:
-    """Return this run's own dense twin, while no others are there."""
-    accuracy = [100 * share for share in frame.accuracy[1:2]]
-    error, n = [100 - each for each in accuracy], len(accuracy)
-    return {"accuracy": accuracy, "sd": [0.0] * n, "error": error, "low": error, "high": error, "n": [1] * n}
 
 
 # -- sentences ----------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from collections.abc import Hashable
 from pathlib import Path
 
 import ipywidgets as w
+import numpy as np
 
 from explorer import figures
 from explorer.engine.pruning.pruner import PruneDecision
 from explorer.engine.training import history
 from explorer.engine.training.trainer import Trainer
+from explorer.figures.weights import layer_tables
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.session import Session
 from explorer.ui.tabs.parts import layer_density, recorded_histograms
@@ -96,25 +98,27 @@ def _weights(frame: Frame, cut: bool) -> Tables:
     observer, decision = frame.trainer.observer, frame.decision
     layers = zip(decision.layers, decision.cutoffs, strict=True) if decision and cut else ()
     cutoffs = {layer.name: cutoff for layer, cutoff in layers}
-    found: Tables = {}
+    tables: Tables = {}
     for name, counts in observer.counts(frame.view).items():
-        sides, total = observer.edges[name].numpy(), int(counts.sum())
-        found[f"weights-{name}", "bins"] = figures.stacked(sides[:-1], sides[1:], *counts.cpu().numpy())
-        found[f"weights-{name}", "cutoffs"] = figures.cutoffs_at(cutoffs.get(name))
-        found[f"weights-{name}", "note"] = figures.kept_note(total - int(counts[1].sum()), total)
-    return found
+        sides, own = observer.edges[name].numpy(), counts.cpu().numpy()
+        tables |= histogram(f"weights-{name}", sides, own, cutoffs.get(name), "weight")
+    return tables
 
 
 def _scores(frame: Frame, layers: list[str]) -> Tables:
     decision = frame.decision
     if decision is None:
         return {(f"scores-{name}", "note"): {"text": [UNSCORED]} for name in layers}
-    found: Tables = {}
+    tables: Tables = {}
     for i, layer in enumerate(decision.layers if layers else []):
-        scores, keep, name = decision.scores[i], decision.units[i], f"scores-{layer.name}"
+        scores = decision.scores[i]
         edges = history.score_edges(scores)
-        counts, sides = history.score_counts(scores, keep, edges).cpu().numpy(), edges.numpy()
-        found[name, "bins"] = figures.stacked(sides[:-1], sides[1:], *counts)
-        found[name, "cutoffs"] = figures.cutoffs_at(decision.cutoffs[i], "score")
-        found[name, "note"] = figures.kept_note(int(keep.sum()), len(keep))
-    return found
+        counts = history.score_counts(scores, decision.units[i], edges).cpu().numpy()
+        tables |= histogram(f"scores-{layer.name}", edges.numpy(), counts, decision.cutoffs[i], "score")
+    return tables
+
+
+def histogram(chart: str, sides: np.ndarray, counts: np.ndarray, cutoff: float | None, axis: str) -> Tables:
+    """Return a chart's datasets from the edges of bins, [BINS + 1], and the counts in them, [3, BINS]."""
+    tables = layer_tables(sides[:-1], sides[1:], *counts, cutoff=cutoff, axis=axis)
+    return {(chart, name): table for name, table in tables.items()}

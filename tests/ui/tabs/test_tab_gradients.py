@@ -5,7 +5,7 @@ import pytest
 import torch
 from hands import PATIENCE, chart_data, settled
 
-from explorer.figures import through_depth
+from explorer.figures import layer_gradients
 from explorer.ui.tabs.gradients import Gradients, _counted
 
 
@@ -73,7 +73,7 @@ def test_entries_are_all_counted_and_zeros_told(gradients):
 
 def test_entries_go_into_the_bin_of_their_size():
     counts, zeros = _counted(torch.tensor([0.0, 0.0, 1.5e-3, -1.5e-3, 1e-30, 1e9]))
-    edges = through_depth.edges()
+    edges = layer_gradients.edges()
     assert zeros == 2
     assert counts.sum() == 4
     assert counts[np.searchsorted(edges, np.log10(1.5e-3)) - 1] == 2

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from explorer import figures
 from explorer.engine.training.history import Row
+from explorer.figures.weights import layer_tables
 from explorer.ui.session.frames import Frame
 
 Tables = dict[tuple[str, str], Any]
@@ -42,10 +42,8 @@ def _latest(rows: Iterable[Row], step: int, axis: str = "") -> list[Row]:
 
 def _one(chart: str, rows: list[Row], layer: str, cutoff: float | None, axis: str) -> Tables:
     bins = [row[3:] for row in rows if row[1] == layer]
-    left, right, kept, pruned, revived = zip(*bins, strict=True) if bins else ((),) * 5
-    total, fallen = sum(kept) + sum(pruned) + sum(revived), sum(pruned)
-    return {
-        (chart, "bins"): figures.stacked(left, right, kept, pruned, revived),
-        (chart, "cutoffs"): figures.cutoffs_at(cutoff, axis),
-        (chart, "note"): figures.kept_note(total - fallen, total) if bins else {"text": [""]},
-    }
+    columns = zip(*bins, strict=True) if bins else ((),) * 5
+    tables = layer_tables(*columns, cutoff=cutoff, axis=axis)
+    if not bins:
+        tables["note"] = {"text": [""]}
+    return {(chart, name): table for name, table in tables.items()}

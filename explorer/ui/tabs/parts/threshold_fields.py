@@ -107,7 +107,11 @@ class ThresholdFields:
     def _convert(self, frame: Frame, pruning: Pruning) -> ThresholdConverter:
         """Return the converter, made anew for another pruning, and seldom where only the weights moved."""
         trainer, (_, step) = frame.trainer, frame.trainer.prune_base(frame.snapshot)
-        key = tuple(trainer.observer.edges), id(frame.pre_prune), pruning.model_copy(update={"threshold": 0.0})
+        key = (
+            tuple(trainer.observer.edges),
+            id(frame.pre_prune),
+            pruning.model_copy(update={"threshold": 0.0}),
+        )
         drift, training = (id(trainer), step), frame.status == "training" and frame.viewed_step is None
         if self._converter is None or self._throttle.due(key, drift, pause=training):
             with self._throttle.work(key, drift):
