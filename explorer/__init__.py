@@ -67,7 +67,7 @@ def __getattr__(name: str) -> Any:
 
 @contextmanager
 def _quickly() -> Iterator[None]:
-    """Leaves out rfc3987_syntax, which takes three seconds to import.
+    """Leave out rfc3987_syntax, which takes three seconds to import.
 
     JupyterLab brings it along for jsonschema to check IRIs with; Altair, which imports jsonschema, has none.
     """
@@ -83,7 +83,7 @@ def _quickly() -> Iterator[None]:
 
 
 def _warm() -> None:
-    """Starts the JavaScript engine that the first charts need, 0.4 s, beside the imports."""
+    """Start the JavaScript engine that the first charts need, 0.4 s, beside the imports."""
     from vl_convert import vegalite_to_vega
 
     threading.Thread(target=vegalite_to_vega, args=({"mark": "point"},), daemon=True).start()
@@ -91,7 +91,7 @@ def _warm() -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Says in a notebook that something is coming, as the first import of torch takes seconds."""
+    """Say in a notebook that something is coming, as the first import of torch takes seconds."""
     shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
     if "torch" in sys.modules or _LINES or not hasattr(shell, "kernel"):
         yield

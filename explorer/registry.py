@@ -107,7 +107,7 @@ class Method(Generic[T]):
         return {name: value for name, value in options.items() if name in self.options}
 
     def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all options of this method: those in a bag as they are there, the others at their defaults."""
+        """Return all options of this method: those in a bag as they are, the others at their defaults."""
         return {name: options.get(name, option.default) for name, option in self.options.items()}
 
 

@@ -131,15 +131,15 @@ def _spread(frame: Frame) -> Tables:
     trainer, lane = frame.trainer, frame.lanes[0]
     gradient = (frame.snapshot or trainer).gradient
     recorded = lane.history.history[-1][0] if lane.history.history else 0
-    found = figures.spread_tables({}, 0.0)
+    tables = figures.spread_tables({}, 0.0)
     if gradient is None or (frame.viewed_step is not None and frame.viewed_step != frame.weights_step):
-        found["note"] = {"text": [layer_gradients.NO_RECORD if gradient is None else NOT_KEPT]}
+        tables["note"] = {"text": [layer_gradients.NO_RECORD if gradient is None else NOT_KEPT]}
     else:
         row = gradient[lane.row]
         slices = {layer.name: layer.weight for layer in trainer.network.layout.layers}
         counted = {name: _counted(slot.of(row)) for name, slot in slices.items()}
-        found = figures.spread_tables(counted, recorded / trainer.per_epoch)
-    return {("gradient-spread", name): table for name, table in found.items()}
+        tables = figures.spread_tables(counted, recorded / trainer.per_epoch)
+    return {("gradient-spread", name): table for name, table in tables.items()}
 
 
 def _counted(gradient: torch.Tensor) -> tuple[np.ndarray, int]:

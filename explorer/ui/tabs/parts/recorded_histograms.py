@@ -26,12 +26,12 @@ def tables(frame: Frame, scored: Iterable[str], *, cuts_weights: bool) -> Tables
     cut = {layer: cutoff for _, layer, cutoff in cutoffs}
     weights = _latest(history.histograms, frame.viewed_step, axis="weight")
     scores = _latest(history.histograms, frame.viewed_step, axis="score")
-    found: Tables = {}
+    datasets: Tables = {}
     for name in frame.trainer.observer.edges:
-        found |= _one(f"weights-{name}", weights, name, cut.get(name) if cuts_weights else None, "weight")
+        datasets |= _one(f"weights-{name}", weights, name, cut.get(name) if cuts_weights else None, "weight")
     for name in scored:
-        found |= _one(f"scores-{name}", scores, name, cut.get(name), "score")
-    return found
+        datasets |= _one(f"scores-{name}", scores, name, cut.get(name), "score")
+    return datasets
 
 
 def _latest(rows: Iterable[Row], step: int, axis: str = "") -> list[Row]:
