@@ -141,7 +141,7 @@ class Pruning(_Part):
     def _fits(self) -> Self:
         criterion = registry.get("criterion", self.criterion)
         schedule = registry.get("schedule", self.schedule)
-        compatibility.check_threshold(self.threshold, self.unit, signed=criterion.traits.get("signed", False))
+        compatibility.check_threshold(self.threshold, self.unit, signed=criterion.traits.signed)
         compatibility.check({axis: getattr(self, axis) for axis in METHODS})
         granularity, allocation = (registry.get(a, getattr(self, a)) for a in ("granularity", "allocation"))
         self._check_options("options", criterion, granularity, allocation, schedule)
@@ -244,14 +244,14 @@ class Experiment(_Part):
         """A schedule with a span needs room: without one event the run would be dense under another name."""
         if self.pruning is None:
             return
-        criterion, schedule = (registry.get(a, getattr(self.pruning, a)) for a in ("criterion", "schedule"))
-        traits = schedule.traits
+        criterion = registry.get("criterion", self.pruning.criterion)
+        schedule = registry.get("schedule", self.pruning.schedule)
         begin, end = self.pruning.begin_epoch, self.pruning.end_epoch
-        begin = traits["begin"] * self.epochs if begin is None else begin
+        begin = schedule.traits.begin * self.epochs if begin is None else begin
         end = DEFAULT_END * self.epochs if end is None else end
         if self.pruning.options.get("tolerance") is not None and not self.validation:
             raise ValueError("tolerance compares validation accuracies, but validation = 0: hold images out")
-        if traits["spans"] and begin >= end:
+        if schedule.traits.spans and begin >= end:
             raise ValueError(
                 f"schedule = {self.pruning.schedule!r} would never prune: begin_epoch = {begin:g} does not "
                 f"lie before end_epoch = {end:g} (by default {DEFAULT_END:g} of the epochs)"

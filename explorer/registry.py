@@ -11,11 +11,26 @@ import importlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, Generic, Literal, get_type_hints, overload
 
 from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypeVar  # comes with pydantic; typing has it with defaults from 3.13 on
+
+from explorer.traits import (
+    BY_AXIS,
+    CriterionTraits,
+    DatasetTraits,
+    GranularityTraits,
+    LossTraits,
+    ModelTraits,
+    OptimizerTraits,
+    PruningTraits,
+    RuleTraits,
+    ScheduleTraits,
+    UnitTraits,
+)
 
 # Where the methods of each axis live; a module registers its own when it is first asked for.
 HOMES = {
@@ -33,6 +48,8 @@ HOMES = {
 }
 
 SCIENCE = ("criterion", "granularity", "allocation", "unit", "schedule", "rule", "lr_decay")
+
+T = TypeVar("T", default=Any)  # an axis's traits
 
 _METHODS: dict[str, dict[str, "Method"]] = {axis: {} for axis in HOMES}
 _WATCHERS: "list[weakref.WeakMethod[Callable[[str], None]]]" = []
@@ -68,8 +85,8 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Method:
-    """A registered function and what its signature and docstring say of it."""
+class Method(Generic[T]):
+    """A registered function, what its signature and docstring say of it, and its traits."""
 
     axis: str
     name: str
@@ -79,7 +96,7 @@ class Method:
     help: str
     formula: str
     reference: str
-    traits: Mapping[str, Any] = field(default_factory=dict)
+    traits: T
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Calls the function itself."""
@@ -95,9 +112,13 @@ class Method:
 
 
 def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Registers a function under a name that users type; it stays an ordinary function."""
+    """Register a function under a name that users type; it stays an ordinary function.
+
+    The traits of each axis stand in `explorer/traits.py`; one that is not known there raises ValueError.
+    """
     if axis not in HOMES:
         raise ValueError(unknown("axis", axis, HOMES))
+    checked = _traits(axis, name, traits)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         text = inspect.cleandoc(function.__doc__ or "")
@@ -110,7 +131,7 @@ def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any
             help=text.partition("\n")[0],
             formula=_section(text, "Formula"),
             reference=_section(text, "Reference"),
-            traits=traits,
+            traits=checked,
         )
         for watcher in [alive for ref in _WATCHERS if (alive := ref()) is not None]:
             watcher(axis)
@@ -119,12 +140,48 @@ def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any
     return decorate
 
 
+def _traits(axis: str, name: str, given: Mapping[str, Any]) -> Any:
+    """Return the axis's own dataclass of traits; raise ValueError with those that there are."""
+    allowed = {field.name: field for field in fields(BY_AXIS[axis])}
+    for trait in given:
+        if trait not in allowed:
+            raise ValueError(unknown(f"trait of {axis} {name!r}", trait, allowed))
+    for trait, field in allowed.items():
+        if trait not in given and field.default is field.default_factory is MISSING:
+            raise ValueError(
+                f"{axis} {name!r} lacks the trait {trait!r}; register({axis!r}, {name!r}, {trait}=...)"
+            )
+    return BY_AXIS[axis](**given)
+
+
 def watch(method: Callable[[str], None]) -> None:
     """Calls a bound method with the axis whenever something is registered, while its object lives."""
     _WATCHERS[:] = [ref for ref in _WATCHERS if ref() is not None]
     _WATCHERS.append(weakref.WeakMethod(method))
 
 
+@overload
+def get(axis: Literal["criterion"], name: str) -> Method[CriterionTraits]: ...
+@overload
+def get(axis: Literal["granularity"], name: str) -> Method[GranularityTraits]: ...
+@overload
+def get(axis: Literal["allocation"], name: str) -> Method[PruningTraits]: ...
+@overload
+def get(axis: Literal["schedule"], name: str) -> Method[ScheduleTraits]: ...
+@overload
+def get(axis: Literal["unit"], name: str) -> Method[UnitTraits]: ...
+@overload
+def get(axis: Literal["rule"], name: str) -> Method[RuleTraits]: ...
+@overload
+def get(axis: Literal["model"], name: str) -> Method[ModelTraits]: ...
+@overload
+def get(axis: Literal["dataset"], name: str) -> Method[DatasetTraits]: ...
+@overload
+def get(axis: Literal["loss"], name: str) -> Method[LossTraits]: ...
+@overload
+def get(axis: Literal["optimizer"], name: str) -> Method[OptimizerTraits]: ...
+@overload
+def get(axis: str, name: str) -> Method: ...
 def get(axis: str, name: str) -> Method:
     """The method of that name; raises ValueError with the names there are and the nearest one."""
     methods = _load(axis)

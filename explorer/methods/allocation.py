@@ -70,21 +70,21 @@ def shares(
 
 def _to_prune(sizes: Sizes, densities: Sequence[float], sparsity: float) -> list[int]:
     """Counts whose sum is exactly round(sparsity · n), from densities that are right up to a factor."""
-    budget = sum(sizes) - round(sparsity * sum(sizes))
-    exact = _scaled(sizes, densities, budget)
+    remaining = sum(sizes) - round(sparsity * sum(sizes))
+    exact = _scaled(sizes, densities, remaining)
     floors = [math.floor(x) for x in exact]
     by_remainder = sorted(range(len(sizes)), key=lambda i: floors[i] - exact[i])
-    for i in by_remainder[: budget - sum(floors)]:
+    for i in by_remainder[: remaining - sum(floors)]:
         floors[i] += 1
     return [size - keep for size, keep in zip(sizes, floors, strict=True)]
 
 
-def _scaled(sizes: Sizes, densities: Sequence[float], budget: int) -> list[float]:
+def _scaled(sizes: Sizes, densities: Sequence[float], remaining: int) -> list[float]:
     """How many each layer keeps: a common factor times its density, at most all that it has."""
     full: set[int] = set()
     pairs = list(zip(densities, sizes, strict=True))
     while True:
-        room = budget - sum(sizes[i] for i in full)
+        room = remaining - sum(sizes[i] for i in full)
         weight = sum(d * n for i, (d, n) in enumerate(pairs) if i not in full)
         factor = room / weight if weight else 0.0
         over = {i for i, d in enumerate(densities) if i not in full and factor * d > 1}

@@ -5,45 +5,39 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from explorer import registry
+from explorer.registry import Method
+from explorer.traits import CriterionTraits, GranularityTraits, RuleTraits, ScheduleTraits
 
 DEFAULT = 0.9  # the threshold where none is given
 OUT = "leave it out"
 
 
-def check(chosen: Mapping[str, str]) -> None:
-    """Raises ValueError, with what is allowed, where the methods chosen, by axis, do not go together."""
-    for axis, name in chosen.items():
-        for other, only in _only(registry.get(axis, name)).items():
-            if chosen[other] not in only:
-                given = f"{other} = {chosen[other]!r}"
-                raise ValueError(f"{given} does not go with {axis} {name!r}; allowed: {', '.join(only)}")
-    criterion = registry.get("criterion", chosen["criterion"])
-    if criterion.traits.get("signed") and not registry.get("unit", chosen["unit"]).traits["signed"]:
-        allowed = [m.name for m in registry.methods("unit") if m.traits["signed"]]
+def check(names: Mapping[str, str]) -> None:
+    """Raise ValueError, with what is allowed, where the methods of a Pruning, by axis, do not go together."""
+    for axis, name in names.items():
+        for other, allowed in registry.get(axis, name).traits.partners.items():
+            if names[other] not in allowed:
+                value = f"{other} = {names[other]!r}"
+                raise ValueError(f"{value} does not go with {axis} {name!r}; allowed: {', '.join(allowed)}")
+    signed = registry.get("criterion", names["criterion"]).traits.signed
+    if signed and not registry.get("unit", names["unit"]).traits.signed:
+        units = [m.name for m in registry.methods("unit") if m.traits.signed]
         raise ValueError(
-            f"unit = {chosen['unit']!r} does not go with criterion {criterion.name!r}, whose scores are "
-            f"signed; allowed: {', '.join(allowed)}"
+            f"unit = {names['unit']!r} does not go with criterion {names['criterion']!r}, whose scores are "
+            f"signed; allowed: {', '.join(units)}"
         )
 
 
-def _only(method: registry.Method) -> dict[str, tuple[str, ...]]:
-    """The methods on other axes that a method insists on, by axis."""
-    traits = method.traits
-    named = {axis: traits[axis] for axis in ("granularity", "allocation") if axis in traits}
-    weightwise = {"granularity": ("weight",)} if traits.get("regrows") else {}
-    return {**named, **weightwise, **traits.get("only", {})}
-
-
 def check_time(
-    criterion: registry.Method,
-    schedule: registry.Method,
+    criterion: Method[CriterionTraits],
+    schedule: Method[ScheduleTraits],
     options: Mapping[str, Any],
     begin: float,
     end: float,
 ) -> None:
-    """Raises ValueError where an event falls before there is what it needs; begin and end in epochs."""
-    if not begin and criterion.traits.get("trained") and schedule.traits.get("immediate"):
-        later = [m.name for m in registry.methods("schedule") if not m.traits.get("immediate")]
+    """Raise ValueError where an event falls before there is what it needs; begin and end in epochs."""
+    if not begin and criterion.traits.trained and schedule.traits.immediate:
+        later = [m.name for m in registry.methods("schedule") if not m.traits.immediate]
         raise ValueError(
             f"begin_epoch = 0 does not go with criterion {criterion.name!r} and schedule {schedule.name!r}: "
             "before the first step all scores are 0, and only their order would decide; allowed: begin_epoch "
@@ -58,47 +52,48 @@ def check_time(
         )
 
 
-def warn(chosen: Mapping[str, registry.Method], given: Mapping[str, Any]) -> None:
-    """Warns of what is set in a Pruning, its fields that differ from their defaults, and has no effect."""
-    granularity, schedule = chosen["granularity"], chosen["schedule"]
-    if "allocation" in given:
-        what = f"allocation = {given['allocation']!r}"
-        if not chosen["unit"].traits.get("counts"):
-            counts = [m.name for m in registry.methods("unit") if m.traits.get("counts")]
-            why = f"with unit {chosen['unit'].name!r}, a cut-off that leaves no budget to spread"
-            _idle(what, why, f"leave it out, or set unit to {', '.join(counts)}")
-        elif granularity.traits.get("select"):
-            _idle(what, f"with granularity {granularity.name!r}, which decides within each layer", OUT)
-    if "end_epoch" in given and not schedule.traits["spans"]:
-        spans = [m.name for m in registry.methods("schedule") if m.traits["spans"]]
+def warn(methods: Mapping[str, Method], changed: Mapping[str, Any]) -> None:
+    """Warn of what has no effect in a Pruning: its methods by axis, its fields not at their defaults."""
+    criterion, granularity = methods["criterion"], methods["granularity"]
+    schedule, unit = methods["schedule"], methods["unit"]
+    if "allocation" in changed:
+        what = f"allocation = {changed['allocation']!r}"
+        if not unit.traits.counts:
+            counts = [m.name for m in registry.methods("unit") if m.traits.counts]
+            why = f"with unit {unit.name!r}, a cut-off that leaves no budget to spread"
+            _warn_idle(what, why, f"leave it out, or set unit to {', '.join(counts)}")
+        elif granularity.traits.select:
+            _warn_idle(what, f"with granularity {granularity.name!r}, which decides within each layer", OUT)
+    if "end_epoch" in changed and not schedule.traits.spans:
+        spans = [m.name for m in registry.methods("schedule") if m.traits.spans]
         why = f"with schedule {schedule.name!r}, which prunes at its begin alone"
-        _idle(f"end_epoch = {given['end_epoch']:g}", why, f"leave it out, or use {', '.join(spans)}")
-    for name, value in granularity.own(given.get("options", {})).items():
-        if "granularity" in chosen["criterion"].traits:
-            why = f"with criterion {chosen['criterion'].name!r}, which scores whole units itself"
-            _idle(f"{name} = {value!r}", why, OUT)
+        _warn_idle(f"end_epoch = {changed['end_epoch']:g}", why, f"leave it out, or use {', '.join(spans)}")
+    for name, value in granularity.own(changed.get("options", {})).items():
+        if criterion.traits.granularity:
+            why = f"with criterion {criterion.name!r}, which scores whole units itself"
+            _warn_idle(f"{name} = {value!r}", why, OUT)
 
 
-def warn_of_rules(rules: Sequence[registry.Method], given: Mapping[str, Any]) -> None:
-    """Warns of what is set in a Clipping, its fields that differ from their defaults, and has no effect."""
-    if "max_norm" in given and not any("max_norm" in rule.needs for rule in rules):
+def warn_of_rules(rules: Sequence[Method[RuleTraits]], changed: Mapping[str, Any]) -> None:
+    """Warn of what has no effect in a Clipping: its rules, its fields that are not at their defaults."""
+    if "max_norm" in changed and not any("max_norm" in rule.needs for rule in rules):
         bounded = ", ".join(m.name for m in registry.methods("rule") if "max_norm" in m.needs)
         names = " + ".join(rule.name for rule in rules)
-        what = f"max_norm = {given['max_norm']:g}"
-        _idle(what, f"with clip rule {names}", f"leave it out; rules that it bounds: {bounded}")
-    options = given.get("options", {})
-    for stronger, weaker in [p for rule in rules for p in rule.traits.get("overrides", {}).items()]:
+        what = f"max_norm = {changed['max_norm']:g}"
+        _warn_idle(what, f"with clip rule {names}", f"leave it out; rules that it bounds: {bounded}")
+    options = changed.get("options", {})
+    for stronger, weaker in [pair for rule in rules for pair in rule.traits.overrides.items()]:
         if stronger in options and weaker in options:
             why = f"where {stronger} = {options[stronger]!r} takes its place"
-            _idle(f"{weaker} = {options[weaker]!r}", why, "leave one of the two out")
+            _warn_idle(f"{weaker} = {options[weaker]!r}", why, "leave one of the two out")
 
 
-def _idle(what: str, why: str, instead: str) -> None:
+def _warn_idle(what: str, why: str, instead: str) -> None:
     warnings.warn(f"{what} has no effect {why}; {instead}", stacklevel=2)
 
 
 def check_threshold(threshold: float, unit: str, *, signed: bool) -> None:
-    """Raises ValueError where a threshold is outside of what its unit allows."""
+    """Raise ValueError where a threshold is outside of what its unit allows."""
     if unit == "sparsity" and not 0 <= threshold < 1:
         raise ValueError(
             f"threshold = {threshold} is outside what unit 'sparsity' allows, 0 ≤ threshold < 1: the share "
@@ -111,13 +106,14 @@ def check_threshold(threshold: float, unit: str, *, signed: bool) -> None:
         )
 
 
-def threshold_of(granularity: registry.Method, options: Mapping[str, Any], threshold: float) -> float:
-    """The threshold that is in force: where a granularity's options say how much falls, it is that."""
-    fixed = granularity.traits.get("threshold")
-    if fixed is None:
+def threshold_of(
+    granularity: Method[GranularityTraits], options: Mapping[str, Any], threshold: float
+) -> float:
+    """Return the threshold in force: where a granularity's options say how much falls, it is that."""
+    if granularity.traits.threshold is None:
         return threshold
-    share: float = fixed(**granularity.own(options))
+    share = granularity.traits.threshold(**granularity.own(options))
     if threshold not in (share, DEFAULT):
         why = f"with granularity {granularity.name!r}, whose options make it {share:g}"
-        _idle(f"threshold = {threshold:g}", why, OUT)
+        _warn_idle(f"threshold = {threshold:g}", why, OUT)
     return share

@@ -2,11 +2,8 @@
 
 A criterion is called once a layer. The first dimension of every tensor is the lane, so that a stack of
 variants is scored in one call: `weight` and `grad` are [L, *shape], `activation` is [L, units]. What the
-parameters mean is told in `explorer/engine/pruning/score_inputs.py`; only those asked for are computed.
-
-Traits: `signed` says that scores may lie below zero; `trained` that they are all zero before the first step;
-`rounds` how often it is scored anew on the way to a share; `granularity` and `allocation` name what it goes
-with, and one that goes with whole units only scores these itself.
+parameters mean is told in `explorer/engine/pruning/score_inputs.py`; only those that are asked for are
+computed. What its traits say stands in `explorer/traits.py`, as `CriterionTraits`.
 """
 
 import torch

@@ -2,7 +2,7 @@
 
 What is dropped is lost, or with `error_feedback` remembered, one residual a weight, and added to the next
 gradient. Biases are part of the gradient here. A pruned weight's gradient is zero, and so is its residual.
-The trait `overrides` names options that, where they are set, take the place of others.
+What their traits say stands in `explorer/traits.py`, as `RuleTraits`.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def _means(parts: Sequence[Tensor], masks: Sequence[Tensor] | None) -> list[Tens
     if masks is None:
         return [part.mean(1, keepdim=True) for part in parts]
     pairs = zip(parts, masks, strict=True)
-    return [part.sum(1, keepdim=True) / keep.sum(1, keepdim=True).clamp(min=1) for part, keep in pairs]
+    return [part.sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1) for part, mask in pairs]
 
 
 def _largest(size: Tensor, falls: int) -> Tensor:

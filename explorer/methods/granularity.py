@@ -1,17 +1,8 @@
 """Granularities: the unit that lives or dies together.
 
-A granularity reduces the scores of a layer, [L, *shape], to one score a unit, [L, units]. Its traits:
-
-`expand`    turns the units kept back into a mask of the layer's weights, [L, *shape]
-`hidden`    in a run the last layer is left out, because its units are the classes
-`prunes`    what it prunes, for the error where there is none
-`takes`     whether it prunes a layer with weights of this shape; by default any
-`problem`   what is wrong with a layer that it has to take, "" for nothing
-`outlets`   what depends on a unit falls with it: bias, batch norm, and the weights that read it
-`identity`  a layer that falls hands on what it gets: its weights become the identity, its bias 0
-`select`    decides within each layer which units stay; without it an allocation does
-`threshold` the threshold that its options amount to
-`only`      the methods on another axis that it goes with
+A granularity reduces the scores of a layer, [L, *shape], to one score a unit, [L, units]. Its trait `expand`
+turns the units that stay back into a mask of the layer's weights; what the other traits say stands in
+`explorer/traits.py`, as `GranularityTraits`.
 """
 
 from collections.abc import Sequence

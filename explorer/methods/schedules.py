@@ -1,10 +1,7 @@
 """Schedules: when pruning happens, how much of it, and what else happens then.
 
 A schedule turns a begin and an end, in steps, and a threshold with its unit into a plan, a list of events.
-Traits: `begin` is the default begin as a share of the whole training; `spans` says that it needs room between
-begin and end; `continuous` that a threshold moved in mid-run acts from the next step on, where other
-schedules go back to their first event; `immediate` that the first event is at the begin itself; `shadow` that
-pruned weights go on learning unseen and may come back; `regrows` that it works weight by weight.
+What its traits say stands in `explorer/traits.py`, as `ScheduleTraits`.
 """
 
 import math
@@ -163,8 +160,7 @@ def set_(
 
 
 def _spacing(unit: str) -> int:
-    every: int = get("unit", unit).traits["every"]
-    return every
+    return get("unit", unit).traits.every
 
 
 def _rounds(begin: int, end: int, rounds: int) -> list[int]:

@@ -2,10 +2,9 @@
 
 A unit turns a threshold into a cut-off score for a layer, from what is not pruned yet: `scores`, [units], and
 `spread`, the values whose standard deviation counts: the weights themselves for magnitude, the scores
-otherwise. `sparsity` is not a cut-off but a count, and is selected exactly by the engine. The trait `every`
-is the default number of steps between two events of a continuous schedule: a count costs a selection, a
-cut-off only a comparison. The trait `signed` says whether the unit makes sense for scores below zero, and
-`counts` that it is a count: a budget, which an allocation can spread over the layers.
+otherwise. `sparsity` is not a cut-off but a count, and is selected exactly by the engine. What its traits
+say stands in `explorer/traits.py`, as `UnitTraits`; `every` is larger for a count, which costs a selection,
+than for a cut-off, which costs only a comparison.
 """
 
 from torch import Tensor

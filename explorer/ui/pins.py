@@ -264,5 +264,5 @@ def comparable(pins: Sequence[Pin]) -> bool:
 
 
 def _task(experiment: Experiment) -> tuple[str, str]:
-    own = "labels" in registry.get("model", experiment.model).traits
+    own = registry.get("model", experiment.model).traits.labels is not None
     return experiment.dataset, f"{experiment.model} {dict(experiment.model_options)}" if own else ""

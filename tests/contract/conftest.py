@@ -50,7 +50,7 @@ def small(scratch_registry):
         return nn.Sequential(*layers)
 
     for method in scratch_registry.methods("criterion"):
-        fewer = {**method.traits, "rounds": min(ROUNDS, method.traits.get("rounds", 1))}
+        fewer = dataclasses.replace(method.traits, rounds=min(ROUNDS, method.traits.rounds))
         scratch_registry._METHODS["criterion"][method.name] = dataclasses.replace(method, traits=fewer)
 
     def make(**fields):

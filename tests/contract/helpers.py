@@ -11,7 +11,7 @@ import explorer as ex
 from explorer import registry
 from explorer.engine.network import models
 from explorer.engine.network.layout import Layout
-from explorer.engine.pruning import masking
+from explorer.engine.pruning.resolved import resolve
 from explorer.experiment import METHODS
 
 SIZES = {"fc1": 784 * 128, "fc2": 128 * 10}  # weights of the default model's layers
@@ -60,7 +60,7 @@ def pruning(chosen, layers=1):
     if any("every" in m.options for m in methods):
         options["every"] = 2  # of so few steps
     threshold = {"threshold": 0.6 if chosen.get("unit", "sparsity") == "sparsity" else 0.2}
-    fixed = any("threshold" in m.traits for m in methods)
+    fixed = any(getattr(m.traits, "threshold", None) for m in methods)
     return {**named, **({} if fixed else threshold), "begin_epoch": 0.25, "options": options}
 
 
@@ -92,7 +92,7 @@ def experiment(make, **chosen):
 def eligible(exp):
     """The layers that an experiment prunes, [(name, shape)]."""
     shapes = {layer.name: layer.weight.shape for layer in Layout(models.build(exp)).layers}
-    return [(name, shapes[name]) for name in masking.eligible(shapes, list(shapes)[-1:], exp.pruning)]
+    return [(name, shapes[name]) for name in resolve(exp.pruning).eligible(shapes, list(shapes)[-1:])]
 
 
 def refusal(chosen):

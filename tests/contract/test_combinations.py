@@ -55,7 +55,7 @@ def test_a_combination_trains_and_prunes_what_was_asked_for(small, chosen):
 
 def fallen(exp, decision, masks):
     """How many units are pruned at the end; regrowth moves single weights after the verdict."""
-    if registry.get("schedule", exp.pruning.schedule).traits.get("regrows"):
+    if registry.get("schedule", exp.pruning.schedule).traits.regrows:
         return sum(int((~m).sum()) for m in masks.values())
     return sum(int((~units).sum()) for units in decision.units)
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from explorer import registry
 from explorer.engine.data.datasets import split
-from explorer.engine.pruning.scoring import collect, score
+from explorer.engine.pruning.scoring import compute_inputs, score
 from explorer.engine.training.train import runs_of
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import METHODS
@@ -75,7 +75,7 @@ def scene(small, name, net=NETS[0], seed=0):
     steps = trainer.run()
     while trainer.step < 3:
         next(steps)
-    there = trainer.pruner._scene(trainer.view(trainer.lanes[0]), exp, 3)
+    there = trainer.pruner.scoring_context(trainer.view(trainer.lanes[0]), exp, 3)
     return there, [layer.weight.shape for layer in trainer.network.layout.layers]
 
 
@@ -85,7 +85,7 @@ def test_scores_are_those_of_weights_or_units_and_are_told_by_the_seed(small, na
     criterion = registry.get("criterion", name)
     there, shapes = scene(small, name, net)
     scores = score(criterion, there, {})
-    whole = "granularity" in criterion.traits
+    whole = bool(criterion.traits.granularity)
     assert [s.shape for s in scores] == [(1, shape[0]) if whole else (1, *shape) for shape in shapes]
     assert all(values.dtype == torch.float64 and values.isfinite().all() for values in scores)
     assert any(len(values.unique()) > 1 for values in scores), "nothing to choose by"
@@ -96,7 +96,7 @@ def test_scores_are_those_of_weights_or_units_and_are_told_by_the_seed(small, na
 @every_criterion
 def test_a_criterion_scores_a_stack_as_its_lanes_one_by_one(small, name):
     criterion = registry.get("criterion", name)
-    found = [collect(criterion.needs, scene(small, name, seed=seed)[0]) for seed in range(LANES)]
+    found = [compute_inputs(criterion.needs, scene(small, name, seed=seed)[0]) for seed in range(LANES)]
     for layer in next(iter(found[0].values())):
         lanes = [[each[need][layer] for need in criterion.needs] for each in found]
         stacked = criterion(*(torch.stack(quantity) for quantity in zip(*lanes, strict=True)))
@@ -111,12 +111,12 @@ def test_a_granularity_reduces_a_stack_as_its_lanes_one_by_one(name, shape):
     scores = torch.rand(LANES, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     units = granularity(scores)
     kept = units > units.median()
-    masks = granularity.traits["expand"](kept, scores.shape)
+    masks = granularity.traits.expand(kept, scores.shape)
     assert units.dim() == 2
     assert masks.shape == scores.shape
     for i in range(LANES):
         assert torch.equal(units[i], granularity(scores[i : i + 1])[0])
-        assert torch.equal(masks[i], granularity.traits["expand"](kept[i : i + 1], scores[:1].shape)[0])
+        assert torch.equal(masks[i], granularity.traits.expand(kept[i : i + 1], scores[:1].shape)[0])
     assert torch.equal(granularity(masks.double()) > 0, kept)
 
 

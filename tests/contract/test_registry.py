@@ -8,6 +8,7 @@ from pydantic import Field
 
 import explorer as ex
 from explorer import registry
+from explorer.traits import BY_AXIS, CriterionTraits
 
 SCIENCE = ("criterion", "granularity", "allocation", "schedule", "unit", "rule")
 
@@ -29,7 +30,7 @@ def test_signature_and_docstring_become_the_schema(scratch_registry):
     assert {name: option.default for name, option in method.options.items()} == {"power": 2, "flip": False}
     assert (method.help, method.formula) == ("One line.", "a + b")
     assert method.reference == "Nobody 1900, https://example.org/a"
-    assert method.traits == {"granularity": ("weight",)}
+    assert method.traits == CriterionTraits(granularity=("weight",))
     assert method.own({"power": 3, "other": 1}) == {"power": 3}
     assert method(2, 3, power=4) == (6, 4, False)
     assert made_up(2, 3) == (6, 2, False)
@@ -55,12 +56,27 @@ def test_unknown_names_say_what_there_is():
         registry.register("rules", "x")
 
 
+def test_a_trait_that_is_unknown_or_lacking_is_refused_at_once(scratch_registry):
+    with pytest.raises(ValueError, match=r"trait of criterion 'mine' = 'singed' .*mean 'signed'\?.*rounds"):
+        scratch_registry.register("criterion", "mine", singed=True)
+    with pytest.raises(ValueError, match=r"granularity 'mine' lacks the trait 'expand'"):
+        scratch_registry.register("granularity", "mine", prunes="weights")
+    with pytest.raises(ValueError, match=r"trait of lr_decay 'mine' = 'begin' is not known. Allowed: none"):
+        scratch_registry.register("lr_decay", "mine", begin=1)
+    assert "mine" not in scratch_registry.names("criterion")
+
+
+@pytest.mark.parametrize("axis", registry.HOMES)
+def test_every_axis_has_its_traits(axis):
+    assert all(type(method.traits) is BY_AXIS[axis] for method in registry.methods(axis))
+
+
 NEEDED = {"shares": {"shares": (0.1, 0.5)}}  # options without a default
 
 
 def partners(method):
     """The granularity and allocation that a criterion insists on, where it does."""
-    return {axis: method.traits[axis][0] for axis in ("granularity", "allocation") if axis in method.traits}
+    return {axis: names[0] for axis, names in method.traits.partners.items()}
 
 
 @pytest.mark.parametrize("axis", SCIENCE)

@@ -7,7 +7,7 @@ import torch
 from helpers import SIZES, values_of
 
 import explorer as ex
-from explorer.engine.pruning import pruner
+from explorer.engine.pruning import unit_scores
 from explorer.engine.training.trainer import Trainer
 
 
@@ -153,6 +153,6 @@ def test_rounds_of_scoring_end_on_the_share_itself(small):
 
 def test_a_spliced_weight_comes_back_later_than_it_falls_whatever_its_sign():
     scores, kept = torch.tensor([-2.0, 3.0, 0.0, -2.0, 3.0]), torch.tensor([0, 0, 0, 1, 1]).bool()
-    [back], [alive] = pruner._revivable([scores], [kept], 1.5)
+    [back], [alive] = unit_scores.revive([scores], [kept], 1.5)
     assert back.tolist() == [-3.0, 2.0, 0.0, -2.0, 3.0]
     assert alive.all()

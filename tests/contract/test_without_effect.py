@@ -11,10 +11,10 @@ from explorer import registry
 from explorer.engine.training.train import train
 from explorer.experiment import METHODS
 
-CUT_OFFS = [m.name for m in registry.methods("unit") if not m.traits.get("counts")]
-POINTS = [m.name for m in registry.methods("schedule") if not m.traits["spans"]]
-TRAINED = [m.name for m in registry.methods("criterion") if m.traits.get("trained")]
-WHOLE = [m.name for m in registry.methods("criterion") if "granularity" in m.traits]
+CUT_OFFS = [m.name for m in registry.methods("unit") if not m.traits.counts]
+POINTS = [m.name for m in registry.methods("schedule") if not m.traits.spans]
+TRAINED = [m.name for m in registry.methods("criterion") if m.traits.trained]
+WHOLE = [m.name for m in registry.methods("criterion") if m.traits.granularity]
 
 
 @pytest.mark.parametrize("unit", CUT_OFFS)
@@ -73,7 +73,7 @@ def test_a_rate_takes_the_place_of_tau():
 def test_there_is_nothing_to_rank_before_the_first_step(small, criterion, schedule):
     """Such a run would prune by order alone; every other first event finds scores that differ."""
     fields = pruning({"criterion": criterion, "schedule": schedule}) | {"begin_epoch": 0}
-    if registry.get("schedule", schedule).traits.get("immediate"):
+    if registry.get("schedule", schedule).traits.immediate:
         text = (
             f"begin_epoch = 0 does not go with criterion '{criterion}' and schedule '{schedule}'.*allowed: "
         )

@@ -1,1 +1,10 @@
-"""analysis"""
+"""What can be seen of a network and its masks without training it; everything here is only read by others.
+
+`sparsity_curve`   the accuracy of the weights as they are at many thresholds
+`threshold_units`  what a threshold amounts to in every unit, and back
+`mask_stats`       what a mask leaves of each unit, pixel and block of a layer, and which units are dead
+`predictions`      what networks say of many images, of one, and of a drawing
+
+To add an analysis, write a file of functions that take a `LaneView` and tensors; only what follows a run
+needs a `Trainer`.
+"""

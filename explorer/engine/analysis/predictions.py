@@ -1,4 +1,7 @@
-"""What networks answer: choices over many images, probabilities for one, and drawings as MNIST has them."""
+"""What networks say: logits of many images, probabilities of one, and drawings as MNIST has them.
+
+H rows and W columns of an image.
+"""
 
 from collections.abc import Sequence
 
@@ -19,19 +22,13 @@ BOX, SIDE = 20, 28  # an MNIST digit fills this box, within a picture of this si
 
 @torch.no_grad()
 def logits(network: Network, view: LaneView, x: Tensor) -> Tensor:
-    """What a network gives for normalised images, [n, classes], or [n, 1] for a yes or no."""
+    """Return what a network gives for normalised images, [n, classes], or [n, 1] for a yes or no."""
     views = {**network.layout.views(view.row.unsqueeze(0)), **view.buffers}
-    return torch.cat([network.forward(views, part) for part in x.split(eval_batch_size(x.device))])
+    return torch.cat([network.forward(views, part) for part in torch.split(x, eval_batch_size(x.device))])
 
 
-def choices(network: Network, view: LaneView, x: Tensor) -> Tensor:
-    """The class that a network answers for each image, int [n]."""
-    z = logits(network, view, x)
-    return (z.squeeze(-1) > 0).long() if z.shape[-1] == 1 else z.argmax(-1)
-
-
-def outputs(network: Network, view: LaneView, x: Tensor, loss: str) -> list[float]:
-    """A network's answer to one image, [1, 1, 28, 28]: the probability of each class.
+def probabilities(network: Network, view: LaneView, x: Tensor, loss: str) -> list[float]:
+    """Return the probability of each class that a network sees in one image, [1, 1, H, W].
 
     A network trained with "mse" gives no probabilities: its outputs are to be 1 or 0, and are cut off there.
     """
@@ -39,12 +36,12 @@ def outputs(network: Network, view: LaneView, x: Tensor, loss: str) -> list[floa
     if len(z) == 1:
         p = float(z.sigmoid())
         return [1 - p, p]
-    found: list[float] = (z.clamp(0, 1) if loss == "mse" else z.softmax(-1)).tolist()
-    return found
+    each: list[float] = (z.clamp(0, 1) if loss == "mse" else z.softmax(-1)).tolist()
+    return each
 
 
-def names_of(trainer: Trainer) -> list[str]:
-    """What the classes are called."""
+def class_names(trainer: Trainer) -> list[str]:
+    """Return what the classes are called."""
     experiment = trainer.lanes[0].experiment
     image = trainer.split.train[slice(1)].inputs(experiment.normalise, trainer.dtype)
     count = logits(trainer.network, trainer.view(trainer.lanes[0]), image).shape[-1]
@@ -56,15 +53,15 @@ def names_of(trainer: Trainer) -> list[str]:
     return [OTHER.format(digit), str(digit)]
 
 
-def image_of(pixels: Tensor, experiment: Experiment, trainer: Trainer) -> Tensor:
-    """One picture, uint8 [28, 28], as the network sees it, [1, 1, 28, 28]."""
-    known = trainer.split.train
+def as_input(pixels: Tensor, experiment: Experiment, trainer: Trainer) -> Tensor:
+    """Return one picture, uint8 [H, W], as the network sees it, [1, 1, H, W]."""
+    train = trainer.split.train
     pixels = pixels.to(trainer.device)[None, None]
-    return datasets.normalised(pixels, experiment.normalise, trainer.dtype, known.mean, known.std)
+    return datasets.normalised(pixels, experiment.normalise, trainer.dtype, train.mean, train.std)
 
 
-def centred(ink: Tensor) -> Tensor | None:
-    """A drawing, [side, side] with 0 for paper, as MNIST was made, uint8 [28, 28]; None for an empty one.
+def as_digit(ink: Tensor) -> Tensor | None:
+    """Return a drawing, [H, W] with 0 for paper, as MNIST was made, uint8 [28, 28]; None for an empty one.
 
     It is scaled to fit a box of 20 pixels, its shape kept, and moved so that its centre of mass is in the
     middle of 28 by 28 pixels. LeCun, Cortes & Burges 1998, "The MNIST database".
@@ -77,19 +74,22 @@ def centred(ink: Tensor) -> Tensor | None:
     small = F.interpolate(cut[None, None], size=size, mode="bilinear", antialias=True)[0, 0]
     small = small * (255 / small.max())
     top, left = (_start(small.sum(1 - dim)) for dim in (0, 1))
-    made = torch.zeros(SIDE, SIDE)
-    made[top : top + size[0], left : left + size[1]] = small
-    return made.round().to(torch.uint8)
+    digit = torch.zeros(SIDE, SIDE)
+    digit[top : top + size[0], left : left + size[1]] = small
+    return digit.round().to(torch.uint8)
 
 
 def _start(mass: Tensor) -> int:
-    """Where a line of masses has to begin, for its centre to be in the middle of the picture."""
+    """Return where a line of masses has to begin, for its centre to be in the middle of the picture."""
     centre = float((mass * torch.arange(len(mass))).sum() / mass.sum())
     return min(SIDE - len(mass), max(0, round(SIDE / 2 - centre)))
 
 
-def flipped(truth: Tensor, dense: Tensor, pruned: Tensor) -> tuple[Sequence[int], Sequence[int]]:
-    """The images that the pruned network alone gets wrong, and those that it alone gets right, by index."""
+def flips(truth: Tensor, dense: Tensor, pruned: Tensor) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the images that the pruned network alone gets wrong, and alone gets right, by index.
+
+    All three are classes, int [n].
+    """
     lost = (dense == truth) & (pruned != truth)
     gained = (dense != truth) & (pruned == truth)
     return lost.nonzero().flatten().tolist(), gained.nonzero().flatten().tolist()

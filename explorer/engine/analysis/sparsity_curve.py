@@ -1,13 +1,15 @@
-"""What if: the accuracy of the weights as they are at many thresholds, without training.
+"""The accuracy of the weights as they are at many thresholds, without training.
 
-Each point is what `Trainer.preview` and `Observer.judge` would say of its threshold, but scores are taken
-once for all of them, and a chain of Linear layers shares its most costly product. Its first layer reads the
+Each point is what `Trainer.preview` and `Observer` would say of its threshold, but scores are taken once for
+all of them, and a chain of Linear layers shares its most costly product. Its first layer reads the
 same images whatever is pruned, and its output is linear in its weights. So from the sparsest point to the
 densest each weight is added once, z ← z + ΔW x with ΔW sparse, and all points together cost little more than
 one dense product. Nothing cancels on the way: the sums are as good as those in any other order.
 
 A criterion that is scored anew in rounds (SynFlow) takes one path to the last threshold, of one round a
 point: its points are the stations of that path, and so come of fewer rounds than a run would take to each.
+
+P parameters of the network.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -19,7 +21,7 @@ from torch import Tensor
 from explorer.engine.network.forward_backward import APPLY, evaluate
 from explorer.engine.network.losses import is_correct
 from explorer.engine.network.state import LaneView
-from explorer.engine.pruning.pruner import SCORING_IMAGES, PruneDecision, rounds_of
+from explorer.engine.pruning.pruner import SCORING_IMAGES, PruneDecision
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 
@@ -27,12 +29,12 @@ POINTS, LAST = 64, 256.0  # from nothing pruned to 256 times compression
 FEW_POINTS, FEW_IMAGES = 24, 1000  # where a pass takes 30 times as long: no chain of Linear layers, on a CPU
 SPARSE = 0.15  # of the first layer's weights: where more change, a dense product is faster
 
-MOMENT = 100  # images: a word in between where a pass is slow, so that a page may be drawn
+MOMENT = 100  # images between two pauses where a pass is slow, so that a page may be drawn
 BLOCK = 1250  # images of a chain of Linear layers, likewise
 
-# Of a row and its buffers: loss and accuracy, with a word each time that some images have been looked at.
-Judged = Generator[None, None, tuple[float, float]]
-Judge = Callable[[Tensor, dict[str, Tensor]], Judged]
+# Returns loss and accuracy; pauses each time that some images have been looked at.
+Evaluation = Generator[None, None, tuple[float, float]]
+Evaluator = Callable[[Tensor, dict[str, Tensor]], Evaluation]  # of a row, [P], and its buffers
 
 
 @dataclass(frozen=True)
@@ -60,29 +62,23 @@ class CurveResolution:
 
 
 def shares(count: int = POINTS, last: float = LAST) -> list[float]:
-    """Shares to prune from 0 to 1 − 1/last, [count]: evenly in the logarithm of what is kept."""
+    """Return shares to prune from 0 to 1 − 1/last: evenly in the logarithm of what is kept."""
     return [1 - last ** (-i / (count - 1)) for i in range(count)]
 
 
-def plan(trainer: Trainer) -> CurveResolution:
-    """64 points by all validation images; 24 by the first 1,000 where a pass through the network is slow."""
+def default_resolution(trainer: Trainer) -> CurveResolution:
+    """Return 64 points by all validation images; 24 by the first 1,000 where a pass is slow."""
     held_out = len(trainer.observer.validation[1])
     if trainer.network.chain is not None or trainer.device.type != "cpu":
         return CurveResolution(shares(), held_out)
     return CurveResolution(shares(FEW_POINTS), min(held_out, FEW_IMAGES), FEW_IMAGES)
 
 
-def curve(trainer: Trainer, experiment: Experiment, how: CurveResolution | None = None) -> list[CurvePoint]:
-    """All points of an experiment's pruning, from the densest to the sparsest; see `points`."""
-    found = [point for point in points(trainer, experiment, how) if point is not None]
-    return found[::-1]
-
-
 @torch.no_grad()
-def points(
-    trainer: Trainer, experiment: Experiment, how: CurveResolution | None = None
+def evaluate_curve(
+    trainer: Trainer, experiment: Experiment, resolution: CurveResolution | None = None
 ) -> Iterator[CurvePoint | None]:
-    """The points one by one, the sparsest first; None where time passed without one.
+    """Yield the points one by one, the sparsest first; None where time passed without one.
 
     The experiment's own threshold is among them. The weights are those of `Trainer.source` at the first item:
     training may go on between two. Without validation images there are no points.
@@ -90,28 +86,29 @@ def points(
     Raises:
         ValueError: where the network cannot be pruned like this, or where its scores are not finite.
     """
-    how = how or plan(trainer)
-    if not how.images:
+    resolution = resolution or default_resolution(trainer)
+    if not resolution.images:
         return
     view, step = trainer.prune_base()
-    view, judge = _copy(view), _judge(trainer, how.images)
+    view, evaluator = _copy(view), _evaluator(trainer, resolution.images)
     last: tuple[PruneDecision, CurvePoint] | None = None
-    for threshold, decision in _verdicts(trainer, view, step, experiment, how.shares):
+    for threshold, decision in _decisions(trainer, view, step, experiment, resolution.shares):
         if decision is None:
             yield None
         elif last is not None and torch.equal(last[0].keep, decision.keep):
             yield replace(last[1], threshold=threshold)
         else:
-            pruned = decision.passed(view)
-            buffers = trainer.pruner.calibrated(pruned, experiment, how.calibration) if step else view.buffers
-            loss, accuracy = yield from judge(pruned.row, buffers)
+            pruned, buffers = decision.apply_to(view), view.buffers
+            if step:
+                buffers = trainer.pruner.recalibrated(pruned, experiment, resolution.calibration)
+            loss, accuracy = yield from evaluator(pruned.row, buffers)
             point = CurvePoint(threshold, trainer.observer.sparsity(pruned), loss, accuracy)
             last = decision, point
             yield point
 
 
 def _copy(view: LaneView) -> LaneView:
-    """A lane that stays as it is while training goes on."""
+    """Return a lane that stays as it is while training goes on."""
     return LaneView(
         view.row.clone(),
         None if view.mask is None else view.mask.clone(),
@@ -120,35 +117,35 @@ def _copy(view: LaneView) -> LaneView:
     )
 
 
-def _verdicts(
-    trainer: Trainer, view: LaneView, step: int, experiment: Experiment, wanted: list[float]
+def _decisions(
+    trainer: Trainer, view: LaneView, step: int, experiment: Experiment, shares: list[float]
 ) -> Iterator[tuple[float, PruneDecision | None]]:
-    """Thresholds and what they keep, the sparsest first; None where only a round has passed."""
+    """Yield thresholds and what they keep, the sparsest first; None where only a round has passed."""
     pruner, pruning = trainer.pruner, experiment.pruning
     assert pruning is not None
-    view = pruner.ready(view, experiment)
-    scored = pruner.scored(view, experiment, step)
-    thresholds = sorted({*scored.thresholds(pruning, wanted), pruning.threshold})
-    if rounds_of(pruning) == 1:
-        yield from ((t, pruner.decide(scored, pruning, t)) for t in reversed(thresholds))
+    view = pruner.with_batch_statistics(view, experiment)
+    scores = pruner.score(view, experiment, step)
+    thresholds = sorted({*scores.thresholds(shares), pruning.threshold})
+    if scores.resolved.rounds == 1:
+        yield from ((t, pruner.select(scores, t)) for t in reversed(thresholds))
         return
     path = []
     for threshold in thresholds:
-        decision = pruner.decide(pruner.scored(view, experiment, step), pruning, threshold)
-        view = decision.passed(view)
+        decision = pruner.select(pruner.score(view, experiment, step), threshold)
+        view = decision.apply_to(view)
         path.append((threshold, decision))
         yield threshold, None
     yield from reversed(path)
 
 
-def _judge(trainer: Trainer, images: int) -> Judge:
-    """How the first validation images judge a row."""
+def _evaluator(trainer: Trainer, images: int) -> Evaluator:
+    """Return what evaluates rows on the first validation images."""
     x, labels = (part[:images] for part in trainer.observer.validation)
     network, loss = trainer.network, trainer.observer.loss
     if network.chain is not None and trainer.device.type == "cpu":
-        return _Chain(trainer, x, labels)
+        return _ChainEvaluator(trainer, x, labels)
 
-    def judge(row: Tensor, buffers: dict[str, Tensor]) -> Judged:
+    def evaluate_slowly(row: Tensor, buffers: dict[str, Tensor]) -> Evaluation:
         moment = MOMENT if trainer.device.type == "cpu" else len(x)
         total = correct = 0.0
         for part, truth in zip(torch.split(x, moment), torch.split(labels, moment), strict=True):
@@ -157,11 +154,11 @@ def _judge(trainer: Trainer, images: int) -> Judge:
             yield
         return total / len(x), round(correct) / len(x)
 
-    return judge
+    return evaluate_slowly
 
 
-class _Chain:
-    """Judges rows of a chain of Linear layers one after the other, by what changed in the first layer."""
+class _ChainEvaluator:
+    """Evaluates rows of a chain of Linear layers one after the other, by what changed in the first layer."""
 
     def __init__(self, trainer: Trainer, x: Tensor, labels: Tensor) -> None:
         assert trainer.network.chain is not None
@@ -174,7 +171,7 @@ class _Chain:
             for part, truth in zip(torch.split(x.flatten(1), BLOCK), torch.split(labels, BLOCK), strict=True)
         ]
 
-    def __call__(self, row: Tensor, _buffers: dict[str, Tensor]) -> Judged:
+    def __call__(self, row: Tensor, _buffers: dict[str, Tensor]) -> Evaluation:
         views = self.layout.views(row.unsqueeze(0))
         weight = views[self.first.weight]
         change = (weight - self.weight).to_sparse()

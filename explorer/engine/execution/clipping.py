@@ -55,7 +55,7 @@ class Chain:
         for need in sorted(needs - set(QUANTITIES)):
             raise ValueError(registry.unknown("a clip rule's parameter", need, QUANTITIES))
         self.layout = layout
-        self.sparse = any(rule.traits.get("sparse") for rule in self.rules)
+        self.sparse = any(rule.traits.sparse for rule in self.rules)
         self.options = [rule.own(clipping.options) for rule in self.rules]
         for position in range(len(self.rules)):
             self._remember(position, state, steps)
@@ -63,7 +63,7 @@ class Chain:
     def _remember(self, position: int, state: State, steps: int) -> None:
         """Make room for a rule's memory where the state holds none yet."""
         rule, name = self.rules[position], _memory_key(position)
-        kind = rule.traits.get("memory")
+        kind = rule.traits.memory
         if kind is None or not _on(rule, self.options[position]):
             return
         if kind == "weight":
@@ -83,8 +83,8 @@ class Clip:
         empty = grad.new_zeros(len(grad), 0)
         self._calls = []
         for position, (rule, options) in enumerate(zip(chain.rules, chain.options, strict=True)):
-            on = "memory" in rule.traits and _on(rule, options)
-            memory = kinds[str(rule.traits["memory"])][_memory_key(position)] if on else empty
+            on = rule.traits.memory is not None and _on(rule, options)
+            memory = kinds[str(rule.traits.memory)][_memory_key(position)] if on else empty
             self._calls.append((rule.function, rule.needs, options, {**fixed, "memory": memory}))
 
     def __call__(self, norms: Tensor, max_norm: Tensor, mask: Tensor | None) -> Clipped:
@@ -173,11 +173,11 @@ def _tensors(layout: Layout, theta: Tensor, grad: Tensor) -> dict[str, Any]:
 def per_weight_memory(clipping: Clipping) -> list[str]:
     """Return the names of the memories of a number a weight that a Clipping keeps."""
     rules = [registry.get("rule", name) for name in clipping.rules]
-    used = [rule.traits.get("memory") == "weight" and _on(rule, rule.own(clipping.options)) for rule in rules]
+    used = [rule.traits.memory == "weight" and _on(rule, rule.own(clipping.options)) for rule in rules]
     return [_memory_key(position) for position, on in enumerate(used) if on]
 
 
 def _on(rule: Method, options: dict[str, Any]) -> bool:
     """Whether a rule with these options keeps its memory."""
-    switch = rule.traits.get("switch")
+    switch = rule.traits.switch
     return switch is None or bool(options.get(switch, rule.options[switch].default))

@@ -96,28 +96,28 @@ def reorder(row: Any, packed: Any, layers: Any, back: bool) -> None:
 
 
 @compiled
-def _activate(z: Any, kind: int) -> None:
+def _activate(z: Any, activation: int) -> None:
     """Apply an activation in place; what is not a number stays so."""
-    if kind == RELU:
+    if activation == RELU:
         for o in range(len(z)):
             z[o] = 0 if z[o] <= 0 else z[o]
-    elif kind == SIGMOID:
+    elif activation == SIGMOID:
         for o in range(len(z)):
             z[o] = 1 / (1 + math.exp(-z[o]))
-    elif kind == TANH:
+    elif activation == TANH:
         for o in range(len(z)):
             z[o] = math.tanh(z[o])
 
 
 @compiled
-def _derive(h: Any, d: Any, kind: int) -> None:
+def _derive(h: Any, d: Any, activation: int) -> None:
     """Turn an activation's outputs `h` into the gradient before it, from the gradient behind it, `d`."""
     for o in range(len(h)):
-        if kind == RELU:
+        if activation == RELU:
             h[o] = 0 if h[o] <= 0 else d[o]
-        elif kind == SIGMOID:
+        elif activation == SIGMOID:
             h[o] = d[o] * h[o] * (1 - h[o])
-        elif kind == TANH:
+        elif activation == TANH:
             h[o] = d[o] * (1 - h[o] * h[o])
         else:
             h[o] = d[o]
@@ -184,7 +184,7 @@ def _prefetch(data: PixelData, image: int) -> None:
 
 
 @compiled
-def _index_pixels(data: PixelData, order: Any, images: int, size: int, room: Workspace) -> None:
+def _index_pixels(data: PixelData, order: Any, images: int, size: int, ws: Workspace) -> None:
     """List for each pixel the images of the batch that have it, and how bright."""
     for b in range(images):
         if b + AHEAD < len(order):
@@ -193,9 +193,9 @@ def _index_pixels(data: PixelData, order: Any, images: int, size: int, room: Wor
         columns, values = data.columns[begin:end], data.values[begin:end]
         for i in range(len(columns)):
             pixel = np.uintp(columns[i])
-            place = pixel * np.uintp(size) + np.uintp(room.pixel_counts[pixel])
-            room.pixel_images[place], room.pixel_values[place] = b, values[i]
-            room.pixel_counts[pixel] += 1
+            k = pixel * np.uintp(size) + np.uintp(ws.pixel_counts[pixel])
+            ws.pixel_images[k], ws.pixel_values[k] = b, values[i]
+            ws.pixel_counts[pixel] += 1
 
 
 @compiled
@@ -213,54 +213,54 @@ def _first_layer(data: PixelData, order: Any, table: Any, blank: Any, z: Any) ->
 
 
 @compiled
-def _forward(data: PixelData, order: Any, images: int, net: NetLayout, weights: Any, room: Workspace) -> Any:
+def _forward(data: PixelData, order: Any, images: int, net: NetLayout, weights: Any, ws: Workspace) -> Any:
     """Return the logits of the first so many images of an order, [B, U]; the workspace has all outputs."""
     for n in range(len(net.layers)):
         layer = net.layers[n]
         inputs, padded = layer.inputs, layer.padded_units
         table = matrix_view(weights, layer.packed, inputs + 1, padded)
-        z = matrix_view(room.outputs, layer.outputs, images, padded)
+        z = matrix_view(ws.outputs, layer.outputs, images, padded)
         if n == 0:
-            blank = room.blank[:padded]
+            blank = ws.blank[:padded]
             _copy(blank, table[inputs])
-            add_rows(blank, table, room.arange, data.background, 0, inputs)
+            add_rows(blank, table, ws.arange, data.background, 0, inputs)
             _first_layer(data, order, table, blank, z)
         else:
-            h = matrix_view(room.outputs, net.layers[n - 1].outputs, images, net.layers[n - 1].padded_units)
+            h = matrix_view(ws.outputs, net.layers[n - 1].outputs, images, net.layers[n - 1].padded_units)
             for b in range(images):
                 _copy(z[b], table[inputs])
             multiply(z, h, table[:inputs], False)
         for b in range(images):
             _activate(z[b], net.activations[n])
     last = net.layers[len(net.layers) - 1]
-    return matrix_view(room.outputs, last.outputs, images, last.padded_units)
+    return matrix_view(ws.outputs, last.outputs, images, last.padded_units)
 
 
 @compiled
-def _first_gradient(grads: Any, d: Any, data: PixelData, size: int, room: Workspace) -> None:
+def _first_gradient(grads: Any, d: Any, data: PixelData, size: int, ws: Workspace) -> None:
     """Write the gradient of the first layer's weight, [in + 1, U], from that of its outputs, [B, U]."""
-    inputs = len(grads) - 1
+    inputs = len(grads) - 1  # the last row is the bias's gradient: the background's share in each other row
     for b in range(len(d)):
         for o in range(d.shape[1]):
             d[b, o] *= data.scale
     for j in range(inputs):
         for o in range(grads.shape[1]):
             grads[j, o] = data.background[j] * grads[inputs, o]
-        add_rows(grads[j], d, room.pixel_images, room.pixel_values, j * size, j * size + room.pixel_counts[j])
-        room.pixel_counts[j] = 0
+        add_rows(grads[j], d, ws.pixel_images, ws.pixel_values, j * size, j * size + ws.pixel_counts[j])
+        ws.pixel_counts[j] = 0
 
 
 @compiled
-def _hidden_gradient(n: int, grads: Any, d: Any, net: NetLayout, weights: Any, room: Workspace) -> None:
+def _hidden_gradient(n: int, grads: Any, d: Any, net: NetLayout, weights: Any, ws: Workspace) -> None:
     """Write the gradient of a later layer's weight; the outputs of the layer before become their gradient."""
     layer, before, images = net.layers[n], net.layers[n - 1], len(d)
     inputs, units, padded = layer.inputs, layer.units, before.padded_units
     table = matrix_view(weights, layer.packed, inputs, layer.padded_units)
-    h = matrix_view(room.outputs, before.outputs, images, padded)
+    h = matrix_view(ws.outputs, before.outputs, images, padded)
     _clear(grads[:inputs])
     multiply(grads[:inputs], h, d, True)
-    transposed = matrix_view(room.transposed, 0, units, padded)
-    behind = matrix_view(room.output_grad, 0, images, padded)
+    transposed = matrix_view(ws.transposed, 0, units, padded)
+    behind = matrix_view(ws.output_grad, 0, images, padded)
     _clear(transposed)
     for k in range(inputs):
         for o in range(units):
@@ -273,14 +273,14 @@ def _hidden_gradient(n: int, grads: Any, d: Any, net: NetLayout, weights: Any, r
 
 @compiled
 def evaluate(
-    data: PixelData, order: Any, size: int, net: NetLayout, weights: Any, room: Workspace, answers: Any
+    data: PixelData, order: Any, size: int, net: NetLayout, weights: Any, ws: Workspace, answers: Any
 ) -> Any:
     """Return the summed loss of an order's images, [n], and how many are right; `answers`, [n], is filled."""
-    data, order, net, weights, room = uncounted((data, order, net, weights, room))
+    data, order, net, weights, ws = uncounted((data, order, net, weights, ws))
     units, loss, correct = net.layers[len(net.layers) - 1].units, 0.0, 0
     for begin in range(0, len(order), size):
         images = min(size, len(order) - begin)
-        z = _forward(data, order[begin:], images, net, weights, room)
+        z = _forward(data, order[begin:], images, net, weights, ws)
         for b in range(images):
             label, best = data.labels[order[begin + b]], 0
             for o in range(1, units):
@@ -299,7 +299,7 @@ def train(
     net: NetLayout,
     row: PackedRow,
     numbers: SgdNumbers,
-    room: Workspace,
+    ws: Workspace,
     log: Any,
 ) -> int:
     """Train a row on some batches in a row; return how many, fewer only where a gradient is not finite.
@@ -311,17 +311,17 @@ def train(
         net: the layers.
         row: what is trained.
         numbers: what steers it.
-        room: to work in.
+        ws: scratch memory.
         log: loss, norm, clipped norm and whether the clip bound, a line for each step, [steps, 4].
     """
-    data, order, net, row, room = uncounted((data, order, net, row, room))
+    data, order, net, row, ws = uncounted((data, order, net, row, ws))
     lr, momentum, decay, max_norm = numbers
     last, number, masked = len(net.layers) - 1, row.weights.dtype.type, len(row.mask) > 0
     for n in range(len(log)):
         batch = order[n * size :]
         images = min(size, len(batch))
-        _index_pixels(data, batch, images, size, room)
-        z = _forward(data, batch, images, net, row.weights, room)
+        _index_pixels(data, batch, images, size, ws)
+        z = _forward(data, batch, images, net, row.weights, ws)
         loss, square, units = 0.0, 0.0, net.layers[last].units
         for b in range(images):
             _fill(z[b, units:], 0)
@@ -329,14 +329,14 @@ def train(
         for k in range(last, -1, -1):
             layer = net.layers[k]
             begin, rows, padded = layer.packed, layer.inputs + 1, layer.padded_units
-            d = matrix_view(room.outputs, layer.outputs, images, padded)
+            d = matrix_view(ws.outputs, layer.outputs, images, padded)
             grads = matrix_view(row.grad, begin, rows, padded)
             _fill(grads[rows - 1], 0)
-            add_rows(grads[rows - 1], d, room.arange, room.ones, 0, images)
+            add_rows(grads[rows - 1], d, ws.arange, ws.ones, 0, images)
             if k:
-                _hidden_gradient(k, grads, d, net, row.weights, room)
+                _hidden_gradient(k, grads, d, net, row.weights, ws)
             else:
-                _first_gradient(grads, d, data, size, room)
+                _first_gradient(grads, d, data, size, ws)
             end = begin + rows * padded
             square += _masked_square(row.grad[begin:end], row.mask[begin:end], masked)
         norm = math.sqrt(square)

@@ -51,7 +51,7 @@ def supports_experiment(experiment: Experiment) -> bool:
     """Whether the kernels can train an experiment and its twin on a CPU."""
     clipping, pruning = experiment.clipping, experiment.pruning
     movement = pruning and "movement" in registry.get("criterion", pruning.criterion).needs
-    shadow = pruning and registry.get("schedule", pruning.schedule).traits.get("shadow")
+    shadow = pruning and registry.get("schedule", pruning.schedule).traits.shadow
     return _supports(
         Network(models.build(experiment)),
         experiment.batch_size,

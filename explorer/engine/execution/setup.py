@@ -21,6 +21,7 @@ from explorer.engine.network.forward_backward import Network
 from explorer.engine.network.state import State
 from explorer.experiment import Experiment
 from explorer.registry import Method
+from explorer.traits import LossTraits, OptimizerTraits
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Setup:
     network: Network
     initialise: Callable[[torch.Generator], nn.Module]  # returns a module with new weights
     split: Split
-    loss: Method
-    optimizer: Method
+    loss: Method[LossTraits]
+    optimizer: Method[OptimizerTraits]
     lr_decay: Callable[[float], float]
     batch_size: int
     epochs: int

@@ -136,7 +136,7 @@ def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module
 
 def relabel(split: Split, experiment: Experiment) -> Split:
     """Return the images with the labels, int64 [N], that the experiment's model is to predict."""
-    labels_of = get("model", experiment.model).traits.get("labels")
+    labels_of = get("model", experiment.model).traits.labels
     if labels_of is None:
         return split
 

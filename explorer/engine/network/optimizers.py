@@ -10,14 +10,15 @@ Shapes: L lanes, P parameters.
 from torch import Tensor
 
 from explorer.registry import Method, register
+from explorer.traits import OptimizerTraits
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's own defaults
 
 
-def state_of(optimizer: Method, *, momentum: bool) -> tuple[str, ...]:
+def state_of(optimizer: Method[OptimizerTraits], *, momentum: bool) -> tuple[str, ...]:
     """Return the names of the [L, P] tensors that an optimizer keeps; without momentum fewer."""
-    names: tuple[str, ...] = optimizer.traits["state"]
-    return names if momentum or not optimizer.traits.get("momentum") else ()
+    traits = optimizer.traits
+    return traits.state if momentum or not traits.momentum else ()
 
 
 @register("optimizer", "sgd", state=("velocity",), momentum=True)

@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812  the field's own name for it
 from explorer import registry
 from explorer.engine.data.random import generator
 from explorer.engine.network.layout import PRUNABLE
-from explorer.engine.pruning import masking
+from explorer.engine.pruning.resolved import ResolvedPruning, resolve
 from explorer.engine.pruning.score_inputs import ScoringContext
 from explorer.engine.pruning.scoring import score
 from explorer.experiment import Pruning
@@ -22,7 +22,7 @@ def prune(
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     skip: Collection[str] = (),
 ) -> dict[str, Tensor]:
-    """Prunes a module's Linear and Conv layers in place, once, and returns the masks by parameter name.
+    """Prune a module's Linear and Conv layers in place, once, and return the masks by parameter name.
 
     The schedule plays no part: the threshold is applied now. Whole neurons are zeroed as rows of the weight,
     the last layer's too unless it is in `skip`. To keep the zeros through later training, hand the masks to
@@ -44,13 +44,14 @@ def prune(
         ValueError: where a criterion needs a batch and there is none, where a name in `skip` is unknown, or
             where nothing is left to prune.
     """
-    if registry.get("granularity", pruning.granularity).traits.get("identity"):
+    resolved = resolve(pruning)
+    if resolved.granularity.traits.identity:
         raise ValueError(
             f"granularity = {pruning.granularity!r} puts the identity in the place of layers, which a mask "
             "cannot say; use ex.train"
         )
     names = _layers(module, skip)
-    scene = ScoringContext(
+    context = ScoringContext(
         module=module,
         parameters=dict(module.named_parameters()),
         layers=names,
@@ -60,29 +61,29 @@ def prune(
         generator=generator(0, 2, 0),
         buffers=dict(module.named_buffers()),
     )
-    masks = _masks(module, scene, pruning)
+    masks = _masks(module, context, resolved, pruning.threshold)
     with torch.no_grad():
         for name, keep in masks.items():
-            scene.parameters[name].masked_fill_(~keep, 0)
+            context.parameters[name].masked_fill_(~keep, 0)
     return masks
 
 
 def _layers(module: nn.Module, skip: Collection[str]) -> list[str]:
-    found = [name or "weight" for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
+    prunable = [name or "weight" for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
     for name in skip:
-        if name not in found:
-            raise ValueError(registry.unknown("skip", name, found))
-    left = [name for name in found if name not in skip]
-    if not left:
+        if name not in prunable:
+            raise ValueError(registry.unknown("skip", name, prunable))
+    layers = [name for name in prunable if name not in skip]
+    if not layers:
         raise ValueError(
             f"there is nothing to prune: {type(module).__name__} has no Linear or Conv layer to spare"
         )
-    _check_plain(module, left)
-    return left
+    _check_plain(module, layers)
+    return layers
 
 
 def _check_plain(module: nn.Module, layers: Collection[str]) -> None:
-    """A weight that torch computes at every forward pass can't be pruned in place: it would come back."""
+    """Refuse a weight that torch computes at every forward pass: pruned in place it would come back."""
     parameters = dict(module.named_parameters())
     for name in layers:
         if name not in parameters and f"{name}.weight" not in parameters:
@@ -92,23 +93,32 @@ def _check_plain(module: nn.Module, layers: Collection[str]) -> None:
             )
 
 
-def _masks(module: nn.Module, scene: ScoringContext, pruning: Pruning) -> dict[str, Tensor]:
-    modes = [(part, part.training) for part in module.modules()]  # a frozen one stays so
+def _masks(
+    module: nn.Module, context: ScoringContext, resolved: ResolvedPruning, threshold: float
+) -> dict[str, Tensor]:
+    scores = dict(zip(context.layers, _scores(module, context, resolved), strict=True))
+    weights = {layer: context.parameters[context.weight_name(layer)].detach() for layer in context.layers}
+    last = context.layers[-1:] if resolved.granularity.options.get("spare_last") else ()
+    names = resolved.eligible({layer: w.shape for layer, w in weights.items()}, last)
+    shapes = [weights[name].shape for name in names]
+    units = resolved.unit_scores([scores[name] for name in names])
+    masks = resolved.select_units(
+        units,
+        threshold,
+        [torch.ones_like(u, dtype=torch.bool) for u in units],
+        shapes=shapes,
+        std_values=resolved.std_values([weights[name].flatten() for name in names], units),
+    )
+    parameters = [context.weight_name(name) for name in names]
+    return dict(zip(parameters, resolved.expand(masks.units, shapes), strict=True))
+
+
+def _scores(module: nn.Module, context: ScoringContext, resolved: ResolvedPruning) -> list[Tensor]:
+    """Score in eval mode; parts that were frozen there stay so."""
+    modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
-        criterion = registry.get("criterion", pruning.criterion)
-        scores = score(criterion, scene, pruning.own("criterion"))
+        return score(resolved.criterion.method, context, resolved.criterion.options)
     finally:
         for part, training in modes:
             part.training = training
-    weights = {layer: scene.parameters[scene.weight_name(layer)] for layer in scene.layers}
-    last = scene.layers[-1:] if pruning.options.get("spare_last") else ()
-    names = masking.eligible({layer: w.shape for layer, w in weights.items()}, last, pruning)
-    shapes = [weights[name].shape for name in names]
-    scored = dict(zip(scene.layers, scores, strict=True))
-    units = masking.unit_scores([scored[name] for name in names], pruning)
-    alive = [torch.ones_like(u, dtype=torch.bool) for u in units]
-    spread = masking.spread(pruning, [weights[name].detach().flatten() for name in names])
-    kept = masking.select_units(units, pruning, pruning.threshold, alive, shapes=shapes, spread=spread)
-    slices = [scene.weight_name(name) for name in names]
-    return dict(zip(slices, masking.expand(kept.units, shapes, pruning), strict=True))

@@ -13,6 +13,7 @@
 `noise`           uniform random numbers in [0, 1), from the run's own generator
 
 Each is a dictionary from a layer's name to a tensor: [*shape] for weights, [units] for the activations.
+B images at once, C classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,160 +42,160 @@ class ScoringContext:
     labels: Tensor | None
     loss: LossValue
     generator: torch.Generator
-    memory: dict[str, ByLayer] = field(
-        default_factory=dict
-    )  # what a run remembers: "initial_weight", "movement"
+    memory: dict[str, ByLayer] = field(default_factory=dict)  # of a run: "initial_weight", "movement"
     buffers: dict[str, Tensor] = field(default_factory=dict)  # what the module keeps beside its parameters
 
     def weight_name(self, layer: str) -> str:
-        """The full name of a layer's weight; a bare Linear has only "weight"."""
+        """Return the full name of a layer's weight; a bare Linear has only "weight"."""
         name = f"{layer}.weight"
         return name if name in self.parameters else "weight"
 
-    def answers(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
-        """The logits for images, under these parameters."""
+    def forward(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Return the logits, [B, C], for images, [B, 1, H, W], under these parameters."""
         logits: Tensor = torch.func.functional_call(self.module, {**self.buffers, **parameters}, (x,))
         return logits
 
     def data(self) -> tuple[Tensor, Tensor]:
-        """The scoring set; raises ValueError where there is none."""
+        """Return the scoring set, images and labels; raise ValueError where there is none."""
         if self.x is None or self.labels is None:
             raise ValueError("this criterion scores by data: give batch=(images, labels)")
         return self.x, self.labels
 
 
-def weight(scene: ScoringContext) -> ByLayer:
-    """The weights; where pruned ones go on learning unseen, those too."""
-    if "shadow" in scene.memory:
-        return scene.memory["shadow"]
-    return {layer: scene.parameters[scene.weight_name(layer)].detach() for layer in scene.layers}
+def weight(context: ScoringContext) -> ByLayer:
+    """Return the weights; where pruned ones go on learning unseen, those too."""
+    if "shadow" in context.memory:
+        return context.memory["shadow"]
+    return {layer: context.parameters[context.weight_name(layer)].detach() for layer in context.layers}
 
 
-def remembered(name: str) -> Callable[[ScoringContext], ByLayer]:
-    """A quantity that only a run can know, because it was there from the start."""
+def from_memory(name: str) -> Callable[[ScoringContext], ByLayer]:
+    """Return a quantity that only a run can know, because it was there from the start."""
 
-    def recall(scene: ScoringContext) -> ByLayer:
-        if name not in scene.memory:
+    def recall(context: ScoringContext) -> ByLayer:
+        if name not in context.memory:
             raise ValueError(
                 f"{name.replace('_', ' ')} is known only to a run: use ex.train, or another criterion here"
             )
-        return scene.memory[name]
+        return context.memory[name]
 
     return recall
 
 
-def _leaves(scene: ScoringContext) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """All parameters as leaves of a new graph, and those of them that are scored."""
-    leaves = {n: p.detach().requires_grad_() for n, p in scene.parameters.items()}
-    return leaves, [leaves[scene.weight_name(layer)] for layer in scene.layers]
+def _leaves(context: ScoringContext) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Return all parameters as leaves of a new graph, and those of them that are scored."""
+    leaves = {n: p.detach().requires_grad_() for n, p in context.parameters.items()}
+    return leaves, [leaves[context.weight_name(layer)] for layer in context.layers]
 
 
-Found = Callable[[Tensor, list[Tensor]], Sequence[Tensor]]
+Derivative = Callable[[Tensor, list[Tensor]], Sequence[Tensor]]
 
 
-def _over_chunks(scene: ScoringContext, x: Tensor, labels: Tensor, count: int, of: Found) -> list[Tensor]:
-    """What `of` finds for the mean loss and the scored weights: its sum over images, divided by `count`."""
-    leaves, wanted = _leaves(scene)
-    total = [torch.zeros_like(leaf) for leaf in wanted]
+def _sum_over_chunks(
+    context: ScoringContext, x: Tensor, labels: Tensor, count: int, derive: Derivative
+) -> list[Tensor]:
+    """Derive the mean loss by the scored weights; return the sum over images, divided by `count`."""
+    leaves, scored = _leaves(context)
+    total = [torch.zeros_like(leaf) for leaf in scored]
     with torch.enable_grad():
         for start in range(0, len(x), CHUNK):
             part, truth = x[start : start + CHUNK], labels[start : start + CHUNK]
-            value = scene.loss(scene.answers(leaves, part), truth)
-            for sum_, found in zip(total, of(value, wanted), strict=True):
-                sum_.add_(found, alpha=len(part) / count)
+            value = context.loss(context.forward(leaves, part), truth)
+            for sum_, derivative in zip(total, derive(value, scored), strict=True):
+                sum_.add_(derivative, alpha=len(part) / count)
     return total
 
 
-def _mean_gradient(scene: ScoringContext, x: Tensor, labels: Tensor, count: int) -> list[Tensor]:
-    """The gradient of the summed loss over these images, divided by `count`."""
-    return _over_chunks(scene, x, labels, count, torch.autograd.grad)
+def _mean_gradient(context: ScoringContext, x: Tensor, labels: Tensor, count: int) -> list[Tensor]:
+    """Return the gradient of the summed loss over these images, divided by `count`."""
+    return _sum_over_chunks(context, x, labels, count, torch.autograd.grad)
 
 
-def grad(scene: ScoringContext) -> ByLayer:
-    """The gradient of the mean loss over the whole set."""
-    x, labels = scene.data()
-    return dict(zip(scene.layers, _mean_gradient(scene, x, labels, len(x)), strict=True))
+def grad(context: ScoringContext) -> ByLayer:
+    """Return the gradient of the mean loss over the whole set."""
+    x, labels = context.data()
+    return dict(zip(context.layers, _mean_gradient(context, x, labels, len(x)), strict=True))
 
 
-def class_grads(scene: ScoringContext) -> ByLayer:
-    """The gradient split by class, each part divided by the size of the whole set."""
-    x, labels = scene.data()
+def class_grads(context: ScoringContext) -> ByLayer:
+    """Return the gradient split by class, each part divided by the size of the whole set."""
+    x, labels = context.data()
     parts = [
-        _mean_gradient(scene, x[labels == c], labels[labels == c], len(x))
+        _mean_gradient(context, x[labels == c], labels[labels == c], len(x))
         for c in torch.unique(labels).tolist()
     ]
-    return dict(zip(scene.layers, map(torch.stack, zip(*parts, strict=True)), strict=True))
+    return dict(zip(context.layers, map(torch.stack, zip(*parts, strict=True)), strict=True))
 
 
-def squared_grad(scene: ScoringContext) -> ByLayer:
-    """The mean of the squared gradients of single images."""
-    x, labels = scene.data()
-    fixed = {n: p.detach() for n, p in scene.parameters.items()}
-    scored = {scene.weight_name(layer): fixed[scene.weight_name(layer)] for layer in scene.layers}
+def squared_grad(context: ScoringContext) -> ByLayer:
+    """Return the mean of the squared gradients of single images."""
+    x, labels = context.data()
+    fixed = {n: p.detach() for n, p in context.parameters.items()}
+    scored = {context.weight_name(layer): fixed[context.weight_name(layer)] for layer in context.layers}
 
     def loss_of(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
-        return scene.loss(scene.answers({**fixed, **weights}, image[None]), label[None])
+        return context.loss(context.forward({**fixed, **weights}, image[None]), label[None])
 
     single = torch.func.vmap(torch.func.grad(loss_of), in_dims=(None, 0, 0))
     total = {name: torch.zeros_like(w) for name, w in scored.items()}
     for start in range(0, len(x), SAMPLES):
-        found = single(scored, x[start : start + SAMPLES], labels[start : start + SAMPLES])
-        for name, gradients in found.items():
+        each = single(scored, x[start : start + SAMPLES], labels[start : start + SAMPLES])
+        for name, gradients in each.items():
             total[name] += gradients.square_().sum(0) / len(x)
-    return {layer: total[scene.weight_name(layer)] for layer in scene.layers}
+    return {layer: total[context.weight_name(layer)] for layer in context.layers}
 
 
-def hessian_grad(scene: ScoringContext) -> ByLayer:
-    """The Hessian of the mean loss times its gradient, over the scored weights."""
-    x, labels = scene.data()
-    direction = _mean_gradient(scene, x, labels, len(x))
+def hessian_grad(context: ScoringContext) -> ByLayer:
+    """Return the Hessian of the mean loss times its gradient, over the scored weights."""
+    x, labels = context.data()
+    direction = _mean_gradient(context, x, labels, len(x))
 
-    def product(value: Tensor, wanted: list[Tensor]) -> Sequence[Tensor]:
-        slopes = torch.autograd.grad(value, wanted, create_graph=True)
+    def product(value: Tensor, weights: list[Tensor]) -> Sequence[Tensor]:
+        slopes = torch.autograd.grad(value, weights, create_graph=True)
         along = torch.stack([(s * d).sum() for s, d in zip(slopes, direction, strict=True)]).sum()
-        return torch.autograd.grad(along, wanted)
+        return torch.autograd.grad(along, weights)
 
-    return dict(zip(scene.layers, _over_chunks(scene, x, labels, len(x), product), strict=True))
+    return dict(zip(context.layers, _sum_over_chunks(context, x, labels, len(x), product), strict=True))
 
 
-def flow(scene: ScoringContext) -> ByLayer:
-    """How much of the flow of ones passes each weight, in float64: products of many layers underflow.
+def synaptic_flow(context: ScoringContext) -> ByLayer:
+    """Return how much of a flow of ones passes each weight, in float64: products of many layers underflow.
 
     A batch norm only scales: what it would subtract, the mean of some images, is no part of the flow.
     """
-    x, _ = scene.data()
-    leaves = {n: p.detach().abs().double().requires_grad_() for n, p in scene.parameters.items()}
-    wanted = [leaves[scene.weight_name(layer)] for layer in scene.layers]
-    still = {n: b.double() if b.is_floating_point() else b for n, b in scene.buffers.items()}
+    x, _ = context.data()
+    leaves = {n: p.detach().abs().double().requires_grad_() for n, p in context.parameters.items()}
+    scored = [leaves[context.weight_name(layer)] for layer in context.layers]
+    still = {n: b.double() if b.is_floating_point() else b for n, b in context.buffers.items()}
     still |= {n: torch.zeros_like(b) for n, b in still.items() if n.endswith("running_mean")}
     ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=x.device)
     with torch.enable_grad():
-        out = scene.answers({**leaves, **still}, ones).sum()
-        return dict(zip(scene.layers, torch.autograd.grad(out, wanted), strict=True))
+        out = context.forward({**leaves, **still}, ones).sum()
+        return dict(zip(context.layers, torch.autograd.grad(out, scored), strict=True))
 
 
-def activation(scene: ScoringContext) -> ByLayer:
-    """Mean |a| of each unit; what a layer's units are worth is seen where the next layer reads them."""
-    return _unit_means(scene, torch.abs)
+def activation(context: ScoringContext) -> ByLayer:
+    """Return the mean |a| of each unit; what units are worth is seen where the next layer reads them."""
+    return _unit_means(context, torch.abs)
 
 
-def silence(scene: ScoringContext) -> ByLayer:
-    """The share of zeros among each unit's activations."""
-    return _unit_means(scene, lambda a: (a == 0).to(a.dtype))
+def silence(context: ScoringContext) -> ByLayer:
+    """Return the share of zeros among each unit's activations."""
+    return _unit_means(context, lambda a: (a == 0).to(a.dtype))
 
 
-def _unit_means(scene: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLayer:
-    """The mean over images, and over the positions of a convolution, of something of each unit's output."""
-    x, _ = scene.data()
-    parts = dict(scene.module.named_modules())
-    units = {layer: scene.parameters[scene.weight_name(layer)].shape[0] for layer in scene.layers}
-    sums = {layer: torch.zeros(units[layer], dtype=x.dtype, device=x.device) for layer in scene.layers}
+def _unit_means(context: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLayer:
+    """Return the mean over images, and over a convolution's positions, of something of each unit's output."""
+    x, _ = context.data()
+    parts = dict(context.module.named_modules())
+    units = {layer: context.parameters[context.weight_name(layer)].shape[0] for layer in context.layers}
+    sums = {layer: torch.zeros(units[layer], dtype=x.dtype, device=x.device) for layer in context.layers}
 
     def add(layer: str, a: Tensor) -> None:
         sums[layer] += of(a.detach()).reshape(len(a), units[layer], -1).mean(2).sum(0)
 
     hooks = []
-    for layer, reader in _readers(scene).items():
+    for layer, reader in _readers(context).items():
         if reader is None:
             last = parts["" if layer == "weight" else layer]
             hooks.append(last.register_forward_hook(lambda _m, _a, out, layer=layer: add(layer, out)))
@@ -205,40 +206,40 @@ def _unit_means(scene: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLaye
     try:
         with torch.no_grad():
             for start in range(0, len(x), CHUNK):
-                scene.answers(scene.parameters, x[start : start + CHUNK])
+                context.forward(context.parameters, x[start : start + CHUNK])
     finally:
         for hook in hooks:
             hook.remove()
     return {layer: total / len(x) for layer, total in sums.items()}
 
 
-def _readers(scene: ScoringContext) -> dict[str, str | None]:
-    """For each layer one that reads its units, scored or not; None where none is known to."""
-    x, _ = scene.data()
-    order = [name or "weight" for name, part in scene.module.named_modules() if isinstance(part, PRUNABLE)]
-    weights = {scene.weight_name(layer): layer for layer in order}
-    found = trace_dependencies(scene.module, scene.parameters, scene.buffers, weights, x[:2])
-    return {layer: next(iter(found[layer].readers), None) for layer in scene.layers}
+def _readers(context: ScoringContext) -> dict[str, str | None]:
+    """Return for each layer one that reads its units, scored or not; None where none is known to."""
+    x, _ = context.data()
+    order = [name or "weight" for name, part in context.module.named_modules() if isinstance(part, PRUNABLE)]
+    weights = {context.weight_name(layer): layer for layer in order}
+    traced = trace_dependencies(context.module, context.parameters, context.buffers, weights, x[:2])
+    return {layer: next(iter(traced[layer].readers), None) for layer in context.layers}
 
 
-def noise(scene: ScoringContext) -> ByLayer:
-    """Uniform random numbers, drawn on the CPU so that every device sees the same."""
-    drawn = {}
-    for layer in scene.layers:
-        like = scene.parameters[scene.weight_name(layer)]
-        drawn[layer] = torch.rand(like.shape, generator=scene.generator, dtype=torch.float64).to(like)
-    return drawn
+def noise(context: ScoringContext) -> ByLayer:
+    """Return uniform random numbers, drawn on the CPU so that every device sees the same."""
+    numbers = {}
+    for layer in context.layers:
+        like = context.parameters[context.weight_name(layer)]
+        numbers[layer] = torch.rand(like.shape, generator=context.generator, dtype=torch.float64).to(like)
+    return numbers
 
 
 QUANTITIES: dict[str, Callable[[ScoringContext], ByLayer]] = {
     "weight": weight,
-    "initial_weight": remembered("initial_weight"),
+    "initial_weight": from_memory("initial_weight"),
     "grad": grad,
     "class_grads": class_grads,
     "squared_grad": squared_grad,
     "hessian_grad": hessian_grad,
-    "flow": flow,
-    "movement": remembered("movement"),
+    "flow": synaptic_flow,
+    "movement": from_memory("movement"),
     "activation": activation,
     "silence": silence,
     "noise": noise,

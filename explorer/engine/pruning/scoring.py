@@ -1,6 +1,7 @@
 """Scores of a network's layers: a criterion, given the quantities that it asks for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,14 +14,14 @@ class NonFiniteScores(ValueError):  # noqa: N818  it names a state of the weight
     """Scores are not numbers: the weights, or the loss over the scoring set, have diverged."""
 
 
-def score(criterion: Method, scene: ScoringContext, options: dict[str, object]) -> list[Tensor]:
-    """The scores of each layer, [1, *shape] or [1, units]; raises ValueError where they are not finite."""
-    found = collect(criterion.needs, scene)
+def score(criterion: Method, context: ScoringContext, options: Mapping[str, Any]) -> list[Tensor]:
+    """Return each layer's scores, [1, *shape] or [1, units]; raise ValueError where one is not finite."""
+    inputs = compute_inputs(criterion.needs, context)
     scores = [
-        criterion(*(found[need][layer].unsqueeze(0) for need in criterion.needs), **options)
-        for layer in scene.layers
+        criterion(*(inputs[need][layer].unsqueeze(0) for need in criterion.needs), **options)
+        for layer in context.layers
     ]
-    for layer, values in zip(scene.layers, scores, strict=True):
+    for layer, values in zip(context.layers, scores, strict=True):
         if not torch.isfinite(values).all():
             raise NonFiniteScores(
                 f"criterion {criterion.name!r} gives scores that are not finite in layer {layer!r}"
@@ -28,9 +29,9 @@ def score(criterion: Method, scene: ScoringContext, options: dict[str, object]) 
     return scores
 
 
-def collect(needs: Iterable[str], scene: ScoringContext) -> dict[str, ByLayer]:
-    """Computes the quantities that are asked for, and no others."""
+def compute_inputs(needs: Iterable[str], context: ScoringContext) -> dict[str, ByLayer]:
+    """Compute the quantities that are asked for, and no others."""
     for need in needs:
         if need not in QUANTITIES:
             raise ValueError(unknown("a criterion's parameter", need, QUANTITIES))
-    return {need: QUANTITIES[need](scene) for need in needs}
+    return {need: QUANTITIES[need](context) for need in needs}

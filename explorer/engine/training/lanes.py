@@ -14,6 +14,7 @@ from explorer.engine.training.history import History
 from explorer.experiment import Experiment
 from explorer.methods.schedules import Event
 from explorer.registry import Method, get
+from explorer.traits import ScheduleTraits
 
 # What lanes of a stack may differ in.
 PER_LANE_FIELDS = ("pruning", "clipping", "lr", "momentum", "weight_decay", "l1", "seed")
@@ -49,16 +50,16 @@ class Lane:
     def continuous(self) -> bool:
         """Whether pruning goes on at every step, so that a threshold moved acts from the next one."""
         schedule = self._schedule
-        return schedule is not None and bool(schedule.traits["continuous"])
+        return schedule is not None and schedule.traits.continuous
 
     @property
     def shadowed(self) -> bool:
         """Whether its schedule has pruned weights go on learning unseen."""
         schedule = self._schedule
-        return schedule is not None and bool(schedule.traits.get("shadow"))
+        return schedule is not None and schedule.traits.shadow
 
     @property
-    def _schedule(self) -> Method | None:
+    def _schedule(self) -> Method[ScheduleTraits] | None:
         pruning = self.experiment.pruning
         return None if pruning is None else get("schedule", pruning.schedule)
 

@@ -62,7 +62,7 @@ class PruneEvents:
         # a continuous schedule's statistics are taken once: as weights fall they would erode
         if lane.continuous and pruning.unit in ("std", "mean") and not lane.scale:
             lane.scale = self.pruner.scale(view, lane.experiment, step)
-        lane.decision = self.pruner.decision(
+        lane.decision = self.pruner.decide(
             view, lane.experiment, step, threshold=event.threshold, scale=lane.scale
         )
         state.prune(lane.row, lane.decision.keep, lane.decision.fill)
@@ -70,7 +70,7 @@ class PruneEvents:
     def _recalibrate(self, state: State, lane: Lane, step: int) -> None:
         """Take a lane's running statistics anew; before the first step there are none to take."""
         if step:
-            for name, buffer in self.pruner.calibrated(lane.view(state), lane.experiment).items():
+            for name, buffer in self.pruner.recalibrated(lane.view(state), lane.experiment).items():
                 state.buffers[name][lane.row] = buffer
 
     def _note(self, state: State, lane: Lane, before: float, step: int, *, decided: bool = True) -> None:

@@ -39,8 +39,8 @@ class Timetable:
         if pruning is None:
             return {}
         schedule = registry.get("schedule", pruning.schedule)
-        room = int(schedule.traits["spans"])  # a step, where begin and end come to the same one
-        begin = min(self._step_at(pruning.begin_epoch, schedule.traits["begin"]), self.total - room)
+        room = int(schedule.traits.spans)  # a step, where begin and end come to the same one
+        begin = min(self._step_at(pruning.begin_epoch, schedule.traits.begin), self.total - room)
         end = max(begin + room, self._step_at(pruning.end_epoch, DEFAULT_END))
         events = schedule(begin, end, pruning.unit, pruning.threshold, **pruning.own("schedule"))
         return {event.step: event for event in events}

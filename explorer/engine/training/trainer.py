@@ -55,7 +55,7 @@ class Trainer:
         self.device, self.dtype, self.network = self.setup.device, dtype, self.setup.network
         self.split, self.per_epoch, self.total = self.setup.split, self.setup.per_epoch, self.setup.total
         self.timetable = Timetable(self.per_epoch, self.setup.epochs)
-        self.pruner = Pruner(self.network, self.split.train, dtype)
+        self.pruner = Pruner(self.network, self.split.train, dtype, self.setup.loss.traits.value)
         self.observer = Observer(
             self.network, self.setup.inputs(self.split.validation), self.setup.loss.function
         )
@@ -176,7 +176,7 @@ class Trainer:
     def _mark_diverged(self, lane: Lane, what: str, at: int) -> None:
         """Keep a lane's last good weights, and say what to try."""
         lane.last_good_row = self.state.theta[lane.row].clone()
-        lane.last_good_buffers = self.pruner.calibrated(self.state.view(lane.row), lane.experiment)
+        lane.last_good_buffers = self.pruner.recalibrated(self.state.view(lane.row), lane.experiment)
         advice = f"try a clip norm of 1, or a learning rate below {lane.experiment.lr:g}"
         lane.diverged = f"{what} (epoch {at / self.per_epoch:.2f}): {advice}"
 
@@ -291,12 +291,12 @@ class Trainer:
         """Return what the first lane would be under this pruning: its checkpoint, or itself, masked."""
         assert experiment.pruning is not None
         view, step = self.prune_base()
-        decision = self.pruner.decision(view, experiment, step)
+        decision = self.pruner.decide(view, experiment, step)
         pruned_values = torch.where(decision.keep, torch.nan, view.row)
         mask = decision.keep.to(view.row.dtype)
-        pruned = LaneView(decision.applied(view.row), mask, pruned_values, buffers=view.buffers)
+        pruned = LaneView(decision.apply_to_row(view.row), mask, pruned_values, buffers=view.buffers)
         if step:
-            pruned = replace(pruned, buffers=self.pruner.calibrated(pruned, experiment))
+            pruned = replace(pruned, buffers=self.pruner.recalibrated(pruned, experiment))
         return pruned, decision
 
     def rewind_and_prune(self, experiment: Experiment) -> None:

@@ -1,16 +1,11 @@
 """What has to change together: methods that insist on others, and options that only some methods know."""
 
-import functools
-import json
-import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from explorer import registry
-from explorer.engine.network import models
-from explorer.engine.network.forward_backward import Network
-from explorer.engine.pruning import masking
+from explorer.engine.pruning.pruner import check, prunable_layers
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import METHODS, Experiment, Pruning
 from explorer.registry import Method, Option
@@ -106,31 +101,10 @@ def _pruned_layers(experiment: Experiment, changes: Changes) -> int:
     [model], [granularity] = (_methods_after(experiment, changes, axis) for axis in ("model", "granularity"))
     own = model.own(options_of(experiment, "model"))
     options = granularity.own(options_of(experiment, "granularity"))
-    return len(_eligible(model.name, own, Pruning(granularity=granularity.name, options=options)))
-
-
-def _eligible(model: str, options: dict[str, Any], pruning: Pruning) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the layers that a pruning applies to."""
-    shapes = _shapes(model, json.dumps(options))
-    return {name: shapes[name] for name in masking.eligible(shapes, list(shapes)[-1:], pruning)}
-
-
-@functools.lru_cache(maxsize=32)
-def _shapes(model: str, options: str) -> dict[str, tuple[int, ...]]:
-    """Return the weights' shapes of a network's layers, in their order; to build it takes up to 0.3 s."""
-    network = Network(models.build(Experiment(model=model, model_options=json.loads(options))))
-    return {layer.name: tuple(layer.weight.shape) for layer in network.layout.layers}
-
-
-def check(experiment: Experiment) -> None:
-    """Raise ValueError where a pruning does not fit the network: before a run is given up for it."""
-    pruning = experiment.pruning
-    if pruning is None:
-        return
-    shapes = _eligible(experiment.model, dict(experiment.model_options), pruning)
-    allocation = registry.get("allocation", pruning.allocation)
-    sizes = [math.prod(shape) for shape in shapes.values()]
-    allocation(sizes, list(shapes.values()), 0.5, **pruning.own("allocation"))
+    pruning = Pruning(granularity=granularity.name, options=options)
+    dataset = changes.get("dataset", experiment.dataset)
+    after = Experiment(model=model.name, model_options=own, dataset=dataset, pruning=pruning)
+    return len(prunable_layers(after))
 
 
 def keep_sparsity(session: Session, changes: Changes) -> Changes:
@@ -145,7 +119,7 @@ def keep_sparsity(session: Session, changes: Changes) -> Changes:
 
     def equivalent(trainer: Trainer) -> float:
         view, _ = trainer.prune_base()
-        return trainer.pruner.equivalent(view, before, after)
+        return trainer.pruner.equivalent_threshold(view, before, after)
 
     digits = 4 if after.pruning.unit == "sparsity" else 7  # a score's are those of a float32
     return {"pruning.threshold": float(f"{session.call(equivalent).result(5):.{digits}g}")}

@@ -130,7 +130,7 @@ def _epoch(name: str) -> Control:
 
     def used(experiment: Experiment) -> bool:
         pruning = experiment.pruning
-        spans = pruning and registry.get("schedule", pruning.schedule).traits["spans"]
+        spans = pruning and registry.get("schedule", pruning.schedule).traits.spans
         return name == "begin_epoch" or bool(spans)
 
     return replace(control, read=lambda e: control.read(e) if e.pruning else None, used=used)

@@ -151,7 +151,7 @@ class Threshold:
 
 def fixed(granularity: str) -> bool:
     """Return whether the granularity's own options say how much falls."""
-    return "threshold" in registry.get("granularity", granularity).traits
+    return registry.get("granularity", granularity).traits.threshold is not None
 
 
 def _within(score: float) -> float:

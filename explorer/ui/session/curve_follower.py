@@ -86,8 +86,8 @@ class CurveFollower:
         return time.perf_counter() - self._ended > max(PAUSE, self._cost / BUSY)
 
     def _begin(self, trainer: Trainer, experiment: Experiment, key: Key) -> None:
-        how = sparsity_curve.plan(trainer)
-        self._walk = sparsity_curve.points(trainer, experiment, how)
+        how = sparsity_curve.default_resolution(trainer)
+        self._walk = sparsity_curve.evaluate_curve(trainer, experiment, how)
         self._next_key, self._next_points = key, []
         self._cost, self._images, self._per_epoch = 0.0, how.images, trainer.per_epoch
 
@@ -125,5 +125,5 @@ def _key(trainer: Trainer) -> Key:
 def recipe(experiment: Experiment) -> str:
     """Return what names a curve: the experiment whatever its threshold."""
     pruning = experiment.pruning
-    fixed = pruning is None or registry.get("granularity", pruning.granularity).traits.get("threshold")
+    fixed = pruning is None or registry.get("granularity", pruning.granularity).traits.threshold
     return experiment.hash if fixed else experiment.replace({"pruning.threshold": 0.5}).hash

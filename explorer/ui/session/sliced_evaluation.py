@@ -5,8 +5,9 @@ import time
 import torch
 from torch import Tensor
 
-from explorer.engine.analysis import predictions
+from explorer.engine.analysis.predictions import logits
 from explorer.engine.network.forward_backward import eval_batch_size
+from explorer.engine.network.losses import predictions
 from explorer.engine.network.state import LaneView
 from explorer.engine.training.trainer import Trainer
 from explorer.ui.session.frames import Predictions
@@ -41,7 +42,7 @@ class SlicedEvaluation:
         while self._images < len(self._x):
             batch = self._x[self._images : self._images + self._batch_size]
             for key, view in self._views.items():
-                self._parts[key].append(predictions.choices(self._network, view, batch).cpu())
+                self._parts[key].append(predictions(logits(self._network, view, batch)).cpu())
             self._images += len(batch)
             if time.perf_counter() - started > seconds:
                 break

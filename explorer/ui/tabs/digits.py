@@ -154,7 +154,7 @@ class Digits(Tab):
 
     def _know(self, trainer: Trainer) -> None:
         if trainer is not self._trainer:
-            self._trainer, self._names = trainer, predictions.names_of(trainer)
+            self._trainer, self._names = trainer, predictions.class_names(trainer)
             self._seen, self._asking = None, None
             self.sketch.offers = len(trainer.split.validation) > 0
 
@@ -181,7 +181,7 @@ class Digits(Tab):
         return self._pair(told, pixels, truth, found.lanes[1].long(), own)
 
     def _pair(self, told: str, pixels: Tensor, truth: Tensor, dense: Tensor, pruned: Tensor) -> Tables:
-        lost, gained = predictions.flipped(truth, dense, pruned)
+        lost, gained = predictions.flips(truth, dense, pruned)
         wrong = int(((dense != truth) & (pruned != truth)).sum())
         counts = {"n": _of(truth, pixels), "lost": len(lost), "gained": len(gained), "wrong": wrong}
         right = len(truth) - len(lost) - len(gained) - wrong
@@ -245,9 +245,9 @@ class Digits(Tab):
         if pixels is None or trainer is None:
             return
         experiment = trainer.lanes[0].experiment
-        x = predictions.image_of(pixels, experiment, trainer)
+        x = predictions.as_input(pixels, experiment, trainer)
         found = {
-            net: predictions.outputs(trainer.network, view, x, experiment.loss)
+            net: predictions.probabilities(trainer.network, view, x, experiment.loss)
             for net, view in self._views.items()
         }
         unit = OUTPUT if experiment.loss == "mse" and len(self._names) > 2 else PROBABILITY
@@ -256,7 +256,7 @@ class Digits(Tab):
     # -- from the pad ---------------------------------------------------------------------------------
 
     def _on_drawn(self, ink: Tensor) -> None:
-        self._put(predictions.centred(ink), "")
+        self._put(predictions.as_digit(ink), "")
 
     def _on_cleared(self) -> None:
         self._pixels = None

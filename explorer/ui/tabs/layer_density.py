@@ -114,8 +114,8 @@ def _remedies(bad: Iterable[LayerDensity], pruning: Pruning | None) -> list[str]
     spared = pruning.options.get("spare_last", "spare_last" not in granularity.options)
     if any(keep.last for keep in bad) and not spared:
         found.insert(0, SPARE)
-    if pruning.allocation not in EVEN and "threshold" not in granularity.traits:
-        counted = registry.get("unit", pruning.unit).traits.get("counts")
+    if pruning.allocation not in EVEN and granularity.traits.threshold is None:
+        counted = registry.get("unit", pruning.unit).traits.counts
         names = OR.join(f"“{name}”" for name in EVEN)
         found.insert(0, SPREAD.format(names) + ("" if counted else COUNTED))
     return found

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from explorer import figures
 from explorer.engine.analysis import mask_stats
-from explorer.engine.analysis.mask_stats import Wiring
+from explorer.engine.analysis.mask_stats import LayerGraph
 from explorer.engine.network.layout import Layer
 from explorer.engine.training.trainer import Trainer
 from explorer.ui.session.frames import Frame
@@ -73,7 +73,7 @@ class Masks(Tab):
         pictures = w.HBox([self.maps, w.VBox([self.order, self.units])]).add_class("explorer-masks-pictures")
         self.panel = w.VBox([self.told, pictures]).add_class("explorer-masks")
         self._trainer: Trainer | None = None
-        self._wiring: Wiring
+        self._wiring: LayerGraph
         self._seen: Hashable = None
         self._drawn, self._as_of = 0.0, ""
 
@@ -114,7 +114,7 @@ class Masks(Tab):
             return {}
         if trainer is not self._trainer:
             pixels = trainer.split.train[slice(1)].inputs(True, frame.view.row.dtype)
-            self._trainer, self._wiring = trainer, mask_stats.wiring(trainer.network, frame.view, pixels)
+            self._trainer, self._wiring = trainer, mask_stats.layer_graph(trainer.network, frame.view, pixels)
         self.draw(frame)
         self._seen, self._drawn = seen, time.perf_counter()
         return {}
@@ -168,7 +168,7 @@ def _per_input(units: Units) -> np.ndarray:
 
 def other(frame: Frame, layer: Layer, width: int) -> Sheet:
     """What another layer keeps, block by block."""
-    alive = mask_stats.kept(frame.view, layer.weight)
+    alive = mask_stats.keep_mask(frame.view, layer.weight)
     shares = mask_stats.blocks(alive, BLOCKS)
     rows, columns = shares.shape
     name, kept = layer.name, int(alive.sum())

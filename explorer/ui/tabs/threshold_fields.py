@@ -91,7 +91,7 @@ class ThresholdFields:
         tried = frame.preview is not None
         threshold = frame.preview if frame.preview is not None else pruning.threshold
         if (exchange, threshold, past) != self._shown:
-            worth = exchange.worth(threshold, frame.decision if tried else None)
+            worth = exchange.in_all_units(threshold, frame.decision if tried else None)
             self._fill(worth, exchange.pruning, past=past)
             self._shown = exchange, threshold, past
         source = OF_PRESENT if frame.pre_prune is None else OF_BRINK

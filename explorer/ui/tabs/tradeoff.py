@@ -137,7 +137,7 @@ class Tradeoff(Tab):
         """Those of 2 to 64 times compression, in the unit in use; its own where its options decide."""
         pruning = experiment.pruning
         assert pruning is not None
-        if registry.get("granularity", pruning.granularity).traits.get("threshold"):
+        if registry.get("granularity", pruning.granularity).traits.threshold:
             return [pruning.threshold]
         if pruning.unit == "sparsity":
             return [1 - 1 / times for times in COMPRESSIONS]

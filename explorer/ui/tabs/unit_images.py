@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from explorer.engine.analysis import mask_stats
-from explorer.engine.analysis.mask_stats import Wiring
+from explorer.engine.analysis.mask_stats import LayerGraph
 from explorer.engine.network.layout import Layer
 from explorer.ui.session.frames import Frame
 from explorer.ui.tiles import Sheet
@@ -34,19 +34,19 @@ LEAST = 3  # pixels of a weight, where a picture is made of kernels
 class Units:
     """A layer's units, counted once a frame."""
 
-    def __init__(self, frame: Frame, wiring: Wiring, layer: Layer, *, by_kept: bool = False) -> None:
+    def __init__(self, frame: Frame, wiring: LayerGraph, layer: Layer, *, by_kept: bool = False) -> None:
         self.layer, self.wiring, self._view = layer, wiring, frame.view
         self.first, self.by_kept = layer is wiring.first, by_kept
         self.filters = layer.weight.shape[2:].numel() > 1 or (self.first and wiring.filters)
-        self.alive = mask_stats.kept(frame.view, layer.weight)
+        self.alive = mask_stats.keep_mask(frame.view, layer.weight)
         self.count, self.fan_in = len(self.alive), layer.weight.shape[1:].numel()
         readers = wiring.readers(layer, frame.trainer.network.layout.layers)
-        out = mask_stats.out_of(self.count, [mask_stats.carried(frame.view, slot) for slot in readers])
+        out = mask_stats.fan_out(self.count, [mask_stats.passes_signal(frame.view, slot) for slot in readers])
         self.fan_out = sum(slot.shape.numel() for slot in readers) // self.count
-        self._into = mask_stats.into(self.alive)
+        self._into = mask_stats.fan_in(self.alive)
         self.into, self.out = self._into.tolist(), None if out is None else out.tolist()
         self.dead = mask_stats.dead(self._into, out).tolist()
-        self.last = wiring.trace_dependencies[layer.name].last
+        self.last = wiring.dependencies[layer.name].last
 
     @cached_property
     def named(self) -> dict[str, Any]:
@@ -74,8 +74,8 @@ class Units:
         size = next(pixels for most, pixels in SIZES if len(order) <= most)
         weights = self.layer.weight.of(self._view.row).view(self.count, -1)
         alive = self.alive.view(self.count, -1)
-        scale = mask_stats.reach(weights, alive)
-        codes = mask_stats.shades(weights[order], alive[order], scale)
+        scale = mask_stats.colour_range(weights, alive)
+        codes = mask_stats.quantised(weights[order], alive[order], scale)
         shape, title = self.layer.weight.shape, TITLE
         if self.first:
             rows, columns = self.wiring.window

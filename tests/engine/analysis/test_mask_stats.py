@@ -16,7 +16,7 @@ def viewed(module):
 
 def test_an_mlps_first_layer_reads_the_pixels_and_the_next_reads_its_units():
     network, view = viewed(nn.Sequential(nn.Flatten(), nn.Linear(6, 3), nn.ReLU(), nn.Linear(3, 2)))
-    wired = mask_stats.wiring(network, view, torch.zeros(1, 1, 2, 3))
+    wired = mask_stats.layer_graph(network, view, torch.zeros(1, 1, 2, 3))
     assert (wired.first.name, wired.window, wired.filters) == ("1", (2, 3), False)
     assert [slot.name for slot in wired.readers(wired.first, network.layout.layers)] == ["3.weight"]
 
@@ -24,30 +24,30 @@ def test_an_mlps_first_layer_reads_the_pixels_and_the_next_reads_its_units():
 def test_a_convolution_has_filters_and_a_flattened_map_many_readers():
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 4, 5))
     network, view = viewed(module)
-    wired = mask_stats.wiring(network, view, torch.zeros(1, 1, 4, 4))
+    wired = mask_stats.layer_graph(network, view, torch.zeros(1, 1, 4, 4))
     assert (wired.first.name, wired.window, wired.filters) == ("0", (3, 3), True)
     reader = torch.zeros(5, 8, dtype=torch.bool)
     reader[0, 1] = reader[2, 3] = reader[4, 4] = True  # inputs 0 to 3 come of the first filter
-    assert mask_stats.out_of(2, [reader]).tolist() == [2, 1]
+    assert mask_stats.fan_out(2, [reader]).tolist() == [2, 1]
 
 
 def test_a_layer_behind_something_else_reads_no_pixels():
     network, view = viewed(nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 3)))
-    assert mask_stats.wiring(network, view, torch.zeros(1, 1, 4, 4)).first is None
+    assert mask_stats.layer_graph(network, view, torch.zeros(1, 1, 4, 4)).first is None
 
 
 def test_counts_of_pixels_and_units_by_hand():
     alive = torch.tensor([[1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0]]).bool()
-    assert mask_stats.into(alive).tolist() == [2, 0, 2]
+    assert mask_stats.fan_in(alive).tolist() == [2, 0, 2]
     assert mask_stats.per_input(alive, (2, 2)).tolist() == [[2, 1], [0, 1]]
     reader = torch.tensor([[1, 1, 0], [1, 0, 0]]).bool()
-    assert mask_stats.out_of(3, [reader]).tolist() == [2, 1, 0]
-    assert mask_stats.dead(mask_stats.into(alive), mask_stats.out_of(3, [reader])).tolist() == [
+    assert mask_stats.fan_out(3, [reader]).tolist() == [2, 1, 0]
+    assert mask_stats.dead(mask_stats.fan_in(alive), mask_stats.fan_out(3, [reader])).tolist() == [
         False,
         True,
         True,
     ]
-    assert mask_stats.dead(mask_stats.into(alive), None).tolist() == [False, True, False]
+    assert mask_stats.dead(mask_stats.fan_in(alive), None).tolist() == [False, True, False]
 
 
 def test_a_1_in_the_place_of_a_pruned_layer_lets_units_through():
@@ -56,8 +56,8 @@ def test_a_1_in_the_place_of_a_pruned_layer_lets_units_through():
     slot = network.layout.layers[0].weight
     row, mask = torch.zeros_like(view.row), torch.zeros_like(view.row)
     row[slot.start] = 1
-    assert mask_stats.kept(LaneView(row, mask), slot).sum() == 0
-    assert mask_stats.carried(LaneView(row, mask), slot).tolist() == [[True] + 3 * [False], 4 * [False]]
+    assert mask_stats.keep_mask(LaneView(row, mask), slot).sum() == 0
+    assert mask_stats.passes_signal(LaneView(row, mask), slot).tolist() == [[True] + 3 * [False], 4 * [False]]
 
 
 def test_blocks_are_means_of_what_is_kept():
@@ -71,8 +71,7 @@ def test_blocks_are_means_of_what_is_kept():
 def test_shades_keep_pruned_apart_from_zero():
     weights = torch.tensor([-9.0, -1, 0, 0.5, 1, 5])
     alive = torch.tensor([1, 1, 1, 1, 1, 0]).bool()
-    assert mask_stats.shades(weights, alive, 1.0).tolist() == [1, 1, 128, 192, 255, 0]
-    assert mask_stats.reach(torch.tensor([3.0, -1, 7]), torch.tensor([1, 1, 0]).bool()) == pytest.approx(
-        2 * 5**0.5
-    )
-    assert mask_stats.reach(torch.zeros(3), torch.zeros(3).bool()) == 1
+    assert mask_stats.quantised(weights, alive, 1.0).tolist() == [1, 1, 128, 192, 255, 0]
+    end = mask_stats.colour_range(torch.tensor([3.0, -1, 7]), torch.tensor([1, 1, 0]).bool())
+    assert end == pytest.approx(2 * 5**0.5)
+    assert mask_stats.colour_range(torch.zeros(3), torch.zeros(3).bool()) == 1

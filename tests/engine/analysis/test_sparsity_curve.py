@@ -43,12 +43,17 @@ def few(trainer, count=7):
     return sparsity_curve.CurveResolution(sparsity_curve.shares(count), len(trainer.observer.validation[1]))
 
 
+def curve_of(trainer, exp, resolution=None):
+    """All points of a curve, from the densest to the sparsest."""
+    return [p for p in sparsity_curve.evaluate_curve(trainer, exp, resolution) if p is not None][::-1]
+
+
 def tried_out(trainer, exp, threshold):
     """What dragging the slider there says."""
     view, step = trainer.prune_base()
-    if registry.get("granularity", exp.pruning.granularity).traits.get("threshold"):
-        decision = trainer.pruner.decision(view, exp, step, threshold=threshold)  # no slider there
-        view = decision.passed(view)
+    if registry.get("granularity", exp.pruning.granularity).traits.threshold:
+        decision = trainer.pruner.decide(view, exp, step, threshold=threshold)  # no slider there
+        view = decision.apply_to(view)
     else:
         view, _ = trainer.preview(exp.replace({"pruning.threshold": threshold}))
     return trainer.observer.sparsity(view), trainer.observer.evaluate(view)
@@ -64,7 +69,7 @@ def test_each_point_is_what_trying_it_out_says(tiny, pruning, begin):
     exp = tiny(lr=0.3, pruning={"threshold": 0.9, "begin_epoch": begin, **pruning})
     trainer = trained(exp)
     before = trainer.state.theta.clone()
-    curve = sparsity_curve.curve(trainer, exp, few(trainer))
+    curve = curve_of(trainer, exp, few(trainer))
     assert exp.pruning.threshold in [point.threshold for point in curve]
     for point in curve:
         sparsity, judged = tried_out(trainer, exp, point.threshold)
@@ -86,7 +91,7 @@ def test_each_point_is_what_trying_it_out_says(tiny, pruning, begin):
 def test_other_networks(tiny, model):
     exp = tiny(model=model, batch_size=128, pruning={"threshold": 0.5, "begin_epoch": 1})
     trainer = trained(exp, 1)
-    for point in sparsity_curve.curve(trainer, exp, few(trainer, 3)):
+    for point in curve_of(trainer, exp, few(trainer, 3)):
         sparsity, judged = tried_out(trainer, exp, point.threshold)
         assert (point.sparsity, point.accuracy) == (sparsity, judged["val_accuracy"])
 
@@ -97,7 +102,7 @@ def test_whole_layers_become_the_identity(tiny):
         model="deep-sigmoid", model_options=options, pruning={"granularity": "layer", "threshold": 0.5}
     )
     trainer = trained(exp)
-    for point in sparsity_curve.curve(trainer, exp, few(trainer)):
+    for point in curve_of(trainer, exp, few(trainer)):
         sparsity, judged = tried_out(trainer, exp, point.threshold)
         assert (point.sparsity, point.accuracy) == (sparsity, judged["val_accuracy"])
 
@@ -107,7 +112,7 @@ def test_rounds_take_one_path(tiny):
     """Its stations prune as much as a run would, and nearly the same; the first round is a run's own."""
     exp = tiny(lr=0.3, pruning={"criterion": "synflow", "threshold": 0.75})
     trainer = trained(exp)
-    curve = sparsity_curve.curve(trainer, exp, few(trainer, 16))
+    curve = curve_of(trainer, exp, few(trainer, 16))
     for point in curve:
         sparsity, judged = tried_out(trainer, exp, point.threshold)
         assert point.sparsity == pytest.approx(sparsity, abs=1e-12)
@@ -119,9 +124,9 @@ def test_rounds_take_one_path(tiny):
 def test_it_runs_from_all_to_a_256th_and_training_may_go_on_between_points(tiny):
     exp = tiny(pruning={"begin_epoch": 1})
     trainer = trained(exp)
-    expected = sparsity_curve.curve(trainer, exp)
+    expected = curve_of(trainer, exp)
     steps, found = trainer.run(), []
-    for point in sparsity_curve.points(trainer, exp):
+    for point in sparsity_curve.evaluate_curve(trainer, exp):
         found += [] if point is None else [point]
         if trainer.step < 15:
             next(steps)
@@ -135,13 +140,13 @@ def test_it_runs_from_all_to_a_256th_and_training_may_go_on_between_points(tiny)
 
 def test_without_validation_images_there_is_nothing_to_judge_by(tiny):
     exp = tiny(validation=0)
-    assert sparsity_curve.curve(trained(exp), exp) == []
+    assert curve_of(trained(exp), exp) == []
 
 
 def test_a_costly_network_gets_fewer_points_and_images(tiny):
     conv, chain = (trained(tiny(model=model), 0) for model in ("lenet-5", "mlp-784-128-10"))
     assert (
-        len(sparsity_curve.plan(conv).shares)
+        len(sparsity_curve.default_resolution(conv).shares)
         == sparsity_curve.FEW_POINTS
-        < len(sparsity_curve.plan(chain).shares)
+        < len(sparsity_curve.default_resolution(chain).shares)
     )

@@ -1,11 +1,12 @@
-"""What a threshold is worth: every currency, set to what is read, cuts the same weights."""
+"""What a threshold amounts to: in every unit it, set to what is read, cuts the same weights."""
 
 import warnings
 
 import pytest
 import torch
 
-from explorer.engine.analysis.threshold_units import ThresholdConverter, cuts, shortest
+from explorer.engine.analysis.threshold_units import ThresholdConverter, cutoff_units, shortest
+from explorer.engine.pruning.resolved import resolve
 from explorer.engine.training.trainer import Trainer
 
 warnings.filterwarnings("ignore", message=".*allocation.*")
@@ -43,26 +44,26 @@ def rated(tiny):
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_read_and_set_again_cuts_the_same_weights(rated, case):
-    exchange, threshold = rated(**CASES[case])
-    keep = exchange.decide(threshold).keep
-    worth = exchange.worth(threshold)
+    converter, threshold = rated(**CASES[case])
+    keep = converter.decide(threshold).keep
+    worth = converter.in_all_units(threshold)
     assert {"percentile", "sparsity", "compression"} <= set(worth)
     told = {name: each.low for name, each in worth.items() if each.one}
-    if exchange.pruning.allocation != "global":
+    if converter.pruning.allocation != "global":
         told = {"percentile": told["percentile"], "sparsity": told["sparsity"]}
     for name, value in told.items():
-        again = exchange.decide(exchange.threshold(name, float(f"{value:.9g}"))).keep
+        again = converter.decide(converter.threshold(name, float(f"{value:.9g}"))).keep
         assert torch.equal(again, keep), name
 
 
-def test_each_currency_of_a_global_share(rated):
-    exchange, threshold = rated()
-    worth = exchange.worth(threshold)
-    scores = torch.cat(exchange.scored.scores)
+def test_each_unit_of_a_global_share(rated):
+    converter, threshold = rated()
+    worth = converter.in_all_units(threshold)
+    scores = torch.cat(converter.scores.scores)
     assert (worth["percentile"].low, worth["sparsity"].low, worth["compression"].low) == (0.9, 0.9, 10)
     assert worth["score"].one
     assert int((scores < worth["score"].low).sum()) == round(0.9 * len(scores))
-    deviations = [float(w.std(correction=0)) for w in exchange.scored.spread]
+    deviations = [float(w.std(correction=0)) for w in converter.scores.std_values]
     low, high = sorted(worth["score"].low / s for s in deviations)
     assert worth["std"].low == pytest.approx(low, rel=0.01)
     assert worth["std"].high == pytest.approx(high, rel=0.01)
@@ -70,23 +71,24 @@ def test_each_currency_of_a_global_share(rated):
 
 
 def test_cut_offs_that_differ_are_told_as_a_range(rated):
-    exchange, threshold = rated(unit="std", threshold=1.0)
-    worth, decision = exchange.worth(threshold), exchange.decide(threshold)
+    converter, threshold = rated(unit="std", threshold=1.0)
+    worth, decision = converter.in_all_units(threshold), converter.decide(threshold)
     assert worth["std"].low == worth["std"].high == 1.0
     assert (worth["score"].low, worth["score"].high) == (min(decision.cutoffs), max(decision.cutoffs))
 
 
 def test_what_has_no_meaning_is_not_offered(rated):
-    assert rated(criterion="movement")[0].currencies == ("score", "percentile", "sparsity", "compression")
+    assert rated(criterion="movement")[0].units == ("score", "percentile", "sparsity", "compression")
     rounds = rated(criterion="synflow")[0]
-    assert rounds.currencies == ("percentile", "sparsity", "compression")
+    assert rounds.units == ("percentile", "sparsity", "compression")
     with pytest.raises(ValueError, match="score has no meaning here; there are percentile"):
         rounds.threshold("score", 1.0)
-    assert cuts(rounds.pruning.model_copy(update={"unit": "score"})) == ("score", "std", "mean")
+    by_score = rounds.pruning.model_copy(update={"unit": "score"})
+    assert cutoff_units(resolve(by_score)) == ("score", "std", "mean")
 
 
 @pytest.mark.parametrize(
-    ("currency", "value", "told"),
+    ("unit", "value", "told"),
     [
         ("compression", 0.5, "a factor of 1 or more"),
         ("compression", float("inf"), "a factor of 1 or more"),
@@ -95,24 +97,24 @@ def test_what_has_no_meaning_is_not_offered(rated):
         ("score", -1.0, "no score is below 0"),
     ],
 )
-def test_a_value_without_meaning_is_refused_with_advice(rated, currency, value, told):
+def test_a_value_without_meaning_is_refused_with_advice(rated, unit, value, told):
     with pytest.raises(ValueError, match=told):
-        rated()[0].threshold(currency, value)
+        rated()[0].threshold(unit, value)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.001, 0.5, 0.999])
 def test_a_share_becomes_a_cut_off_and_none_falls_at_none(rated, value):
-    exchange, _ = rated(unit="score", threshold=0.01)
-    kept = exchange.decide(exchange.threshold("sparsity", value)).keep
-    weights = sum(int((~la.weight.of(kept)).sum()) for la in exchange.scored.layers)
-    assert weights == round(value * exchange.weights)
+    converter, _ = rated(unit="score", threshold=0.01)
+    kept = converter.decide(converter.threshold("sparsity", value)).keep
+    weights = sum(int((~la.weight.of(kept)).sum()) for la in converter.scores.layers)
+    assert weights == round(value * converter.weight_count)
 
 
 def test_a_share_of_weights_is_found_by_whole_neurons(rated):
-    exchange, _ = rated(granularity="neuron", threshold=0.1)
-    threshold = exchange.threshold("compression", 4)
-    assert round(threshold * exchange.units) == 96  # of 128 neurons, each with 784 + 10 of all weights
-    assert exchange.worth(threshold)["compression"].low == pytest.approx(4, rel=0.01)
+    converter, _ = rated(granularity="neuron", threshold=0.1)
+    threshold = converter.threshold("compression", 4)
+    assert round(threshold * converter.unit_count) == 96  # of 128 neurons, each with 784 + 10 of all weights
+    assert converter.in_all_units(threshold)["compression"].low == pytest.approx(4, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from explorer import registry
 from explorer.data import build
 from explorer.engine.data import datasets
-from explorer.engine.data.random import generator, shuffled_indices
+from explorer.engine.data.random import shuffled_indices
 from explorer.engine.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -218,12 +218,5 @@ def test_a_run_normalises_by_the_constants_of_its_images(tiny, scratch_registry)
     trainer = Trainer([tiny(dataset="own", pruning={"criterion": "gradient"})], "cpu")
     assert next(trainer.executor.batches(0))[0][0].unique().tolist() == [2.0]  # (1 − 0.5) / 0.25
     assert trainer.observer.validation[0].unique().tolist() == [2.0]
-    assert trainer.pruner._images(True).unique().tolist() == [2.0]
-    assert trainer.pruner._images(False).unique().tolist() == [1.0]
-
-
-def test_generators_for_different_purposes_differ():
-    keys = [(0, 0), (0, 1, 0), (0, 1, 1), (1, 0), (1, 1, 0), (0, 2, 0), (0, 2, 1)]
-    drawn = [torch.rand(4, generator=generator(*key)).tolist() for key in keys]
-    assert len({tuple(d) for d in drawn}) == len(keys)
-    assert drawn[0] == torch.rand(4, generator=generator(0, 0)).tolist()
+    assert trainer.pruner.scoring_images(True).unique().tolist() == [2.0]
+    assert trainer.pruner.scoring_images(False).unique().tolist() == [1.0]

@@ -231,8 +231,8 @@ def test_ctrl_c_waits_for_the_end_of_a_chunk(tiny, monkeypatch):
 
 def test_lit_pixels_are_where_they_are_and_nowhere_else():
     pixels = torch.tensor([[0, 7, 0, 255], [0, 0, 0, 0], [1, 2, 3, 4]], dtype=torch.uint8).view(3, 1, 2, 2)
-    first, columns, values = kernel_loader.kernels().nonzero(pixels.flatten(1).numpy())
-    assert first.tolist() == [0, 2, 2, 6]
+    starts, columns, values = kernel_loader.kernels().nonzero(pixels.flatten(1).numpy())
+    assert starts.tolist() == [0, 2, 2, 6]
     assert columns.tolist() == [1, 3, 0, 1, 2, 3]
     assert values.tolist() == [7, 255, 1, 2, 3, 4]
 
@@ -254,9 +254,9 @@ def test_products_are_numpys(m, k, n):
     out, other = np.ones((m, n), np.float32), np.ones((m, n), np.float32)
     _multiply(out, a, b, False)
     np.testing.assert_allclose(out, 1 + a[:, :k] @ b, rtol=1e-5, atol=1e-5)
-    turned = np.zeros((k, m + 3), np.float32)
-    turned[:, :m] = a[:, :k].T
-    _multiply(other, turned, b, True)
+    transposed = np.zeros((k, m + 3), np.float32)
+    transposed[:, :m] = a[:, :k].T
+    _multiply(other, transposed, b, True)
     np.testing.assert_allclose(other, out, rtol=1e-5, atol=1e-5)
 
 
@@ -266,8 +266,8 @@ def _add_rows(out, table, index, value):
 
 
 @numba_kernels.compiled
-def _multiply(out, a, b, turned):
-    numba_kernels.multiply(out, a, b, turned)
+def _multiply(out, a, b, transpose):
+    numba_kernels.multiply(out, a, b, transpose)
 
 
 def test_every_activation_of_a_chain_is_known():

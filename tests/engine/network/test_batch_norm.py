@@ -60,13 +60,13 @@ def test_calibrated_statistics_are_those_of_the_whole_set(chunk, monkeypatch):
     row = network.layout.row(module)
     buffers = {n: b + 5 for n, b in module.named_buffers()}
     before = {n: b.clone() for n, b in buffers.items()}
-    taken = batch_norm.recalibrated(network, row, buffers, x)
+    fresh = batch_norm.recalibrated(network, row, buffers, x)
     with torch.no_grad():
         maps = module[0](x)
-    torch.testing.assert_close(taken["1.running_mean"], maps.mean((0, 2, 3)), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(fresh["1.running_mean"], maps.mean((0, 2, 3)), rtol=1e-12, atol=1e-14)
     parts = [part.var((0, 2, 3)) for part in maps.split(chunk)]
-    torch.testing.assert_close(taken["1.running_var"], torch.stack(parts).mean(0), rtol=1e-12, atol=0)
-    assert int(taken["1.num_batches_tracked"]) == 5
+    torch.testing.assert_close(fresh["1.running_var"], torch.stack(parts).mean(0), rtol=1e-12, atol=0)
+    assert int(fresh["1.num_batches_tracked"]) == 5
     assert all(torch.equal(b, before[n]) for n, b in buffers.items())
     assert (module[1].momentum, module[1].training) == (0.7, False)
 
@@ -91,7 +91,7 @@ def test_before_the_first_step_the_set_itself_is_the_batch_and_nothing_is_kept(n
     exp = normed(pruning={"criterion": "gradient", "threshold": 0.5, "begin_epoch": 0})
     trainer = Trainer([exp], "cpu", torch.float64)
     view = trainer.state.view(0)
-    scene = trainer.pruner._scene(view, exp, 0)
+    scene = trainer.pruner.scoring_context(view, exp, 0)
     taken = batch_norm.recalibrated(trainer.network, view.row, view.buffers, scene.x)
     assert all(torch.equal(scene.buffers[n], taken[n]) for n in STATISTICS)
     next(trainer.run())
@@ -157,7 +157,7 @@ def test_class_gradients_add_up_with_statistics_before_the_first_step(normed):
 
     exp = normed(pruning=None)
     trainer = Trainer([exp], "cpu", torch.float64)
-    scene = trainer.pruner._scene(trainer.state.view(0), exp, 0)
+    scene = trainer.pruner.scoring_context(trainer.state.view(0), exp, 0)
     whole, parts = score_inputs.grad(scene), score_inputs.class_grads(scene)
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[name].sum(0), gradient, rtol=1e-9, atol=1e-14)

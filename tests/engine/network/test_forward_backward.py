@@ -69,8 +69,8 @@ def test_each_row_has_its_own_gradient():
     network = Network(modules[0])
     rows = torch.stack([network.layout.row(m) for m in modules])
     _, grad = gradient(network, rows, data, losses.cross_entropy)
-    for module, found in zip(modules, grad, strict=True):
-        torch.testing.assert_close(found, by_torch(module, data, "cross-entropy")[1], rtol=1e-12, atol=1e-14)
+    for module, row in zip(modules, grad, strict=True):
+        torch.testing.assert_close(row, by_torch(module, data, "cross-entropy")[1], rtol=1e-12, atol=1e-14)
 
 
 def convolution(seed=0):
@@ -93,16 +93,16 @@ def test_lanes_together_equal_lanes_alone(make, own):
     names = [name for name, _ in modules[0].named_buffers()]
     start = {name: torch.stack([m.get_buffer(name) for m in modules]) for name in names}
     buffers = [{name: b.clone() for name, b in start.items()} for _ in range(2)]
-    grads, losses_found = [torch.zeros_like(rows) for _ in range(2)], []
+    grads, row_losses = [torch.zeros_like(rows) for _ in range(2)], []
     with network.train_mode(torch.device("cpu"), 0):
         for i in range(2):
             views = network.views(rows[i : i + 1], {n: b[i : i + 1] for n, b in buffers[0].items()})
             grad = network.views(grads[0][i : i + 1])
-            losses_found.append(network.gradient(views, grad, data[i], losses.cross_entropy))
+            row_losses.append(network.gradient(views, grad, data[i], losses.cross_entropy))
         both = tuple(torch.stack(pair) for pair in zip(*data, strict=True)) if own else data[0]
         views = network.views(rows, buffers[1])
         value = network.gradient(views, network.views(grads[1]), both, losses.cross_entropy)
-    torch.testing.assert_close(value, torch.stack(losses_found), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(value, torch.stack(row_losses), rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(grads[1], grads[0], rtol=1e-10, atol=1e-13)
     for name in names:
         torch.testing.assert_close(buffers[1][name], buffers[0][name], rtol=1e-12, atol=1e-14)
@@ -147,10 +147,10 @@ def test_what_the_answers_do_not_depend_on_has_no_gradient():
     network = Network(Idle().double())
     row = network.layout.row(network.module).unsqueeze(0)
     _, grad = gradient(network, row, batch(), losses.cross_entropy)
-    found = network.layout.views(grad)
-    assert found["used.weight"].any()
-    assert not found["idle.weight"].any()
-    assert not found["idle.bias"].any()
+    views = network.layout.views(grad)
+    assert views["used.weight"].any()
+    assert not views["idle.weight"].any()
+    assert not views["idle.bias"].any()
 
 
 def test_autograd_serves_convolutions():
@@ -173,7 +173,7 @@ def test_losses_equal_their_trait_and_its_derivative(name, shape):
     lanes = zip(logits.reshape(-1, 5, 4), labels.reshape(-1, 5), strict=True)
     for i, (z, y) in enumerate(lanes):
         z.requires_grad_()
-        expected = registry.get("loss", name).traits["value"](z, y)
+        expected = registry.get("loss", name).traits.value(z, y)
         torch.testing.assert_close(value.reshape(-1)[i], expected.detach(), rtol=1e-13, atol=0)
         (derivative,) = torch.autograd.grad(expected, z)
         torch.testing.assert_close(grad.reshape(-1, 5, 4)[i], derivative, rtol=1e-12, atol=1e-15)
@@ -189,7 +189,7 @@ def test_losses_of_one_output_equal_their_trait_and_its_derivative(name, shape):
     assert value.shape == shape[:-1]
     for i, z in enumerate(logits.reshape(-1, 5, 1)):
         z.requires_grad_()
-        expected = registry.get("loss", name).traits["value"](z, labels)
+        expected = registry.get("loss", name).traits.value(z, labels)
         torch.testing.assert_close(value.reshape(-1)[i], expected.detach(), rtol=1e-13, atol=0)
         (derivative,) = torch.autograd.grad(expected, z)
         torch.testing.assert_close(grad.reshape(-1, 5, 1)[i], derivative, rtol=1e-12, atol=1e-15)

@@ -30,7 +30,7 @@ def ours(name, rates, momentum):
     torch.manual_seed(1)
     theta = torch.randn(LANES, WIDTH, dtype=torch.float64)
     method = registry.get("optimizer", name)
-    state = {n: torch.zeros_like(theta) for n in method.traits["state"]}
+    state = {n: torch.zeros_like(theta) for n in method.traits.state}
     state["steps"] = theta.new_zeros(LANES, 1)
     lr = theta.new_tensor(rates).unsqueeze(1)
     mu = None if momentum is None else theta.new_tensor(momentum).unsqueeze(1)
@@ -77,7 +77,7 @@ def plain_loop(exp, make, clip, l1=0.0, decay=None):
     module = models.initialised(exp, generator(exp.seed, 0)).double()
     optimizer = make(module.parameters())
     rates = decay and decay(optimizer)
-    value = registry.get("loss", exp.loss).traits["value"]
+    value = registry.get("loss", exp.loss).traits.value
     parts = datasets.split(exp.dataset, torch.device("cpu"), exp.validation)
     for epoch in range(exp.epochs):
         for x, y in batches_of(parts.train, exp, epoch):

@@ -7,7 +7,7 @@ from torch import nn
 
 import explorer as ex
 from explorer import registry
-from explorer.engine.pruning import masking
+from explorer.engine.pruning.resolved import resolve
 from explorer.engine.training.trainer import Trainer
 
 
@@ -19,7 +19,7 @@ def test_inputs_are_columns():
     scores = torch.tensor([[[3.0, 1.0, 0.0], [4.0, 1.0, 2.0]]])
     assert method("input")(scores).tolist() == [[5.0, pytest.approx(2**0.5), 2.0]]
     assert method("input")(scores, norm=1).tolist() == [[7.0, 2.0, 2.0]]
-    keep = method("input").traits["expand"](torch.tensor([[True, False, True]]), torch.Size((1, 2, 3)))
+    keep = method("input").traits.expand(torch.tensor([[True, False, True]]), torch.Size((1, 2, 3)))
     assert keep.tolist() == [[[True, False, True], [True, False, True]]]
 
 
@@ -27,7 +27,7 @@ def test_inputs_of_a_convolution_are_its_channels():
     scores = torch.zeros(1, 2, 3, 2, 2)
     scores[0, 1, 2] = 1.0  # filter 1 reads channel 2 by four weights
     assert method("input")(scores).tolist() == [[0.0, 0.0, 2.0]]
-    keep = method("input").traits["expand"](torch.tensor([[True, False, True]]), torch.Size((1, 2, 3, 2, 2)))
+    keep = method("input").traits.expand(torch.tensor([[True, False, True]]), torch.Size((1, 2, 3, 2, 2)))
     assert keep[0, :, :, 0, 0].tolist() == [[True, False, True]] * 2
     assert keep.shape == (1, 2, 3, 2, 2)
 
@@ -40,7 +40,7 @@ def test_filters_are_scored_as_neurons_are():
 
 
 def test_two_of_four_by_hand():
-    keep_highest = method("n:m").traits["select"]
+    keep_highest = method("n:m").traits.select
     scores = torch.tensor([4.0, 1.0, 3.0, 2.0, 9.0, 9.0, 9.0, 0.0])
     assert keep_highest(scores, (1, 8), 0.5).tolist() == [True, False, True, False, False, True, True, False]
     assert keep_highest(scores, (2, 4), 0.25).tolist() == [True, False, True, True, True, True, True, False]
@@ -48,7 +48,7 @@ def test_two_of_four_by_hand():
 
 
 def test_one_of_two_by_hand():
-    keep_highest = method("n:m").traits["select"]
+    keep_highest = method("n:m").traits.select
     assert keep_highest(torch.tensor([1.0, 2.0, 4.0, 3.0]), (1, 4), 0.5, m=2).tolist() == [
         False,
         True,
@@ -59,7 +59,7 @@ def test_one_of_two_by_hand():
 
 def test_blocks_of_a_convolution_run_along_its_channels():
     scores = torch.arange(8.0).view(1, 4, 1, 2)  # at each of two places, four channels
-    keep = method("n:m").traits["select"](scores.flatten(), (1, 4, 1, 2), 0.5).view(1, 4, 1, 2)
+    keep = method("n:m").traits.select(scores.flatten(), (1, 4, 1, 2), 0.5).view(1, 4, 1, 2)
     assert keep[0, :, 0, 0].tolist() == [False, False, True, True]
     assert keep[0, :, 0, 1].tolist() == [False, False, True, True]
 
@@ -174,7 +174,7 @@ def test_in_one_pool_units_compete_by_length_over_the_root_of_their_weights():
     scores = [torch.ones(1, 4, 9), torch.ones(1, 4, 100)]
     for granularity in ("neuron", "input"):
         pruning = ex.Pruning(granularity=granularity)
-        for units in masking.unit_scores(scores, pruning):
+        for units in resolve(pruning).unit_scores(scores):
             assert units.tolist() == pytest.approx([1.0] * len(units))
 
 

@@ -132,6 +132,6 @@ def test_flow_of_a_linear_chain_by_hand():
         loss=F.cross_entropy,
         generator=generator(0),
     )
-    found = score_inputs.flow(there)  # R = 4 · (1 + 2) + 5 · (0 + 3)
+    found = score_inputs.synaptic_flow(there)  # R = 4 · (1 + 2) + 5 · (0 + 3)
     assert found["0"].tolist() == [[4, 4], [5, 5]]
     assert found["1"].tolist() == [[3, 3]]

@@ -98,7 +98,7 @@ def test_a_criterion_that_asks_for_what_there_is_not(scratch_registry):
 def test_a_run_scores_by_5000_training_images_and_not_one_batch():
     exp = ex.Experiment(pruning={"criterion": "gradient"})
     trainer = Trainer([exp], "cpu", torch.float64)
-    there = trainer.pruner._scene(trainer.state.view(0), exp, 0)
+    there = trainer.pruner.scoring_context(trainer.state.view(0), exp, 0)
     assert len(there.x) == len(there.labels) == 5000
     assert torch.equal(there.labels, trainer.split.train.labels[:5000])
     assert there.x.dtype == torch.float64
@@ -107,12 +107,12 @@ def test_a_run_scores_by_5000_training_images_and_not_one_batch():
 def test_scores_in_a_run_are_the_derivative_over_the_scoring_set(tiny):
     exp = tiny(loss="mse", pruning={"criterion": "gradient"})
     trainer = Trainer([exp], "cpu", torch.float64)
-    layers, scores = trainer.pruner.scores(trainer.state.view(0), exp, 0)
+    scored = trainer.pruner.score(trainer.state.view(0), exp, 0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)).double()
     torch.nn.utils.vector_to_parameters(trainer.state.theta[0], module.parameters())
     images = trainer.split.train
     logits = module(datasets.normalised(images.pixels, True, torch.float64))
     (0.5 * (logits - F.one_hot(images.labels, 10)) ** 2).sum(1).mean().backward()
-    assert [layer.name for layer in layers] == ["fc1", "fc2"]
-    for part, found in zip((module[1], module[3]), scores, strict=True):
+    assert [layer.name for layer in scored.layers] == ["fc1", "fc2"]
+    for part, found in zip((module[1], module[3]), scored.scores, strict=True):
         torch.testing.assert_close(found, part.weight.grad.abs().flatten(), rtol=1e-10, atol=1e-14)

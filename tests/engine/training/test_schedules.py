@@ -53,7 +53,7 @@ def test_rigl_drops_less_and_less_and_set_always_the_same():
 
 
 @pytest.mark.parametrize("span", [(0.001, 0.002), (0.99, 1.0)])
-@pytest.mark.parametrize("name", [m.name for m in registry.methods("schedule") if m.traits["spans"]])
+@pytest.mark.parametrize("name", [m.name for m in registry.methods("schedule") if m.traits.spans])
 def test_a_span_shorter_than_a_step_still_prunes(tiny, name, span):
     begin, end = span
     exp = tiny(pruning={"schedule": name, "begin_epoch": begin, "end_epoch": end})
@@ -156,7 +156,7 @@ def test_rigl_grows_where_the_dense_gradient_is_largest(tiny):
     event = trainer.lanes[0].plan[4]
     keep, grown = trainer.pruner.regrowth(view, exp, 4, event)
     layer = trainer.network.layout.layers[0]
-    images = trainer.pruner._scene(view, exp, 4)
+    images = trainer.pruner.scoring_context(view, exp, 4)
     row = view.row.clone().requires_grad_()
     logits = torch.func.functional_call(
         trainer.network.module, trainer.network.layout.views(row[None]), (images.x,)

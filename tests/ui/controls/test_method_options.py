@@ -10,7 +10,7 @@ from pydantic import Field
 import explorer as ex
 from explorer import registry
 from explorer.registry import Option
-from explorer.ui.controls import compatible_changes, fields
+from explorer.ui.controls import fields
 from explorer.ui.controls.method_options import OPTION_PATHS, option_names
 
 
@@ -233,13 +233,6 @@ def test_the_threshold_rests_where_the_options_say_it(opened):
     assert explorer.controls["threshold"].value == 50
     put(explorer, "n", 1)
     assert explorer.experiment.pruning.threshold == 0.75
-
-
-def test_a_network_is_looked_at_once():
-    compatible_changes._shapes.cache_clear()
-    for lr in (0.1, 0.2):
-        compatible_changes.check(ex.Experiment(lr=lr))
-    assert compatible_changes._shapes.cache_info().misses == 1
 
 
 def test_end_epoch_is_offered_where_the_schedule_ends(opened):

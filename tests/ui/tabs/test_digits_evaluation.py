@@ -3,7 +3,7 @@
 import pytest
 from hands import ENDLESS, PATIENCE, well
 
-from explorer.engine.analysis import predictions
+from explorer.ui.session import sliced_evaluation
 from explorer.ui.session.sliced_evaluation import SlicedEvaluation
 
 
@@ -11,13 +11,13 @@ from explorer.ui.session.sliced_evaluation import SlicedEvaluation
 def asked(monkeypatch):
     """The number of images that the networks were asked about beyond what records and the camera do."""
     counts = []
-    choices = predictions.choices
+    logits = sliced_evaluation.logits
 
     def counted(network, view, x):
         counts.append(len(x))
-        return choices(network, view, x)
+        return logits(network, view, x)
 
-    monkeypatch.setattr(predictions, "choices", counted)
+    monkeypatch.setattr(sliced_evaluation, "logits", counted)
     return counts
 
 
@@ -40,7 +40,7 @@ def test_what_is_known_is_not_asked_again(opened, asked):
 
 
 def test_between_two_records_it_asks_in_slices_and_says_how_far_it_is(opened, asked, monkeypatch):
-    monkeypatch.setattr("explorer.engine.network.forward_backward.ON_CPU", 30)
+    monkeypatch.setattr("explorer.engine.network.forward_backward.CPU_IMAGES", 30)
     monkeypatch.setattr("explorer.ui.tabs.digits.SLICE", 0)
     explorer = opened(epochs=ENDLESS, pruning={"begin_epoch": 0.5})
     explorer.session.start()
@@ -81,7 +81,7 @@ def test_lanes_that_share_their_weights_are_asked_once(opened, asked):
 
 
 def test_a_tab_that_is_left_asks_no_further(opened, asked, monkeypatch):
-    monkeypatch.setattr("explorer.engine.network.forward_backward.ON_CPU", 1)
+    monkeypatch.setattr("explorer.engine.network.forward_backward.CPU_IMAGES", 1)
     monkeypatch.setattr("explorer.ui.tabs.digits.SLICE", 0)
     explorer = opened()
     explorer.session.frames.discard_from(0)  # nobody knows

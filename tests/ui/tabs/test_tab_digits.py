@@ -131,16 +131,16 @@ def test_a_drawing_becomes_what_mnist_would_have_made_of_it():
     for pixels in train.pixels[:50, 0]:
         moved = torch.zeros(200, 180, dtype=torch.uint8)
         moved[60:200, 30:170] = pixels.repeat_interleave(5, 0).repeat_interleave(5, 1)
-        both = torch.stack([pixels.flatten(), predictions.centred(moved).flatten()]).float()
+        both = torch.stack([pixels.flatten(), predictions.as_digit(moved).flatten()]).float()
         alike.append(float(torch.corrcoef(both)[0, 1]))
     assert sorted(alike)[5] > 0.98
-    assert predictions.centred(torch.zeros(140, 140)) is None
+    assert predictions.as_digit(torch.zeros(140, 140)) is None
 
 
 def test_a_drawing_fits_its_box_whatever_its_shape():
     for ink in (torch.ones(3, 140), torch.ones(140, 3), torch.ones(140, 140)):
-        made = predictions.centred(ink) > 0
+        made = predictions.as_digit(ink) > 0
         assert max(int(made.any(dim).sum()) for dim in (0, 1)) == 20
     dot = torch.zeros(140, 140)
     dot[7, 100] = 1
-    assert int(predictions.centred(dot).max()) == 255
+    assert int(predictions.as_digit(dot).max()) == 255

@@ -13,7 +13,7 @@ def _few_points(monkeypatch):
     monkeypatch.setattr(sparsity_curve, "POINTS", 9)
     monkeypatch.setattr(
         sparsity_curve,
-        "plan",
+        "default_resolution",
         lambda trainer: sparsity_curve.CurveResolution(
             sparsity_curve.shares(9), len(trainer.split.validation)
         ),
@@ -62,10 +62,11 @@ def test_the_curve_is_that_of_the_weights_before_pruning_and_the_run_stands_abov
     settled(explorer)
     found = data(explorer)
     assert found["note"][0]["text"].startswith("weights of epoch 0.50, ")
-    expected = explorer.session.call(lambda t: sparsity_curve.curve(t, t.lanes[0].experiment)).result(
-        PATIENCE
-    )
-    assert [row["accuracy"] for row in found["curve"]] == [100 * p.accuracy for p in expected]
+    points = explorer.session.call(
+        lambda t: list(sparsity_curve.evaluate_curve(t, t.lanes[0].experiment))
+    ).result(PATIENCE)
+    expected = [100 * point.accuracy for point in points if point is not None]
+    assert [row["accuracy"] for row in found["curve"]] == expected[::-1]
     accuracy = explorer.run.summary["val_accuracy"]
     assert found["now"][0]["error"] == pytest.approx(100 - 100 * accuracy)
     assert found["dense"][0]["n"] == 1

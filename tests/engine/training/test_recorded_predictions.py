@@ -71,7 +71,7 @@ def test_how_many_images_go_at_once_does_not_matter(tiny, monkeypatch):
     view = trainer.view(trainer.lanes[0])
     found = []
     for size in (100, 7):
-        monkeypatch.setattr(forward_backward, "ON_CPU", size)
+        monkeypatch.setattr(forward_backward, "CPU_IMAGES", size)
         into = trainer.observer.empty_answers()
         found.append((trainer.observer.evaluate(view, into), into))
     assert found[0][0] == pytest.approx(found[1][0])

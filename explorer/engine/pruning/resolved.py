@@ -1,0 +1,164 @@
+"""A Pruning with its methods looked up: from here down to the mask no name is looked up any more."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from explorer import registry
+from explorer.engine.pruning import masking
+from explorer.experiment import Pruning
+from explorer.traits import CriterionTraits, GranularityTraits, PruningTraits, ScheduleTraits, UnitTraits
+
+Shapes = Sequence[torch.Size]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class BoundMethod(Generic[T]):
+    """A method of a Pruning, with the options that are its own."""
+
+    method: registry.Method[T]
+    options: Mapping[str, Any]
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Call the method with its options."""
+        return self.method.function(*inputs, **self.options)
+
+    @property
+    def name(self) -> str:
+        """The name that users type."""
+        return self.method.name
+
+    @property
+    def traits(self) -> T:
+        """What else is known of the method."""
+        return self.method.traits
+
+
+@dataclass(frozen=True)
+class UnitMasks:
+    """Which units stay, bool [units] a layer, and the cut-off score of each layer."""
+
+    units: list[Tensor]
+    cutoffs: list[float]
+
+
+@dataclass(frozen=True)
+class ResolvedPruning:
+    """The methods of a Pruning, and how they decide together; its threshold is given to each call."""
+
+    criterion: BoundMethod[CriterionTraits]
+    granularity: BoundMethod[GranularityTraits]
+    allocation: BoundMethod[PruningTraits]
+    unit: BoundMethod[UnitTraits]
+    schedule: BoundMethod[ScheduleTraits]
+
+    @property
+    def rounds(self) -> int:
+        """How often is scored anew on the way to a threshold; only a share can be neared in steps."""
+        return self.criterion.traits.rounds if self.unit.traits.counts else 1
+
+    def eligible(self, shapes: Mapping[str, Sequence[int]], last: Collection[str]) -> list[str]:
+        """Return the names of the layers that are pruned; raise ValueError, with the reason, where none is.
+
+        Args:
+            shapes: of each layer's weight, by the layer's name.
+            last: the layers whose units are the network's answers.
+        """
+        traits, options = self.granularity.traits, self.granularity.options
+        spared = last if traits.hidden or options.get("spare_last") else ()
+        fits = traits.takes or (lambda _: True)
+        names = [name for name, shape in shapes.items() if name not in spared and fits(shape)]
+        what = f"granularity = {self.granularity.name!r}"
+        layers = ", ".join(f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
+        if not names:
+            raise ValueError(f"{what} prunes {traits.prunes}, and here there are none; layers: {layers}")
+        for name in names:
+            problem = traits.problem(shapes[name], **options) if traits.problem else ""
+            if problem:
+                raise ValueError(f"{what} does not fit layer {name!r}: {problem}; layers: {layers}")
+        return names
+
+    def check(self, shapes: Mapping[str, torch.Size], last: Collection[str], threshold: float) -> None:
+        """Raise ValueError, with the reason, where a network of these layers cannot be pruned like this."""
+        sizes = [shapes[name] for name in self.eligible(shapes, last)]
+        if self.unit.traits.counts and not self.granularity.traits.select:
+            self.allocation([shape.numel() for shape in sizes], sizes, threshold)
+
+    def unit_scores(self, scores: Sequence[Tensor]) -> list[Tensor]:
+        """Reduce a layer's scores, [1, *shape], to those of its units, [units]."""
+        # an allocation spreads a count; what a cut-off means must not hang on it
+        pooled = self.allocation.name == "global" or not self.unit.traits.counts
+        return masking.reduce_to_units(scores, self.granularity, by_size=pooled)
+
+    def std_values(self, weights: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the values whose standard deviation counts, [n] a layer: for magnitude the weights."""
+        plain = self.criterion.name == "magnitude" and self.granularity.name == "weight"
+        return weights if plain else scores
+
+    def select_units(
+        self,
+        scores: Sequence[Tensor],
+        threshold: float,
+        alive: Sequence[Tensor],
+        *,
+        shapes: Shapes,
+        std_values: Sequence[Tensor],
+        scale: Sequence[float] = (),
+    ) -> UnitMasks:
+        """Select the units that stay.
+
+        By a count exactly round(threshold × n) units are pruned afterwards, those pruned before included; in
+        another unit, what scores less than the cut-off joins them.
+
+        Args:
+            scores: [units] a layer.
+            threshold: in the Pruning's unit.
+            alive: the units that stayed so far, bool [units] a layer.
+            shapes: of the layers' weights.
+            std_values: the values whose standard deviation counts, [units] a layer.
+            scale: a layer's cut-off for a threshold of 1 where it was fixed before, not to be taken anew.
+        """
+        masked = masking.with_pruned_lowest(scores, alive)
+        if self.unit.traits.counts:
+            keeps = self._keep(masked, shapes, threshold)
+            units = [keep & old for keep, old in zip(keeps, alive, strict=True)]
+            return UnitMasks(units, [masking.lowest_kept(s, u) for s, u in zip(masked, units, strict=True)])
+        factors = scale or masking.cutoffs_at_one(scores, alive, std_values, self.unit)
+        cutoffs = [threshold * factor for factor in factors]
+        return UnitMasks([s >= cutoff for s, cutoff in zip(masked, cutoffs, strict=True)], cutoffs)
+
+    def _keep(self, scores: Sequence[Tensor], shapes: Shapes, share: float) -> list[Tensor]:
+        """Return which units stay of a share: by the granularity within each layer, or by the allocation."""
+        if within := self.granularity.traits.select:
+            pairs = zip(scores, shapes, strict=True)
+            return [within(s, shape, share, **self.granularity.options) for s, shape in pairs]
+        sizes = [len(s) for s in scores]
+        budget = self.allocation(sizes, shapes, share)
+        if budget is not None:
+            return [masking.keep_highest(s, k) for s, k in zip(scores, budget, strict=True)]
+        keep = masking.keep_highest(torch.cat(list(scores)), round(share * sum(sizes)))
+        return list(torch.split(keep, sizes))
+
+    def expand(self, units: Sequence[Tensor], shapes: Shapes) -> list[Tensor]:
+        """Expand the units that stay, bool [units] a layer, into masks of the weights, [*shape]."""
+        return masking.expand_units(units, shapes, self.granularity.traits.expand)
+
+
+def resolve(pruning: Pruning) -> ResolvedPruning:
+    """Look a Pruning's methods up: once for all that it decides, as one may be registered anew in between."""
+    options = pruning.options
+    return ResolvedPruning(
+        criterion=_bind(registry.get("criterion", pruning.criterion), options),
+        granularity=_bind(registry.get("granularity", pruning.granularity), options),
+        allocation=_bind(registry.get("allocation", pruning.allocation), options),
+        unit=_bind(registry.get("unit", pruning.unit), options),
+        schedule=_bind(registry.get("schedule", pruning.schedule), options),
+    )
+
+
+def _bind(method: registry.Method[T], options: Mapping[str, Any]) -> BoundMethod[T]:
+    return BoundMethod(method, method.own(options))
