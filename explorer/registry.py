@@ -107,7 +107,7 @@ class Method(Generic[T]):
         return {name: value for name, value in options.items() if name in self.options}
 
     def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all options of this method: those in a bag as they are there, the others at their defaults."""
+        """Return all options of this method: those in a bag as there, the others at their defaults."""
         return {name: options.get(name, option.default) for name, option in self.options.items()}
 
 
@@ -241,11 +241,11 @@ def table(axes: Iterable[str]) -> str:
     """Return all methods of these axes as a Markdown table, for the README; a test holds the two equal."""
     head = "| | name | what it does | formula | reference |\n| --- | --- | --- | --- | --- |"
     rows = [
-        f"| {axis if i == 0 else ''} | `{m.name}` | {_cell(m.help)} | {_cell(m.formula)} | {_cell(m.reference)} |"
+        (axis if i == 0 else "", f"`{m.name}`", *map(_cell, (m.help, m.formula, m.reference)))
         for axis in axes
         for i, m in enumerate(methods(axis))
     ]
-    return "\n".join([head, *rows])
+    return "\n".join([head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _cell(text: str) -> str:

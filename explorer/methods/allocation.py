@@ -69,7 +69,7 @@ def shares(
 
 
 def _to_prune(sizes: Sizes, densities: Sequence[float], sparsity: float) -> list[int]:
-    """Return counts whose sum is exactly round(sparsity · n), from densities that are right up to a factor."""
+    """Return counts whose sum is exactly round(sparsity · n), from densities right up to a factor."""
     remaining = sum(sizes) - round(sparsity * sum(sizes))
     exact = _scaled(sizes, densities, remaining)
     floors = [math.floor(x) for x in exact]
