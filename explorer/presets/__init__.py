@@ -2,6 +2,9 @@
 
 `python -m explorer.presets` trains each at reduced length and prints what came of it. An article's numbers
 are kept exactly, its bugs are not: what its text describes is what runs.
+
+- `preset`: what a preset is: an Experiment with title, commentary and source.
+- `articles`, `papers`: the recipes. To add one, add an entry there.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """The widget: a session in the background, controls, live charts.
 
 Each folder knows those before it: `session` (one run in the background), `controls` (what a hand moves),
-`tabs` (what is seen of the run); the other files here are widgets that tabs and the explorer are made of.
-`explorer` puts them together, `magic` opens it by `%explorer`.
+`widgets` (what the page draws: charts, images, a pad, tables), `tabs` (what is seen of the run). `explorer`
+puts them together, `magic` opens it by `%explorer`.
 
 What a dragged threshold goes through, from the page to the painted mask:
 
@@ -15,7 +15,7 @@ What a dragged threshold goes through, from the page to the painted mask:
 5. `explorer`: `Explorer._on_frame` hands it on,
 6. `tabs.tab_panel`: `TabPanel.draw`, to the tab that is shown,
 7. `tabs`: `Tab.tables` makes columns of it,
-8. `live_chart`: `LiveChart.update` sends them, and the page paints them.
+8. `widgets.live_chart`: `LiveChart.update` sends them, and the page paints them.
 
 Let go, the page says "release": `Threshold.on_page_event` has `Session.set` leave the worker `Worker.change`,
 which does what `session.reaction.react` says; frames come back by 4 to 8.

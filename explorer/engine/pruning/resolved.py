@@ -55,6 +55,7 @@ class ResolvedPruning:
     allocation: BoundMethod[PruningTraits]
     unit: BoundMethod[UnitTraits]
     schedule: BoundMethod[ScheduleTraits]
+    cuts_weights: bool  # whether the threshold cuts weights by their own size
 
     @property
     def rounds(self) -> int:
@@ -96,8 +97,7 @@ class ResolvedPruning:
 
     def std_values(self, weights: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return the values whose standard deviation counts, [n] a layer: for magnitude the weights."""
-        plain = self.criterion.name == "magnitude" and self.granularity.name == "weight"
-        return weights if plain else scores
+        return weights if self.cuts_weights else scores
 
     def select_units(
         self,
@@ -157,6 +157,7 @@ def resolve(pruning: Pruning) -> ResolvedPruning:
         allocation=_bind(registry.get("allocation", pruning.allocation), options),
         unit=_bind(registry.get("unit", pruning.unit), options),
         schedule=_bind(registry.get("schedule", pruning.schedule), options),
+        cuts_weights=pruning.cuts_weights,
     )
 
 

@@ -103,7 +103,8 @@ def _pruned_layers(experiment: Experiment, changes: Changes) -> int:
     options = granularity.own(options_of(experiment, "granularity"))
     pruning = Pruning(granularity=granularity.name, options=options)
     dataset = changes.get("dataset", experiment.dataset)
-    after = Experiment(model=model.name, model_options=own, dataset=dataset, pruning=pruning)
+    few = {"validation": 0, "batch_size": 1}  # a small data set has no room for the defaults
+    after = Experiment(model=model.name, model_options=own, dataset=dataset, pruning=pruning, **few)
     return len(prunable_layers(after))
 
 

@@ -11,7 +11,8 @@ Read in this order:
 - `frame_publisher`: FramePublisher makes frames and decides how often.
 - `snapshots`: SnapshotStore, the moments of a run to go back to; SavedRun, a whole run to be shown again.
 
-What works on beside the run, for one tab each, a slice of time at a frame or in a process of its own:
+What works on beside the run, for one tab each, a slice of time at a frame or in a process of its own; all
+that must not be done at every frame asks a `throttle`:
 
 - `sliced_evaluation`: the predictions of networks on all validation images (Digits).
 - `curve_follower`: accuracy at every sparsity, of the weights as they are (Trade-off).

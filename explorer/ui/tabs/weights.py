@@ -14,7 +14,7 @@ from explorer.figures.weights import layer_tables
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.session import Session
 from explorer.ui.tabs.parts import layer_density, recorded_histograms
-from explorer.ui.tabs.parts.threshold_fields import ThresholdFields, cuts_weights
+from explorer.ui.tabs.parts.threshold_fields import ThresholdFields
 from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
 
 # Every string that a person reads here.
@@ -72,7 +72,7 @@ class Weights(Tab):
         return {
             **_weights(frame, cut=not scored),
             **self._scores(frame, scored),
-            **recorded_histograms.tables(frame, scored, cuts_weights=cuts_weights(pruning)),
+            **recorded_histograms.tables(frame, scored, cuts_weights=pruning is None or pruning.cuts_weights),
         }
 
     def _scores(self, frame: Frame, layers: list[str]) -> Tables:
@@ -89,7 +89,7 @@ def scored_layers(trainer: Trainer) -> list[str]:
     """Return the layers whose scores have a chart of their own; none where the weights' charts show them."""
     lane = trainer.lanes[0]
     pruning = lane.experiment.pruning
-    if pruning is None or cuts_weights(pruning):
+    if pruning is None or pruning.cuts_weights:
         return []
     return [layer.name for layer in trainer.pruner.eligible(trainer.view(lane), pruning)]
 

@@ -6,7 +6,7 @@ import pytest
 from hands import chart_data
 
 from explorer import figures
-from explorer.ui.session import frames
+from explorer.ui.session import frame_publisher
 from explorer.ui.session.frames import Point
 from explorer.ui.tabs.tab import MOST_POINTS, thinned
 
@@ -47,7 +47,7 @@ def rows(table):
 
 @pytest.mark.parametrize("pruning", [{"threshold": 0.9}, None])
 def test_the_page_and_print_draw_the_same_points(trained, monkeypatch, pruning):
-    monkeypatch.setattr(frames, "JUDGE_SECONDS", math.inf)  # points at records alone, as in print
+    monkeypatch.setattr(frame_publisher, "EVALUATE_SECONDS", math.inf)  # points at records alone, as in print
     explorer, _ = trained("live", epochs=3, lr=0.3, pruning=pruning)
     builders = {"accuracy": figures.accuracy_of, "loss": figures.loss_of, "sparsity": figures.sparsity_of}
     builders |= {"shift": figures.shift_band_of} if pruning else {}

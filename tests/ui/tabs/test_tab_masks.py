@@ -69,7 +69,7 @@ def test_every_model_has_its_masks(opened, model):
     assert Counter(s.name for s in tab.maps.sheets) == Counter(map=1, layer=len(linear))
     assert sheet(tab, "units").count == min(300, layers[0].weight.shape[0])
     assert "Nothing is pruned yet. " in tab.summary_text.value
-    assert explorer._error.value == ""
+    assert explorer.controls["error"].value == ""
 
 
 def test_a_network_whose_layers_read_no_pixels_says_so(opened, scratch_registry):

@@ -114,8 +114,8 @@ def test_a_restored_run_is_shown_with_its_controls(two):
     move(two, "seed", 5)
     act(two, "restore", first.ident)
     assert two.experiment == first.experiment
-    assert two._controls["lr"].widget.value == pytest.approx(0.1)
-    assert two._controls["seed"].widget.value == 0
+    assert two.controls["lr"].value == pytest.approx(0.1)
+    assert two.controls["seed"].value == 0
     assert two.session.status == "done"
     again = two.run
     assert again.summary["val_accuracy"] == first.accuracy
@@ -204,11 +204,11 @@ def test_the_text_follows_the_controls_and_moves_them(opened):
     settled(explorer)
     assert ex.Experiment.from_json(box.json).seed == 4
     wanted = explorer.experiment.replace(lr=0.5, seed=9)
-    explorer._error.value = "of before"
+    explorer.controls["error"].value = "of before"
     page_says(box, {"type": "apply", "text": wanted.code()})
     assert explorer.experiment == wanted
-    assert explorer._controls["seed"].widget.value == 9
-    assert not explorer._error.value
+    assert explorer.controls["seed"].value == 9
+    assert not explorer.controls["error"].value
     assert sent[-1] == {"type": "reply", "ok": True, "text": experiment_text.APPLIED}
     page_says(box, {"type": "apply", "text": "ex.Experiment(seed=-1)"})
     assert not sent[-1]["ok"]

@@ -57,7 +57,7 @@ def test_a_field_moves_the_slider_and_the_other_fields(weights):
     assert explorer.experiment.pruning.threshold == pytest.approx(1 - 1 / 150)
     assert explorer._threshold.share.value == pytest.approx(100 * explorer.experiment.pruning.threshold)
     assert run.summary["sparsity"] == pytest.approx(1 - 1 / 150, abs=1e-5)
-    assert explorer._threshold.wanted is None
+    assert explorer._threshold.pending is None
     assert parse("sparsity", tab.threshold.fields["sparsity"].value) == pytest.approx(1 - 1 / 150, abs=1e-5)
 
 
@@ -160,7 +160,7 @@ def test_advice_names_the_layer_and_what_is_not_done_yet():
 def test_a_layer_near_its_end_is_seen_while_dragging(weights):
     explorer, tab = weights()
     assert "explorer-alarm" not in tab.densities.value
-    explorer._threshold.hear("grab", [90, 1.0])
+    explorer._threshold.on_page_event("grab", [90, 1.0])
     explorer._threshold.share.value = 99.5
     settled(explorer)
     assert "explorer-alarm-none" in tab.densities.value
@@ -169,7 +169,7 @@ def test_a_layer_near_its_end_is_seen_while_dragging(weights):
     explorer._threshold.share.value = 90
     settled(explorer)
     assert "explorer-alarm" not in tab.densities.value
-    explorer._threshold.hear("release", [90, 1.0])
+    explorer._threshold.on_page_event("release", [90, 1.0])
 
 
 @pytest.mark.parametrize(

@@ -161,11 +161,6 @@ def format_range(name: str, threshold: ThresholdRange | None) -> str:
     return f"{threshold.low:.3g} – {threshold.high:.3g}"
 
 
-def cuts_weights(pruning: Pruning | None) -> bool:
-    """Return whether no score but a weight's own size decides, so that the threshold is a size of weights."""
-    return pruning is None or (pruning.criterion, pruning.granularity) == ("magnitude", "weight")
-
-
 def _fill_field(
     field: w.Text, name: str, threshold: ThresholdRange | None, pruning: Pruning | None, *, past: bool
 ) -> None:
@@ -174,7 +169,7 @@ def _fill_field(
     if pruning is None:
         return
     used = name == ("percentile" if pruning.unit == "sparsity" else pruning.unit)
-    field.description = WEIGHT if name == "score" and cuts_weights(pruning) else LABELS[name]
+    field.description = WEIGHT if name == "score" and pruning.cuts_weights else LABELS[name]
     field.tooltip = _tooltip(name, threshold, used=used, past=past)
     (field.add_class if used else field.remove_class)("explorer-as-used")
 
