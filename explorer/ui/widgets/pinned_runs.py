@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from explorer import registry
-from explorer.engine.training.branch import fields
+from explorer.engine.training.branch import diff, fields
 from explorer.experiment import Experiment
 from explorer.ui.controls import method_options
 from explorer.ui.controls.controls import LABELS
@@ -256,7 +256,7 @@ def comparable(runs: Sequence[PinnedRun]) -> bool:
 
 
 def _task(experiment: Experiment) -> tuple[str, str]:
-    own = "labels" in registry.get("model", experiment.model).traits
+    own = registry.get("model", experiment.model).traits.labels is not None
     return experiment.dataset, f"{experiment.model} {dict(experiment.model_options)}" if own else ""
 
 
