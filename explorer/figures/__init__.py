@@ -1,6 +1,6 @@
 """Figures: records in, Altair charts out. The same builders serve the live page and the printed one.
 
-Without tables a builder returns a chart on named, empty datasets, for ``explorer.ui.live_chart``; with
+Without tables a builder returns a chart on named, empty datasets, for ``explorer.ui``'s live charts; with
 tables, or by ``..._of(run)``, one that carries its data. This package knows records, not torch.
 """
 

@@ -28,7 +28,7 @@ Row = dict[str, Any]
 
 
 class Sheet(Protocol):
-    """What is asked of a sheet: the fields of `explorer.ui.tiles.Sheet`."""
+    """What is asked of a sheet: the fields of `explorer.ui.widgets.image_grid.ImageSheet`."""
 
     name: str
     kind: str

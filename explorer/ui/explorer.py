@@ -22,6 +22,7 @@ from explorer.ui.session.session import ACTIVE, Session
 from explorer.ui.session.snapshots import SavedRun
 from explorer.ui.tabs import Context
 from explorer.ui.tabs.tab_panel import TabPanel
+from explorer.ui.widgets.page import Page
 
 # A change of one of these may ask for others, or not fit the network.
 STRUCTURAL = {*PATHS.values(), *PLACES.values(), "clipping"}
@@ -62,9 +63,9 @@ class Explorer(w.VBox):
         )
         self._gallery = TabPanel(self._context, head=[self._head(), self._error])
         self._chart = self._gallery.chart
-        self._chart.on_release(self._threshold.hear, (self._threshold.share, self._threshold.score))
-        super().__init__([groups.style(), self._body()])
-        self._chart._explorer = self.model_id
+        self._page = Page(self._threshold.hear, (self._threshold.share, self._threshold.score))
+        super().__init__([groups.style(), self._page, self._body()])
+        self._page.root = self.model_id
         self.add_class("explorer")
         for control in self._controls.values():
             self._listen(control)

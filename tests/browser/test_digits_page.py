@@ -40,3 +40,25 @@ def test_flips_are_shown_and_a_digit_can_be_drawn(opened):
     expect(told).to_have_text(re.compile("^Validation.*pruned answers"))
     notebook.locator(".explorer-sketch-clear").click()
     notebook.until(f"() => document.querySelectorAll('{BARS}').length === 0")
+
+
+ALONE = """
+import torch
+from explorer.ui.widgets.drawing_pad import DrawingPad
+
+pad = DrawingPad(print, print, print)
+outputs = {"pruned": [0.9, 0.1], "dense": [0.4, 0.6]}
+pad.show(torch.full((28, 28), 255, dtype=torch.uint8), ["0", "1"], outputs, source="full", unit="probability")
+pad"""
+PIXEL = (
+    "() => document.querySelector('.explorer-sketch-pad').getContext('2d').getImageData(70, 70, 1, 1).data[3]"
+)
+
+
+@pytest.mark.slow
+def test_a_pad_that_comes_with_an_image_shows_it_in_the_figures_colours(notebook):
+    notebook.show(ALONE)
+    notebook.until_reads(PIXEL, 255)
+    for i, colour in enumerate(("rgb(0, 114, 178)", "rgb(111, 118, 129)")):
+        expect(notebook.locator(f"{BARS} > i").nth(i)).to_have_css("background-color", colour)
+    expect(notebook.locator(".explorer-sketch-told")).to_contain_text("pruned answers 0")

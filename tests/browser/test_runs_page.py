@@ -40,17 +40,17 @@ def test_runs_are_pinned_named_compared_and_brought_back(done):
     name.fill("mine")
     name.press("Enter")
     done.until(f"() => ({NAMES})().includes('mine')")
-    done.until_kernel("'mine' in [pin.name for pin in e._context.pins.pins]")
+    done.until_kernel("'mine' in [pin.name for pin in e._context.pins.runs]")
     done.until_at_rest()
     assert len(set(done.page.evaluate(HEIGHTS))) == 1
-    first = done.value("e._context.pins.pins[0].name")
+    first = done.value("e._context.pins.runs[0].name")
     other = done.locator(".explorer-run-name").last
     was = other.input_value()
     for key, text in (("Escape", "other"), ("Enter", " ")):  # given up, and no name at all
         other.fill(text)
         other.press(key)
         expect(other).to_have_value(was)
-    assert done.value("[pin.name for pin in e._context.pins.pins]")[1] == was
+    assert done.value("[pin.name for pin in e._context.pins.runs]")[1] == was
     done.locator(f"button[aria-label='Restore {first}']").click()
     done.until_kernel("e.experiment.pruning.threshold == 0.9")
     until_state(done, "done")

@@ -7,7 +7,7 @@ pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 CODE = """
 import altair as alt, numpy as np
 from explorer import figures
-from explorer.ui.live_chart import LiveChart
+from explorer.ui.widgets.live_chart import LiveChart
 
 def spread(**scale):
     spec = figures.spread(["fc1", "fc2"]).to_dict(validate=False)

@@ -6,7 +6,7 @@ from png_reader import decoded
 
 from explorer import figures
 from explorer.figures import theme
-from explorer.ui.tiles import Sheet
+from explorer.ui.widgets.image_grid import ImageSheet
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ def sheet(kind, codes, **fields):
     data = codes.astype("<u2" if kind == "counts" else np.uint8)
     rows, columns = codes.shape[1:]
     named = {"name": "units", "width": 20, "height": 20, "title": "A title", "text": "All that it says."}
-    return Sheet(kind=kind, rows=rows, columns=columns, codes=data.tobytes(), **(named | fields))
+    return ImageSheet(kind=kind, rows=rows, columns=columns, codes=data.tobytes(), **(named | fields))
 
 
 def tables(chart):

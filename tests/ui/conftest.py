@@ -3,7 +3,7 @@
 import pytest
 from hands import PATIENCE, settled
 
-from explorer.ui import live_chart
+from explorer.ui.widgets import live_chart, vega
 
 CHARTS = {}
 VIEWS = {}
@@ -12,7 +12,7 @@ VIEWS = {}
 @pytest.fixture(autouse=True)
 def _no_bundle(monkeypatch):
     """What is tested here needs no Vega in the page, which takes two seconds to bundle."""
-    monkeypatch.setattr(live_chart, "module", lambda: "export default {}")
+    monkeypatch.setattr(vega, "module", lambda _: "export default {}")
 
 
 @pytest.fixture(autouse=True)

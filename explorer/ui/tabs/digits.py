@@ -21,9 +21,9 @@ from explorer.ui.session.frames import SHARE, Answers, Frame
 from explorer.ui.session.session import Session
 from explorer.ui.session.sliced_evaluation import SlicedEvaluation
 from explorer.ui.session.snapshots import THEN, as_of
-from explorer.ui.sketch import Sketch
 from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
-from explorer.ui.tiles import Sheet, Tiles
+from explorer.ui.widgets.drawing_pad import DrawingPad
+from explorer.ui.widgets.image_grid import ImageGrid, ImageSheet
 
 # Every string that a person reads here.
 TITLE, TIP = "Digits", "Which digits pruning costs, the images that flipped, and one to draw yourself"
@@ -72,8 +72,8 @@ class Digits(Tab):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.told = w.HTML().add_class("explorer-digits-told")
-        self.images = Tiles().add_class("explorer-digits-images")
-        self.sketch = Sketch(self._on_drawn, self._on_asked, self._on_cleared)
+        self.images = ImageGrid().add_class("explorer-digits-images")
+        self.sketch = DrawingPad(self._on_drawn, self._on_asked, self._on_cleared)
         self.panel = w.VBox([self.told]).add_class("explorer-digits")
         self.below = w.VBox([self.images, self.sketch]).add_class("explorer-digits-below")
         self._trainer: Trainer | None = None
@@ -210,7 +210,7 @@ class Digits(Tab):
         cells = figures.confusion_table(truth.numpy(), pruned.numpy(), self._names)
         return {("digits-pruned", "cells"): cells}
 
-    def _sheet(self, name: str, which: Any, pixels: Tensor, answered: dict[str, Tensor]) -> Sheet:
+    def _sheet(self, name: str, which: Any, pixels: Tensor, answered: dict[str, Tensor]) -> ImageSheet:
         """The first of these images, with what is true and what was answered."""
         pair, title = "dense" in answered, SHEETS[name]
         few = list(which[: MOST if pair else 2 * MOST])
@@ -224,7 +224,7 @@ class Digits(Tab):
         ]
         chosen = pixels[torch.tensor(few, dtype=torch.long, device=pixels.device), 0].cpu().numpy()
         rows, columns = pixels.shape[-2:]
-        return Sheet(
+        return ImageSheet(
             name=name,
             kind="image",
             rows=rows,

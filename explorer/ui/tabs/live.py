@@ -6,10 +6,10 @@ from typing import Any
 from explorer import figures
 from explorer.engine.training.history import Row
 from explorer.engine.training.trainer import Trainer
-from explorer.ui.pins import Pins
 from explorer.ui.session.frames import Frame, Point
 from explorer.ui.session.session import Session
 from explorer.ui.tabs.tab import Charts, Tab, Tables, columns, events, thinned, until
+from explorer.ui.widgets.pinned_runs import PinnedRuns
 
 SAMPLE = "n = {:,} validation images, 1 seed"
 LOSS = "{}, mean over images"
@@ -68,16 +68,16 @@ def accuracies(frame: Frame, session: Session) -> Any:
     return _accuracy(frame, brink, [p for p in thinned(seen) if p.step])
 
 
-def pinned_curves(chart: str, pins: Pins) -> Tables:
+def pinned_curves(chart: str, pins: PinnedRuns) -> Tables:
     """Accuracy of all pinned runs, as a chart's dataset; nothing where none is pinned."""
     rows = []
-    for pin in pins.pins:
-        trained = [p for p in pin.kept.points if p.step and p.accuracy]
-        brink, trained = _brink(pin.kept.point.lanes[0].history.events, trained), thinned(trained)
+    for pin in pins.runs:
+        trained = [p for p in pin.saved.points if p.step and p.accuracy]
+        brink, trained = _brink(pin.saved.point.lanes[0].history.events, trained), thinned(trained)
         curve = [(p.epoch, 100 * p.accuracy[1], pin.name) for p in brink]
         curve += [(p.epoch, 100 * p.accuracy[0], pin.name) for p in trained]
         rows += sorted(curve, key=lambda row: row[0])  # stable: just before its prune event comes first
-    return {(chart, "pinned"): columns(rows, ("epoch", "accuracy", "name"))} if pins.pins else {}
+    return {(chart, "pinned"): columns(rows, ("epoch", "accuracy", "name"))} if pins.runs else {}
 
 
 def _nets(frame: Frame) -> tuple[str, ...]:

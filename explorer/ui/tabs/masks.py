@@ -21,7 +21,7 @@ from explorer.ui.session.session import Session
 from explorer.ui.session.snapshots import as_of
 from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
 from explorer.ui.tabs.unit_images import COUNT, Units
-from explorer.ui.tiles import Sheet, Tiles
+from explorer.ui.widgets.image_grid import ImageGrid, ImageSheet
 
 # Every string that a person reads here.
 TITLE, TIP = "Masks", "Which pixels are still read, what each unit looks at, and which units are dead"
@@ -63,7 +63,7 @@ class Masks(Tab):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.maps, self.units = Tiles(), Tiles()
+        self.maps, self.units = ImageGrid(), ImageGrid()
         self.maps.add_class("explorer-masks-maps")
         self.units.add_class("explorer-masks-units")
         self.told = w.HTML().add_class("explorer-masks-told")
@@ -140,13 +140,13 @@ class Masks(Tab):
         self.context.session.refresh()
 
 
-def pixel_map(units: Units) -> Sheet:
+def pixel_map(units: Units) -> ImageSheet:
     """How many units of the layer that reads the image keep each pixel's weight."""
     counts = _per_input(units)
     title = MAP_TAPS if units.filters else MAP
     none, most = int((counts == 0).sum()), int(counts.max())
     rows, columns = counts.shape
-    return Sheet(
+    return ImageSheet(
         name="map",
         kind="counts",
         rows=rows,
@@ -166,7 +166,7 @@ def _per_input(units: Units) -> np.ndarray:
     return mask_stats.per_input(units.alive, units.wiring.window).cpu().numpy()
 
 
-def other(frame: Frame, layer: Layer, width: int) -> Sheet:
+def other(frame: Frame, layer: Layer, width: int) -> ImageSheet:
     """What another layer keeps, block by block."""
     alive = mask_stats.keep_mask(frame.view, layer.weight)
     shares = mask_stats.blocks(alive, BLOCKS)
@@ -174,7 +174,7 @@ def other(frame: Frame, layer: Layer, width: int) -> Sheet:
     name, kept = layer.name, int(alive.sum())
     text = LAYER_TEXT.format(name=name, kept=kept, all=alive.numel())
     tip = LAYER_TIP if shares.numel() == alive.numel() else LAYER_TIP_BLOCK
-    return Sheet(
+    return ImageSheet(
         name="layer",
         kind="shares",
         rows=rows,

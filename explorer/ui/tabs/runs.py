@@ -8,13 +8,13 @@ from explorer import figures
 from explorer.engine.training.train import run_of
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
-from explorer.ui.pins import Pin
-from explorer.ui.runs_table import RunsTable
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.session import Session
-from explorer.ui.share import Share
 from explorer.ui.tabs.live import accuracies, pinned_curves
 from explorer.ui.tabs.tab import Charts, Context, Tab, Tables, events
+from explorer.ui.widgets.experiment_text import ExperimentText
+from explorer.ui.widgets.pinned_runs import PinnedRun
+from explorer.ui.widgets.runs_table import RunsTable
 
 # Every string that a person reads here.
 PIN, PIN_TIP = "Pin this run", "Keep this run as it is now, to compare the next ones with it"
@@ -36,17 +36,17 @@ class Runs(Tab):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.table = RunsTable(context.guarded(self._act))
-        self.share = Share(self._go_to)
+        self.share = ExperimentText(self._go_to)
         pin = w.Button(description=PIN, tooltip=PIN_TIP).add_class("explorer-pin")
         pin.on_click(context.guarded(lambda _: self.pin()))
         self.panel = w.VBox([pin, self.table]).add_class("explorer-runs")
         self.below = w.VBox([self.share])
-        context.pins.changed = self._changed
+        context.pins.on_change = self._changed
 
-    def pin(self) -> Pin:
+    def pin(self) -> PinnedRun:
         """Pins the run as it is now, between two steps; raises ValueError where it can't be."""
         session = self.context.session
-        pin: Pin = session.call(lambda trainer: self._keep(trainer, session)).result(PATIENCE)
+        pin: PinnedRun = session.call(lambda trainer: self._keep(trainer, session)).result(PATIENCE)
         return pin
 
     def key(self, trainer: Trainer) -> Hashable:
@@ -69,15 +69,15 @@ class Runs(Tab):
         }
 
     def _epochs(self, trainer: Trainer) -> int:
-        each = [trainer.lanes[0].experiment, *(pin.experiment for pin in self.context.pins.pins)]
+        each = [trainer.lanes[0].experiment, *(pin.experiment for pin in self.context.pins.runs)]
         return max(experiment.epochs for experiment in each)
 
     def _subtitle(self, trainer: Trainer) -> str:
-        counts = [trainer.lanes[0].experiment.validation, *(pin.images for pin in self.context.pins.pins)]
+        counts = [trainer.lanes[0].experiment.validation, *(pin.images for pin in self.context.pins.runs)]
         few, many = min(counts), max(counts)
         return SUBTITLE.format(f"{few:,}" if few == many else SPAN.format(few, many))
 
-    def _keep(self, trainer: Trainer, session: Session) -> Pin:
+    def _keep(self, trainer: Trainer, session: Session) -> PinnedRun:
         """On the worker."""
         kept = session.kept(trainer)
         run = run_of(trainer, kept.status)
@@ -91,11 +91,11 @@ class Runs(Tab):
         elif what == "remove":
             pins.remove(ident)
         else:
-            self.context.restore(pins.get(ident).kept)
+            self.context.restore(pins.get(ident).saved)
 
     def _go_to(self, experiment: Experiment) -> None:
         self.context.show(experiment)
 
     def _changed(self) -> None:
-        self.table.show(self.context.pins.pins)
+        self.table.show(self.context.pins.runs)
         self.context.session.refresh()

@@ -12,10 +12,10 @@ import numpy as np
 from explorer import figures
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
-from explorer.ui.pins import Pins
 from explorer.ui.session.frames import Frame, Point
 from explorer.ui.session.session import Session
 from explorer.ui.session.snapshots import SavedRun
+from explorer.ui.widgets.pinned_runs import PinnedRuns
 
 DRAWN = 300  # points of a curve, at most
 Charts = dict[str, alt.TopLevelMixin]
@@ -32,7 +32,7 @@ class Context:
     guarded: Callable[[Callable[[Any], None]], Callable[[Any], None]]  # a callback whose errors go there
     settle: Callable[[float], None] = lambda _: None  # sets the threshold, as letting its slider go does
     restore: Callable[[SavedRun], None] = lambda _: None  # shows a run again, and moves the controls to it
-    pins: Pins = field(default_factory=Pins)  # the runs that are compared
+    pins: PinnedRuns = field(default_factory=PinnedRuns)  # the runs that are compared
 
 
 class Tab:

@@ -9,12 +9,12 @@ import ipywidgets as w
 from explorer import registry
 from explorer.engine.training.trainer import Trainer
 from explorer.figures import theme
-from explorer.ui.export import Export
-from explorer.ui.live_chart import LiveChart
 from explorer.ui.session.frames import Frame
-from explorer.ui.tab_bar import TabBar
 from explorer.ui.tabs import TABS, Context, Tab
 from explorer.ui.tabs.tab import Charts
+from explorer.ui.widgets.export_menu import ExportMenu
+from explorer.ui.widgets.live_chart import LiveChart
+from explorer.ui.widgets.tab_bar import TabBar
 
 NONE_LEFT = "one tab has to stay"
 WORKING = "Working it out …"
@@ -42,7 +42,7 @@ class TabPanel:
         self._parts = {name: self._parts_of(tab) for name, tab in self.tabs.items()}
         above, below = ([parts[i] for parts in self._parts.values()] for i in (0, 1))
         self._waiting = w.HTML(f"<p>{WORKING}</p>").add_class("explorer-waiting")
-        self.export = Export(lambda: context.session, self._page, self._tell, self._beside)
+        self.export = ExportMenu(lambda: context.session, self._page, self._tell, self._beside)
         panel = w.VBox([self._waiting, *above, self.chart, *below]).add_class("explorer-tabpanel")
         self.box = w.VBox([*head, self.bar, panel]).add_class("explorer-results")
         self.chart.show(())

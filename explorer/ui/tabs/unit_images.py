@@ -9,7 +9,7 @@ from explorer.engine.analysis import mask_stats
 from explorer.engine.analysis.mask_stats import LayerGraph
 from explorer.engine.network.layout import Layer
 from explorer.ui.session.frames import Frame
-from explorer.ui.tiles import Sheet
+from explorer.ui.widgets.image_grid import ImageSheet
 
 # Every string that a person reads here.
 UNITS, FILTERS, OUTPUTS = ("hidden unit", "hidden units"), ("filter", "filters"), ("output", "outputs")
@@ -68,7 +68,7 @@ class Units:
             return DEAD_IN.format(**self.named) + ("" if self.last else f" {NO_READER}")
         return DEAD.format(no_in=self.into.count(0), no_out=self.out.count(0), **self.named)
 
-    def pictures(self) -> Sheet:
+    def pictures(self) -> ImageSheet:
         """Each unit's weights; those of a filter that reads many maps are a kernel for each, side by side."""
         order = self._order()
         size = next(pixels for most, pixels in SIZES if len(order) <= most)
@@ -85,7 +85,7 @@ class Units:
             rows, columns = codes.shape[1:]
             size = columns * max(LEAST, round(size / columns))
         places, most = order.tolist(), max(1, *self.into)
-        return Sheet(
+        return ImageSheet(
             name="units" if self.first else "kernels",
             kind="weights",
             rows=rows,

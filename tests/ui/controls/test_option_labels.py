@@ -4,8 +4,8 @@ import pytest
 from hands import by_class, move
 
 from explorer import registry
-from explorer.ui import pins
 from explorer.ui.controls import method_options
+from explorer.ui.widgets import pinned_runs
 
 EACH = [(axis, method) for axis in method_options.PLACES for method in registry.methods(axis)]
 NAMES = {name for _, method in EACH for name in method.options}
@@ -59,4 +59,4 @@ def test_a_method_of_the_users_own_goes_by_its_own_names(scratch_registry):
     ],
 )
 def test_the_table_of_runs_calls_them_the_same(name, label):
-    assert pins.label(name) == label
+    assert pinned_runs.label(name) == label

@@ -72,7 +72,7 @@ def test_runs_without_a_pair_say_so(opened, tiny):
     explorer = opened(pruning=None)
     explorer.tab = "digits"
     assert "This run prunes nothing" in well(explorer).told.value
-    assert set(explorer._chart._shown) == {"digits-pruned"}
+    assert set(explorer._chart.visible) == {"digits-pruned"}
     explorer._gallery.tabs["digits"]._on_asked()
     assert set(well(explorer).sketch._bars["nets"]) == {"dense"}
     alone = Explorer(tiny(), device="cpu", twin=False)
@@ -107,13 +107,13 @@ def test_a_validation_image_gets_each_networks_own_probabilities(trained):
     explorer, tab = trained("digits", lr=0.3)
     tab._on_asked()
     bars = well(explorer).sketch._bars
-    pixels = torch.frombuffer(bytearray(tab.sketch._seen), dtype=torch.uint8).view(1, 1, 28, 28)
+    pixels = torch.frombuffer(bytearray(tab.sketch._image), dtype=torch.uint8).view(1, 1, 28, 28)
     x = datasets.normalised(pixels, True, torch.float32)
     for net, run in (("pruned", explorer.run), ("dense", explorer.run.dense)):
         assert bars["nets"][net] == pytest.approx(run.model()(x)[0].softmax(0).tolist(), abs=1e-5)
     assert tab.sketch.source.startswith("Validation image ")
     tab._on_cleared()
-    assert tab.sketch._seen == b""
+    assert tab.sketch._image == b""
 
 
 def test_outputs_of_a_network_trained_with_mse_are_not_called_probabilities(opened):

@@ -42,7 +42,7 @@ def test_a_frame_sends_the_shown_tab_alone(watched):
         watched.tab = tab
         settled(watched)
         assert set(shown(watched)) == charts
-        assert set(watched._chart._shown) == charts
+        assert set(watched._chart.visible) == charts
 
 
 def test_hidden_tabs_are_asked_for_nothing(opened, monkeypatch):

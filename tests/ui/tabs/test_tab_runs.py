@@ -1,12 +1,12 @@
-"""Runs: pinned, told apart, ranked only where that is more than chance, brought back, shared as text."""
+"""Runs: pinned, shown in a table and as curves, brought back, shared as text."""
 
 import pytest
 from hands import ENDLESS, PATIENCE, by_class, chart_data, move, settled, told
 
 import explorer as ex
 from explorer.study.intervals import wilson_interval
-from explorer.ui import pins, runs_table, share
-from explorer.ui.pins import MOST, Pin, Pins, pooled
+from explorer.ui.widgets import experiment_text, runs_table
+from explorer.ui.widgets.pinned_runs import MOST, group
 
 
 def trained(explorer, **changes):
@@ -26,7 +26,7 @@ def pressed(explorer, name):
 
 
 def act(explorer, what, run, **more):
-    tab(explorer).table._hear(None, {"type": what, "run": run, **more}, [])
+    tab(explorer).table._handle_custom_msg({"type": what, "run": run, **more}, [])
     settled(explorer)
 
 
@@ -43,7 +43,7 @@ def two(opened):
 
 
 def test_a_pinned_run_gets_a_name_from_what_differs(two):
-    first, second = two._context.pins.pins
+    first, second = two._context.pins.runs
     assert first.name == "magnitude 90 %"
     assert second.name == "magnitude 90 %, lr 0.02"
     act(two, "rename", first.ident, name="  slow ")
@@ -56,7 +56,7 @@ def test_a_pinned_run_gets_a_name_from_what_differs(two):
 
 
 def test_the_table_has_the_differences_alone_and_the_runs_own_numbers(two):
-    table, runs = tab(two).table, {pin.ident: pin for pin in two._context.pins.pins}
+    table, runs = tab(two).table, {pin.ident: pin for pin in two._context.pins.runs}
     heads = [text for text, _ in table.head]
     assert heads == ["Rank", "Run", "Learning rate", "Accuracy", "Shift (points)", "Sparsity", "Clipped", "n"]
     for row in table.rows:
@@ -76,7 +76,7 @@ def test_the_table_has_the_differences_alone_and_the_runs_own_numbers(two):
 
 
 def test_pinned_runs_are_curves_of_this_chart_and_of_the_live_one(two):
-    names = {pin.name for pin in two._context.pins.pins}
+    names = {pin.name for pin in two._context.pins.runs}
     drawn = chart_data(two, "runs")["pinned"]
     assert {row["name"] for row in drawn} == names
     two.tab = "live"
@@ -91,7 +91,7 @@ def test_the_chart_says_how_many_images_judge_each_run(two):
     def subtitle():
         return two.session.call(lambda trainer: tab(two).charts(trainer)["runs"]).result().title.subtitle
 
-    first, _ = two._context.pins.pins
+    first, _ = two._context.pins.runs
     assert "n = 100 validation images, 1 seed each" in subtitle()
     first.images = 5000
     assert "n = 100 to 5,000 validation images, 1 seed each" in subtitle()
@@ -99,7 +99,7 @@ def test_the_chart_says_how_many_images_judge_each_run(two):
 
 @pytest.mark.slow
 def test_without_pins_the_live_chart_is_as_it_was(two):
-    for pin in list(two._context.pins.pins):
+    for pin in list(two._context.pins.runs):
         act(two, "remove", pin.ident)
     assert tab(two).table.rows == []
     assert tab(two).table.note == runs_table.EMPTY
@@ -109,7 +109,7 @@ def test_without_pins_the_live_chart_is_as_it_was(two):
 
 
 def test_a_restored_run_is_shown_with_its_controls(two):
-    first = two._context.pins.pins[0]
+    first = two._context.pins.runs[0]
     run = two.session.call(lambda trainer: trainer.lanes[0].history.copy()).result(PATIENCE)
     move(two, "seed", 5)
     act(two, "restore", first.ident)
@@ -130,7 +130,7 @@ def test_a_restored_run_is_shown_with_its_controls(two):
 
 @pytest.mark.slow
 def test_a_restored_run_takes_another_threshold_from_before_its_event(two):
-    act(two, "restore", two._context.pins.pins[0].ident)
+    act(two, "restore", two._context.pins.runs[0].ident)
     two.session.set({"pruning.threshold": 0.5})
     run = two.wait(PATIENCE)
     fresh = ex.train(run.experiment, device="cpu", progress=False)
@@ -147,9 +147,9 @@ def test_a_run_is_pinned_while_it_goes_on(opened):
     pin = tab(explorer).pin()
     explorer.stop()
     run = explorer.wait(PATIENCE)
-    assert pin.kept.status == "stopped"
-    assert pin.kept.point.step <= run.summary["steps"]
-    assert pin.kept.points[-1].step <= pin.kept.point.step
+    assert pin.saved.status == "stopped"
+    assert pin.saved.point.step <= run.summary["steps"]
+    assert pin.saved.points[-1].step <= pin.saved.point.step
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_what_cannot_be_pinned_is_told(opened):
     assert told(explorer) == ""
     pressed(explorer, "pin")
     assert "pinned already, as &#x27;magnitude 90 %&#x27;" in told(explorer)
-    explorer._context.pins.pins = [explorer._context.pins.pins[0]] * MOST
+    explorer._context.pins.runs = [explorer._context.pins.runs[0]] * MOST
     pressed(explorer, "pin")
     assert "remove one first" in told(explorer)
 
@@ -173,52 +173,13 @@ def test_seeds_of_one_recipe_are_pooled(opened):
     for seed in (0, 1, 2):
         trained(explorer, seed=seed)
         tab(explorer).pin()
-    (group,) = pooled(explorer._context.pins.pins)
-    found = [pin.accuracy for pin in group.pins]
-    assert group.accuracy == pytest.approx(sum(found) / 3)
+    (seeds,) = group(explorer._context.pins.runs)
+    assert seeds.accuracy == pytest.approx(sum(pin.accuracy for pin in seeds.runs) / 3)
     (row,) = tab(explorer).table.rows
     assert [pin["name"].split(", ")[-1] for pin in row["pins"]] == ["magnitude 90 %", "seed 1", "seed 2"]
     assert "±" in row["numbers"][0][0]
     assert row["numbers"][-1][0] == "3"
     assert "Seed" not in [text for text, _ in tab(explorer).table.head]
-
-
-# -- ranks: numbers worked by hand --------------------------------------------------------------------
-
-
-class Fake(Pin):
-    """A pin of numbers alone."""
-
-    experiment = steered = None
-
-    def __init__(self, accuracy, recipe, images=5000):
-        self.accuracy, self._recipe, self.images = accuracy, recipe, images
-
-    @property
-    def recipe(self):
-        return self._recipe
-
-
-def ranks(*given, images=5000):
-    made = [Fake(accuracy, recipe, images) for recipe, accuracy in given]
-    return {group.pins[0]._recipe: (group.first, group.last) for group in pooled(made)}
-
-
-def test_runs_are_ranked_only_where_their_intervals_are_apart():
-    assert ranks(("a", 0.98), ("b", 0.90), ("c", 0.80)) == {"a": (1, 1), "b": (2, 2), "c": (3, 3)}
-    assert ranks(("a", 0.980), ("b", 0.979), ("c", 0.80)) == {"a": (1, 2), "b": (1, 2), "c": (3, 3)}
-    assert ranks(("a", 0.98), ("b", 0.90), images=30) == {"a": (1, 2), "b": (1, 2)}
-
-
-def test_few_seeds_make_a_wide_interval():
-    apart = ("a", 0.98), ("a", 0.96), ("b", 0.90), ("b", 0.92)
-    assert ranks(*apart) == {"a": (1, 2), "b": (1, 2)}  # t with one degree of freedom is 12.7
-    more = *apart, ("a", 0.97), ("a", 0.97), ("b", 0.91), ("b", 0.91)
-    assert ranks(*more) == {"a": (1, 1), "b": (2, 2)}
-
-
-def test_equal_seeds_are_no_surer_than_their_images():
-    assert ranks(("a", 0.98), ("a", 0.98), ("b", 0.979), ("b", 0.979)) == {"a": (1, 2), "b": (1, 2)}
 
 
 @pytest.mark.slow
@@ -230,76 +191,6 @@ def test_without_validation_images_nothing_is_ranked(opened):
     tab(explorer).pin()
     assert tab(explorer).table.note == runs_table.UNMEASURED
     assert {row["rank"] for row in tab(explorer).table.rows} == {runs_table.MISSING}
-
-
-# -- names and columns --------------------------------------------------------------------------------
-
-
-def test_names_say_little_and_differ():
-    made, exp = Pins(), ex.Experiment()
-    assert made._named(exp) == "magnitude 90 %"
-    assert made._named(exp.replace(pruning=None)) == "dense"
-    assert made._named(exp.replace({"pruning.unit": "std", "pruning.threshold": 1.5})) == "magnitude 1.5 std"
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "text"),
-    [
-        ("lr", 0.02, "0.02"),
-        ("normalise", False, "no"),
-        ("rule", ("norm", "value"), "norm + value"),
-        ("l1", None, "–"),
-    ],
-)
-def test_values_are_said_in_words(name, value, text):
-    assert pins.said(name, value) == text
-
-
-# -- text ---------------------------------------------------------------------------------------------
-
-EXP = ex.Experiment(
-    lr=0.05, pruning={"schedule": "iterative", "options": {"rounds": 3}}, clipping={"rule": ("norm", "value")}
-)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        EXP.to_json(),
-        EXP.code(),
-        f"exp = {EXP.code()}",
-        f"import explorer as ex\nexp = {EXP.code()}",
-        EXP.code().replace("ex.", "explorer."),
-        EXP.code().replace("ex.", ""),
-    ],
-)
-def test_an_experiment_is_read_from_json_and_from_code(text):
-    assert share.read(text) == EXP
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("  ", "there is no text"),
-        ("{", "not JSON"),
-        ("ex.Experiment(", "neither JSON nor Python"),
-        ("print('x')", "'print' is not allowed"),
-        ("ex.Experiment(lr=open('x'))", "'open' is not allowed"),
-        ("ex.Experiment(lr=a.b)", "'a.b' is not allowed"),
-        ("__import__('os').system('x')", "is not allowed"),
-        ("ex.Experiment(**{'lr': 1})", "by name"),
-        ("ex.Experiment(0.1)", "by name"),
-        ("ex.Experiment(learning_rate=1)", "learning_rate"),
-        ("ex.Experiment(lr=-1)", "lr = -1"),
-        ("ex.Pruning()", "describes no Experiment"),
-        ("1; 2", "describes no Experiment"),
-        ("ex.train(ex.Experiment())", "'ex.train' is not allowed"),
-        ("(" * 2000, "neither JSON nor Python"),
-    ],
-)
-def test_what_does_not_fit_is_told(text, told):
-    with pytest.raises(ValueError, match=told.replace("(", r"\(").replace("'", ".")):
-        share.read(text)
 
 
 def test_the_text_follows_the_controls_and_moves_them(opened):
@@ -314,12 +205,12 @@ def test_the_text_follows_the_controls_and_moves_them(opened):
     assert ex.Experiment.from_json(box.json).seed == 4
     wanted = explorer.experiment.replace(lr=0.5, seed=9)
     explorer._error.value = "of before"
-    box._hear(None, {"type": "apply", "text": wanted.code()}, [])
+    box._handle_custom_msg({"type": "apply", "text": wanted.code()}, [])
     assert explorer.experiment == wanted
     assert explorer._controls["seed"].widget.value == 9
     assert not explorer._error.value
-    assert sent[-1] == {"type": "told", "ok": True, "text": share.APPLIED}
-    box._hear(None, {"type": "apply", "text": "ex.Experiment(seed=-1)"}, [])
+    assert sent[-1] == {"type": "reply", "ok": True, "text": experiment_text.APPLIED}
+    box._handle_custom_msg({"type": "apply", "text": "ex.Experiment(seed=-1)"}, [])
     assert not sent[-1]["ok"]
     assert "seed = -1" in sent[-1]["text"]
     assert explorer.experiment == wanted

@@ -1,17 +1,16 @@
-"""Sheets of little images: weights, counts or digits, many at once, drawn by the page in its own colours."""
+"""Image grids: weights, counts or digits as little images, many at once, in the page's own colours."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-HERE = Path(__file__).parent
+from explorer.ui.widgets import assets
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ImageSheet:
     """Images of one kind and size.
 
     `codes` holds them one after the other, a byte a pixel: "weights" have 0 where pruned and 128 for zero,
@@ -23,10 +22,10 @@ class Sheet:
     rows: int
     columns: int
     codes: bytes
-    width: int  # on the page, in its pixels, of one image
+    width: int  # of one image on the page, in pixels
     height: int
     title: str = ""
-    text: str = ""  # all that it says, for those who do not see it
+    text: str = ""  # all that it says, for those who don't see it
     captions: list[str] = field(default_factory=list)  # below each image
     tips: list[str] = field(default_factory=list)  # of each image, on hover
     cell: str = ""  # on hover of one pixel: {row}, {column} and {value} are filled in
@@ -42,22 +41,22 @@ class Sheet:
         return len(self.codes) // (self.rows * self.columns * bytes_each)
 
 
-class Tiles(anywidget.AnyWidget):
-    """Sheets one below the other; setting them again changes the pictures in place."""
+class ImageGrid(anywidget.AnyWidget):
+    """Sheets of images, one below the other; showing others changes the pictures in place."""
 
-    _esm = (HERE / "tiles.js").read_text(encoding="utf-8")
-    _css = (HERE / "tiles.css").read_text(encoding="utf-8")
-    _sheets = traitlets.List().tag(sync=True)
+    _esm = assets.script("image_grid.js")
+    _css = assets.style("image_grid.css")
+    _sheets = traitlets.List(traitlets.Dict()).tag(sync=True)  # each sheet's fields and number of images
 
     def __init__(self) -> None:
-        self.sheets: tuple[Sheet, ...] = ()
+        self.sheets: tuple[ImageSheet, ...] = ()
         super().__init__()
 
-    def show(self, *sheets: Sheet) -> None:
-        """Have these sheets instead, all in one message."""
+    def show(self, *sheets: ImageSheet) -> None:
+        """Show these sheets instead, all in one message."""
         self.sheets = sheets
-        self._sheets = [_plain(sheet) for sheet in sheets]
+        self._sheets = [_fields(sheet) for sheet in sheets]
 
 
-def _plain(sheet: Sheet) -> dict[str, Any]:
+def _fields(sheet: ImageSheet) -> dict[str, Any]:
     return {**vars(sheet), "count": sheet.count}

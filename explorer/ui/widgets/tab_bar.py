@@ -1,23 +1,23 @@
-"""The row of tabs: a few lines of JavaScript of its own, so that the charts stay one widget."""
+"""Tab bar: the row of tabs alone, so that all of them can share one chart widget."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import anywidget
 import traitlets
 
-HERE = Path(__file__).parent
+from explorer.ui.widgets import assets
+
 LABEL = "What to look at"
 
 
 class TabBar(anywidget.AnyWidget):
     """Tabs by name, title and tooltip; `selected` is the name of the one that is shown."""
 
-    _esm = (HERE / "tab_bar.js").read_text(encoding="utf-8")
-    _css = (HERE / "tab_bar.css").read_text(encoding="utf-8")
-    tabs = traitlets.List().tag(sync=True)
-    label = traitlets.Unicode(LABEL).tag(sync=True)
-    selected = traitlets.Unicode().tag(sync=True)
+    _esm = assets.script("tab_bar.js")
+    _css = assets.style("tab_bar.css")
+    tabs = traitlets.List(traitlets.Dict()).tag(sync=True)  # name, title and tip of each
+    label = traitlets.Unicode(LABEL).tag(sync=True)  # what a screen reader calls the row
+    selected = traitlets.Unicode().tag(sync=True)  # a name; the page and the kernel set it
 
     def __init__(self, tabs: Iterable[tuple[str, str, str]]) -> None:
         super().__init__()
@@ -25,5 +25,5 @@ class TabBar(anywidget.AnyWidget):
         self.selected = self.tabs[0]["name"]
 
     def offer(self, tabs: Iterable[tuple[str, str, str]]) -> None:
-        """Shows these tabs."""
+        """Show these tabs."""
         self.tabs = [{"name": name, "title": title, "tip": tip} for name, title, tip in tabs]

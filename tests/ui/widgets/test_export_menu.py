@@ -7,10 +7,10 @@ import pytest
 from hands import ENDLESS, PATIENCE, told
 
 import explorer as ex
-from explorer.ui import export
+from explorer.ui.widgets import export_menu
 
 ENTRIES = [
-    (what, kind) for what, _, kinds in export.MENU for kind in kinds if what not in ("shown", "overview")
+    (what, kind) for what, _, kinds in export_menu.MENU for kind in kinds if what not in ("shown", "overview")
 ]
 ENTRIES += [("shown", "png")]  # the other formats below, and overviews in test_export_overview.py
 
@@ -29,8 +29,8 @@ def press(explorer, what, kind):
     sent = []
     button = explorer._gallery.export
     button.send = lambda content, buffers=(): sent.append((content, *buffers))
-    button._hear(button, {"type": "export", "what": what, "kind": kind}, [])
-    for thread in export.threading.enumerate():
+    button._handle_custom_msg({"type": "export", "what": what, "kind": kind}, [])
+    for thread in export_menu.threading.enumerate():
         if thread.name == "explorer-export":
             thread.join(PATIENCE)
     return sent[0]
@@ -48,7 +48,8 @@ def test_every_entry_writes_a_file_named_by_the_experiments_hash(run_one, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "kind", [k if k in ("png", "json") else pytest.param(k, marks=pytest.mark.slow) for k in export.FIGURES]
+    "kind",
+    [k if k in ("png", "json") else pytest.param(k, marks=pytest.mark.slow) for k in export_menu.FIGURES],
 )
 def test_the_tabs_figure_is_what_is_shown_with_its_recipe(run_one, tmp_path, kind):
     path = run_one._gallery.export.write("shown", kind, tmp_path)
@@ -59,8 +60,8 @@ def test_the_tabs_figure_is_what_is_shown_with_its_recipe(run_one, tmp_path, kin
 def test_the_page_gets_the_path_and_the_bytes(run_one, tmp_path):
     content, data = press(run_one, "experiment", "json")
     name = f"{run_one.experiment.hash}-experiment.json"
-    assert content == {"type": "file", "name": name, "path": f"{export.FOLDER}/{name}"}
-    assert data == (tmp_path / export.FOLDER / name).read_bytes()
+    assert content == {"type": "file", "name": name, "path": f"{export_menu.FOLDER}/{name}"}
+    assert data == (tmp_path / export_menu.FOLDER / name).read_bytes()
     assert ex.Experiment.from_json(data.decode()) == run_one.experiment
 
 
@@ -95,10 +96,10 @@ def test_a_run_stopped_before_it_was_pruned_has_all_figures(opened, tmp_path):
 
 
 def test_errors_are_told_and_the_next_success_clears_them(run_one, tmp_path):
-    (tmp_path / export.FOLDER).write_text("a file in the folder's place")
+    (tmp_path / export_menu.FOLDER).write_text("a file in the folder's place")
     assert press(run_one, "data", "events") == ({"type": "failed"},)
     assert "FileExistsError" in told(run_one)
-    (tmp_path / export.FOLDER).unlink()
+    (tmp_path / export_menu.FOLDER).unlink()
     assert press(run_one, "data", "events")[0]["type"] == "file"
     assert told(run_one) == ""
 

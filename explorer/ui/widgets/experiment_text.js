@@ -1,30 +1,22 @@
 /* A text to copy, or to paste over. Until it is applied or undone, what was typed stays as it is. */
 
-const make = (tag, name, text) => {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-};
-let made = 0;
-
 function render({ model, el }) {
   const words = model.get("words");
   const root = make("section", "explorer-share");
   const label = make("label", "explorer-share-label", words.label);
   const hint = make("p", "explorer-share-hint", words.hint);
   const text = make("textarea", "explorer-share-text");
-  text.id = `explorer-share-${(made += 1)}-${Math.random().toString(36).slice(2)}`;
+  text.id = uniqueId("explorer-share");
   [label.htmlFor, text.rows, text.spellcheck, text.wrap] = [text.id, 7, false, "soft"];
-  const told = make("span", "explorer-share-told");
-  told.setAttribute("role", "status");
+  const status = make("span", "explorer-share-told");
+  status.setAttribute("role", "status");
   let format = "code";
 
   const present = () => model.get(format);
   const mine = () => text.value !== text.defaultValue;
-  const tell = (said, bad = false) => {
-    told.textContent = said;
-    told.classList.toggle("explorer-share-bad", bad);
+  const tell = (words, bad = false) => {
+    status.textContent = words;
+    status.classList.toggle("explorer-share-bad", bad);
   };
 
   function show() {
@@ -37,13 +29,7 @@ function render({ model, el }) {
     for (const [name, choice] of Object.entries(choices)) choice.setAttribute("aria-pressed", name === format);
   }
 
-  function button(name, act) {
-    const it = make("button", `explorer-share-${name}`, words[name]);
-    it.type = "button";
-    if (words[`${name}Tip`]) it.title = words[`${name}Tip`];
-    it.addEventListener("click", act);
-    return it;
-  }
+  const button = (name, act) => makeButton(`explorer-share-${name}`, words[name], words[`${name}Tip`], act);
 
   async function copy() {
     try {
@@ -75,23 +61,23 @@ function render({ model, el }) {
   formats.setAttribute("aria-label", words.format);
   formats.append(...Object.values(choices));
   const bar = make("div", "explorer-share-bar");
-  bar.append(formats, button("copy", copy), apply, undo, told);
+  bar.append(formats, button("copy", copy), apply, undo, status);
 
-  const heard = (message) => {
-    if (message.type !== "told") return;
+  const receive = (message) => {
+    if (message.type !== "reply") return;
     tell(message.text, !message.ok);
     if (message.ok) show();
   };
   const news = () => mine() || show();
   text.addEventListener("input", () => (tell(""), mark()));
   text.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab's own keys
-  model.on("msg:custom", heard);
+  model.on("msg:custom", receive);
   model.on("change:json change:code", news);
   root.append(label, hint, text, bar);
   el.append(root);
   show();
   return () => {
-    model.off("msg:custom", heard);
+    model.off("msg:custom", receive);
     model.off("change:json change:code", news);
   };
 }

@@ -8,7 +8,7 @@ from hands import PATIENCE
 from png_reader import decoded
 
 import explorer as ex
-from explorer.ui import export
+from explorer.ui.widgets import export_menu
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def pixels(row, side):
     return codes[::times, ::times]
 
 
-@pytest.mark.parametrize("kind", export.FIGURES)
+@pytest.mark.parametrize("kind", export_menu.FIGURES)
 @pytest.mark.parametrize("name", ["masks", "digits"])
 def test_every_format_holds_the_recipe(shown, tmp_path, name, kind):
     explorer = shown(name)

@@ -1,5 +1,4 @@
-/* Persistent Vega views. live_chart.py puts Vega, threshold.js, names.js and keys.js in front of this text and declares
-   `explorerVega.embed`.
+/* Persistent Vega views. vega.py puts Vega and dom.js in front of this text and declares `explorerVega.embed`.
    One copy of this module's default export runs a widget model; each place that shows it is a view. */
 
 const frame = () => new Promise(requestAnimationFrame);
@@ -56,8 +55,7 @@ const larger = (value, scale) => (typeof value?.value === "number" ? { ...value,
 
 class Pane {
   constructor(name) {
-    this.figure = document.createElement("figure");
-    this.figure.className = `explorer-chart explorer-chart-${name}`;
+    this.figure = make("figure", `explorer-chart explorer-chart-${name}`);
     this.figure.dataset.chart = name;
     this.figure.setAttribute("role", "img");
   }
@@ -88,7 +86,7 @@ class Pane {
     }
     this.datasets = new Set(drawn.data.map((data) => data.name));
     this.rows = new Map();
-    const place = document.createElement("div");
+    const place = make("div");
     this.figure.replaceChildren(place);
     try {
       this.embedded = await explorerVega.embed(place, drawn, {
@@ -109,16 +107,16 @@ class Pane {
      in Vega's faceted marks (vega#2920) and is slower. */
   patch(dataset, rows) {
     if (!this.embedded || !this.datasets.has(dataset)) return;
-    const known = this.rows.get(dataset) ?? [];
+    const before = this.rows.get(dataset) ?? [];
     const change = this.embedded.view.changeset();
-    const stay = known.slice(0, rows.length);
+    const stay = before.slice(0, rows.length);
     stay.forEach((row, i) => {
       for (const field in rows[i]) if (row[field] !== rows[i][field]) change.modify(row, field, rows[i][field]);
     });
-    const fresh = rows.slice(known.length).map((row) => ({ ...row }));
-    const gone = known.slice(rows.length);
+    const fresh = rows.slice(before.length).map((row) => ({ ...row }));
+    const surplus = before.slice(rows.length);
     if (fresh.length) change.insert(fresh);
-    if (gone.length) change.remove(gone);
+    if (surplus.length) change.remove(surplus);
     this.embedded.view.change(dataset, change);
     this.rows.set(dataset, stay.concat(fresh));
   }
@@ -146,14 +144,13 @@ class Pane {
 /* ---- one view ---- */
 
 function show({ model, el, latest, tagged }) {
-  const root = document.createElement("div");
-  root.className = "explorer-charts";
+  const root = make("div", "explorer-charts");
   root.dataset.frames = 0;
   el.appendChild(root);
   const panes = new Map(); // name -> { pane, key }: a pane is redrawn when its key changes
   const dirty = new Set(); // keys of `latest` that are to be patched in
   const narrow = new Map(); // figure -> its new width
-  let [stale, working, gone] = [true, false, false];
+  let [stale, working, over] = [true, false, false];
   let scale = 1; // of type, as last drawn
   let news = false; // a message came, perhaps with nothing but a tag
 
@@ -162,16 +159,6 @@ function show({ model, el, latest, tagged }) {
     if (readTheme([], el.closest(".explorer")).scale !== scale) stale = true;
     wake();
   });
-  const themes = new MutationObserver(() => rebuild());
-  // With the values, as ipywidgets holds a slider's last one back while an earlier one is on its way to the kernel.
-  const sliders = () => Promise.all(model.get("_watched").map((id) => model.widget_manager.get_model(id)));
-  const unwatch = watchThreshold(el, async (type) =>
-    model.send({ type, values: (await sliders()).map((slider) => slider.get("value")) }),
-  );
-
-  const names = watchControls(el, model);
-  const unkeep = keepKeys(el);
-
   function rebuild() {
     stale = true;
     wake();
@@ -179,7 +166,6 @@ function show({ model, el, latest, tagged }) {
 
   async function build() {
     stale = false;
-    names.look(); // the controls may have come after this
     const theme = readTheme(model.get("_roles"), el.closest(".explorer"));
     scale = theme.scale;
     const charts = model.get("_charts");
@@ -192,7 +178,7 @@ function show({ model, el, latest, tagged }) {
       if (entry.key === key && !back.has(entry.pane)) continue;
       if (entry.key !== key) await entry.pane.draw(chart, theme);
       entry.key = key;
-      if (gone) return entry.pane.finalize();
+      if (over) return entry.pane.finalize();
       widths.observe(entry.pane.figure);
       for (const [name, data] of latest) if (data.chart === chart.name) dirty.add(name);
     }
@@ -200,14 +186,14 @@ function show({ model, el, latest, tagged }) {
 
   /* Puts the figures in their order and hides all but those that are shown, in one go; returns those that came back. */
   function arrange(charts) {
-    const shown = model.get("_shown");
+    const visible = model.get("visible");
     const back = new Set();
     for (const [at, { name, wide }] of charts.entries()) {
       if (!panes.has(name)) panes.set(name, { pane: new Pane(name), key: null });
       const { pane } = panes.get(name);
       if (root.children[at] !== pane.figure) root.insertBefore(pane.figure, root.children[at] ?? null);
       pane.figure.classList.toggle("explorer-wide", wide);
-      if (pane.turn(!shown || shown.includes(name))) back.add(pane);
+      if (pane.turn(!visible || visible.includes(name))) back.add(pane);
     }
     return back;
   }
@@ -247,13 +233,13 @@ function show({ model, el, latest, tagged }) {
   /* The only place that builds or paints, so the two never run at once. A hidden tab gets no frames: the newest data
      wait in `latest`, the rest are never drawn. */
   async function wake() {
-    if (working || gone) return;
+    if (working || over) return;
     working = true;
     try {
-      while (!gone && (stale || news || dirty.size || narrow.size)) {
+      while (!over && (stale || news || dirty.size || narrow.size)) {
         await frame();
-        if (stale && !gone) await build();
-        if (!gone) await paint();
+        if (stale && !over) await build();
+        if (!over) await paint();
       }
     } catch (error) {
       console.error("explorer charts:", error);
@@ -262,8 +248,8 @@ function show({ model, el, latest, tagged }) {
     }
   }
 
-  model.on("change:_charts change:_shown", rebuild);
-  themes.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  model.on("change:_charts change:visible", rebuild);
+  const unwatch = watchTheme(rebuild);
   wake();
   return {
     take(names) {
@@ -272,13 +258,10 @@ function show({ model, el, latest, tagged }) {
       wake();
     },
     close() {
-      gone = true;
-      model.off("change:_charts change:_shown", rebuild);
-      themes.disconnect();
-      widths.disconnect();
+      over = true;
+      model.off("change:_charts change:visible", rebuild);
       unwatch();
-      unkeep();
-      names.stop();
+      widths.disconnect();
       for (const { pane } of panes.values()) pane.finalize();
       root.remove();
     },

@@ -3,28 +3,14 @@
 
 const SIDE = 140; // pixels of the pad's own
 const PEN = 12;
-const SEEN = 28;
+const IMAGE = 28; // pixels of the picture that the networks see
 const EVERY = 100; // ms between two messages while the pen moves
-
-const make = (tag, name, text) => {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-};
-
-function button(name, text, act) {
-  const made = make("button", `jupyter-button widget-button explorer-sketch-${name}`, text);
-  made.type = "button";
-  made.addEventListener("click", act);
-  return made;
-}
 
 const inkOf = (canvas) => getComputedStyle(canvas).color;
 
 /* ---- the pen ---- */
 
-function pen(pad, told) {
+function pen(pad, send) {
   const context = pad.getContext("2d", { willReadFrequently: true });
   let last = null;
   let sent = 0;
@@ -46,7 +32,7 @@ function pen(pad, told) {
   function tell() {
     sent = performance.now();
     const { data } = context.getImageData(0, 0, SIDE, SIDE);
-    told(Uint8Array.from({ length: SIDE * SIDE }, (_, i) => data[4 * i + 3]));
+    send(Uint8Array.from({ length: SIDE * SIDE }, (_, i) => data[4 * i + 3]));
   }
 
   pad.addEventListener("pointerdown", (event) => {
@@ -94,7 +80,7 @@ function pen(pad, told) {
 
 function picture(canvas, codes) {
   const context = canvas.getContext("2d");
-  const image = context.createImageData(SEEN, SEEN);
+  const image = context.createImageData(IMAGE, IMAGE);
   const ink = inkOf(canvas).match(/[\d.]+/g).map(Number);
   for (let i = 0; i < codes.byteLength; i += 1) image.data.set([...ink.slice(0, 3), codes.getUint8(i)], 4 * i);
   context.putImageData(image, 0, 0);
@@ -115,7 +101,7 @@ function bar(values, i, net) {
   if (values[i] === Math.max(...values)) row.classList.add("explorer-sketch-best");
   const filled = make("i");
   filled.style.width = `${100 * values[i]}%`;
-  filled.style.background = `var(--explorer-net-${net})`;
+  filled.style.background = `rgb(var(--explorer-${net}))`;
   row.append(filled, make("span", "", `${(100 * values[i]).toFixed(values[i] >= 0.0995 ? 0 : 1)} %`));
   return row;
 }
@@ -127,51 +113,52 @@ function render({ model, el }) {
   const root = make("div", "explorer-sketch");
   const left = make("div", "explorer-sketch-left");
   const pad = make("canvas", "explorer-sketch-pad");
-  const seen = make("canvas");
-  const seenRow = make("div", "explorer-sketch-seen");
+  const image = make("canvas");
+  const imageRow = make("div", "explorer-sketch-seen");
   const place = make("div", "explorer-sketch-bars");
-  const told = make("div", "explorer-sketch-told");
-  [pad.width, pad.height, seen.width, seen.height] = [SIDE, SIDE, SEEN, SEEN];
+  const answer = make("div", "explorer-sketch-told");
+  [pad.width, pad.height, image.width, image.height] = [SIDE, SIDE, IMAGE, IMAGE];
   pad.setAttribute("role", "img");
   pad.setAttribute("aria-label", words.pad);
-  told.setAttribute("role", "status");
+  answer.setAttribute("role", "status");
   place.setAttribute("aria-hidden", "true"); // the line above tells it in words
 
-  const drawing = pen(pad, (ink) => model.send({ type: "drawn", side: SIDE }, undefined, [ink.buffer]));
-  const random = button("random", words.random, () => model.send({ type: "random" }));
-  random.title = words.random_tip;
-  const clear = button("clear", words.clear, () => {
+  const drawing = pen(pad, (ink) => model.send({ type: "draw", side: SIDE }, undefined, [ink.buffer]));
+  const button = (name, act) => {
+    const classes = `jupyter-button widget-button explorer-sketch-${name}`;
+    return makeButton(classes, words[name], words[`${name}_tip`], act);
+  };
+  const random = button("random", () => model.send({ type: "random" }));
+  const clear = button("clear", () => {
     drawing.clear();
     model.send({ type: "clear" });
   });
-  clear.title = words.clear_tip;
   const buttons = make("div", "explorer-sketch-buttons");
   buttons.append(clear, random);
-  seenRow.append(seen, make("span", "", words.seen));
-  left.append(pad, buttons, seenRow);
-  root.append(make("div", "explorer-sketch-title", words.title), left, place, told);
+  imageRow.append(image, make("span", "", words.image));
+  left.append(pad, buttons, imageRow);
+  root.append(make("div", "explorer-sketch-title", words.title), left, place, answer);
   el.appendChild(root);
 
   function draw() {
-    const codes = model.get("_seen");
-    const [source, found] = [model.get("source"), model.get("_bars")];
+    const codes = model.get("_image");
+    const [source, outputs] = [model.get("source"), model.get("_bars")];
     random.disabled = !model.get("offers");
-    seenRow.style.visibility = codes.byteLength ? "" : "hidden";
-    if (codes.byteLength) picture(seen, codes);
-    if (source) drawing.show(seen);
-    bars(place, found);
-    told.textContent = found.told ? [source, found.told].filter(Boolean).join(": ") : words.empty;
+    imageRow.style.visibility = codes.byteLength ? "" : "hidden";
+    if (codes.byteLength) picture(image, codes);
+    if (source) drawing.show(image);
+    bars(place, outputs);
+    answer.textContent = outputs.text ? [source, outputs.text].filter(Boolean).join(": ") : words.empty;
   }
 
-  const themes = new MutationObserver(() => {
+  const unwatch = watchTheme(() => {
     drawing.recolour();
     draw();
   });
-  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
   model.on("change", draw);
-  draw();
+  requestAnimationFrame(draw); // ink has the page's colour, which this has only once it is on the page
   return () => {
-    themes.disconnect();
+    unwatch();
     model.off("change", draw);
   };
 }

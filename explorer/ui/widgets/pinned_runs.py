@@ -1,4 +1,7 @@
-"""Pinned runs: their names and numbers, what tells them apart, and which order is more than chance."""
+"""Pinned runs: their names and numbers, what tells them apart, and which order is more than chance.
+
+No widget: what `runs_table` shows and the figures draw.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -29,10 +32,10 @@ HEAD = ("pruning.criterion", "pruning.threshold")
 
 
 @dataclass
-class Pin:
+class PinnedRun:
     """A run that was pinned, its numbers as they were then."""
 
-    kept: SavedRun
+    saved: SavedRun
     ident: int
     slot: int  # its colour
     name: str
@@ -45,12 +48,12 @@ class Pin:
     @property
     def experiment(self) -> Experiment:
         """Its settings."""
-        return self.kept.point.lanes[0].experiment
+        return self.saved.point.lanes[0].experiment
 
     @property
     def steered(self) -> bool:
         """Whether settings were moved on the way, so that the Experiment alone does not make it."""
-        return self.kept.point.lanes[0].steered
+        return self.saved.point.lanes[0].steered
 
     @property
     def shift(self) -> float | None:
@@ -60,15 +63,15 @@ class Pin:
     @property
     def recipe(self) -> Any:
         """What runs share that differ in nothing but the seed."""
-        same = self.experiment.replace(seed=0).hash, self.kept.point.step, self.kept.status == "diverged"
+        same = self.experiment.replace(seed=0).hash, self.saved.point.step, self.saved.status == "diverged"
         return (same, self.ident) if self.steered else (same, None)
 
 
 @dataclass
-class Group:
+class RunGroup:
     """Runs of one recipe, and the interval in which its accuracy lies."""
 
-    pins: list[Pin]
+    runs: list[PinnedRun]
     accuracy: float | None
     spread: float | None  # standard deviation over seeds; None for one
     low: float
@@ -83,38 +86,38 @@ class Group:
 
 
 @dataclass
-class Pins:
-    """All pinned runs; whoever draws them is told of changes."""
+class PinnedRuns:
+    """All pinned runs; `on_change` is called where there are others, or a name is another."""
 
-    pins: list[Pin] = field(default_factory=list)
-    changed: Callable[[], None] = lambda: None
+    runs: list[PinnedRun] = field(default_factory=list)
+    on_change: Callable[[], None] = lambda: None
     _next: int = 0
 
     @property
     def names(self) -> dict[str, int]:
         """Name to the number of its colour."""
-        return {pin.name: pin.slot for pin in self.pins}
+        return {run.name: run.slot for run in self.runs}
 
-    def check(self, kept: SavedRun) -> None:
-        """Raises ValueError where a run can't be pinned."""
-        if not kept.point.step:
+    def check(self, saved: SavedRun) -> None:
+        """Raise ValueError where a run can't be pinned."""
+        if not saved.point.step:
             raise ValueError(UNTRAINED)
-        if len(self.pins) >= MOST:
+        if len(self.runs) >= MOST:
             raise ValueError(FULL.format(MOST))
-        lane = kept.point.lanes[0]
-        for pin in self.pins:
-            if lane.experiment == pin.experiment and _trace(kept) == _trace(pin.kept):
-                raise ValueError(TWICE.format(pin.name))
+        lane = saved.point.lanes[0]
+        for run in self.runs:
+            if lane.experiment == run.experiment and _trace(saved) == _trace(run.saved):
+                raise ValueError(TWICE.format(run.name))
 
-    def add(self, kept: SavedRun, summary: dict[str, Any], dense: dict[str, Any] | None) -> Pin:
-        """Pins a run with the numbers of its summary and its twin's."""
-        self.check(kept)
-        free = next(i for i in range(MOST) if all(pin.slot != i for pin in self.pins))
-        pin = Pin(
-            kept=kept,
+    def add(self, saved: SavedRun, summary: dict[str, Any], dense: dict[str, Any] | None) -> PinnedRun:
+        """Pin a run with the numbers of its summary and its twin's."""
+        self.check(saved)
+        free = next(i for i in range(MOST) if all(run.slot != i for run in self.runs))
+        run = PinnedRun(
+            saved=saved,
             ident=self._next,
             slot=free,
-            name=self._named(kept.point.lanes[0].experiment),
+            name=self.name_for(saved.point.lanes[0].experiment),
             accuracy=summary["val_accuracy"],
             dense=dense["val_accuracy"] if dense else None,
             sparsity=summary["sparsity"],
@@ -122,53 +125,56 @@ class Pins:
             images=summary["validation_images"],
         )
         self._next += 1
-        self.pins = [*self.pins, pin]
-        self.changed()
-        return pin
+        self.runs = [*self.runs, run]
+        self.on_change()
+        return run
 
-    def get(self, ident: int) -> Pin:
-        """A pinned run by its number."""
-        return next(pin for pin in self.pins if pin.ident == ident)
+    def get(self, ident: int) -> PinnedRun:
+        """Return a pinned run by its number."""
+        return next(run for run in self.runs if run.ident == ident)
 
     def remove(self, ident: int) -> None:
-        """Takes a run away."""
-        self.pins = [pin for pin in self.pins if pin.ident != ident]
-        self.changed()
+        """Take a run away."""
+        self.runs = [run for run in self.runs if run.ident != ident]
+        self.on_change()
 
     def rename(self, ident: int, name: str) -> None:
-        """Gives a run another name; an empty one leaves it as it is."""
-        pin = self.get(ident)
-        others = [other.name for other in self.pins if other is not pin]
-        pin.name = _unlike(name.strip() or pin.name, others)
-        self.changed()
+        """Give a run another name; an empty one leaves it as it is."""
+        run = self.get(ident)
+        others = [other.name for other in self.runs if other is not run]
+        run.name = _unique(name.strip() or run.name, others)
+        self.on_change()
 
-    def _named(self, experiment: Experiment) -> str:
-        """Method and threshold, and what else differs from the run that was pinned last."""
-        last = self.pins[-1].experiment if self.pins else experiment
+    def name_for(self, experiment: Experiment) -> str:
+        """Name a run by method and threshold, and by what else differs from the one pinned last."""
+        last = self.runs[-1].experiment if self.runs else experiment
         changes = diff(last, experiment)
         parts = [
-            f"{leaf(name)} {said(name, new)}"
+            f"{leaf(name)} {format_value(name, new)}"
             for name, (_, new) in changes.items()
             if name not in HEAD and new is not None
         ]
         name = ", ".join([headline(experiment), *parts[:NAMED]])
         name = MORE.format(name, len(parts) - NAMED) if len(parts) > NAMED else name
-        return _unlike(name, [pin.name for pin in self.pins])
+        return _unique(name, [run.name for run in self.runs])
 
 
-def _trace(kept: SavedRun) -> tuple[Any, ...]:
-    """What tells two runs of one Experiment apart."""
-    lane = kept.point.lanes[0]
-    return kept.point.step, len(kept.point.lanes), lane.steered and lane.history.events
+def _trace(saved: SavedRun) -> tuple[Any, ...]:
+    """Return what tells two runs of one Experiment apart."""
+    lane = saved.point.lanes[0]
+    return saved.point.step, len(saved.point.lanes), lane.steered and lane.history.events
 
 
-def _unlike(name: str, others: Sequence[str]) -> str:
+def _unique(name: str, others: Sequence[str]) -> str:
     copies = (COPY.format(name, i) for i in range(2, MOST + 2))
     return name if name not in others else next(c for c in copies if c not in others)
 
 
+# -- in words -----------------------------------------------------------------------------------------
+
+
 def headline(experiment: Experiment) -> str:
-    """Method and threshold in a few words."""
+    """Say method and threshold in a few words."""
     pruning = experiment.pruning
     if pruning is None:
         return DENSE
@@ -178,7 +184,7 @@ def headline(experiment: Experiment) -> str:
 
 
 def label(name: str) -> str:
-    """What a setting is called on the page, by its dotted name."""
+    """Return what a setting is called on the page, by its dotted name."""
     place, _, last = name.rpartition(".")
     return (
         method_options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
@@ -186,12 +192,12 @@ def label(name: str) -> str:
 
 
 def leaf(name: str) -> str:
-    """The last part of a dotted name, as words."""
+    """Return the last part of a dotted name, as words."""
     return name.rsplit(".", 1)[-1].replace("_", " ")
 
 
-def said(name: str, value: Any) -> str:
-    """A setting's value in words."""
+def format_value(name: str, value: Any) -> str:
+    """Say a setting's value in words."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
@@ -203,50 +209,51 @@ def said(name: str, value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def columns(groups: Sequence[Group]) -> dict[str, list[str]]:
-    """The settings that differ between recipes, by dotted name; the seed is not one."""
-    flat = [fields(group.pins[0].experiment) for group in groups]
-    found = {}
+def differing_settings(groups: Sequence[RunGroup]) -> dict[str, list[str]]:
+    """Return the settings that differ between recipes, by dotted name; the seed is not one."""
+    flat = [fields(each.runs[0].experiment) for each in groups]
+    columns = {}
     for name in dict.fromkeys(name for each in flat for name in each if name != "seed"):
         values = [each[name] for each in flat if name in each]
         option = ".options." in name  # its absence says something: another method, or the default
         if any(value != values[0] for value in values) or (option and len(values) < len(flat)):
-            found[name] = [said(name, each.get(name)) for each in flat]
-    return found
+            columns[name] = [format_value(name, each.get(name)) for each in flat]
+    return columns
 
 
 # -- what is more than chance -------------------------------------------------------------------------
 
 
-def pooled(pins: Iterable[Pin]) -> list[Group]:
-    """The runs by recipe, the best accuracy first, each with the ranks that it may have."""
-    by_recipe: dict[Any, list[Pin]] = {}
-    for pin in pins:
-        by_recipe.setdefault(pin.recipe, []).append(pin)
-    groups = [_group(each) for each in by_recipe.values()]
-    groups.sort(key=lambda group: -1.0 if group.accuracy is None else group.accuracy, reverse=True)
-    for group in groups:
-        group.first = 1 + sum(other.low > group.high for other in groups)
-        group.last = len(groups) - sum(other.high < group.low for other in groups)
+def group(runs: Iterable[PinnedRun]) -> list[RunGroup]:
+    """Group runs by recipe, the best accuracy first, each with the ranks that it may have."""
+    by_recipe: dict[Any, list[PinnedRun]] = {}
+    for run in runs:
+        by_recipe.setdefault(run.recipe, []).append(run)
+    groups = [_pool(each) for each in by_recipe.values()]
+    groups.sort(key=lambda each: -1.0 if each.accuracy is None else each.accuracy, reverse=True)
+    for each in groups:
+        each.first = 1 + sum(other.low > each.high for other in groups)
+        each.last = len(groups) - sum(other.high < each.low for other in groups)
     return groups
 
 
-def _group(pins: list[Pin]) -> Group:
-    found = [pin.accuracy for pin in pins if pin.accuracy is not None]
-    if not found:
-        return Group(pins, None, None, -math.inf, math.inf)
-    mean = fmean(found)
-    low, high = wilson_interval(mean, pins[0].images)
-    if len(found) == 1:
-        return Group(pins, mean, None, low, high)
+def _pool(runs: list[PinnedRun]) -> RunGroup:
+    accuracies = [run.accuracy for run in runs if run.accuracy is not None]
+    if not accuracies:
+        return RunGroup(runs, None, None, -math.inf, math.inf)
+    mean = fmean(accuracies)
+    low, high = wilson_interval(mean, runs[0].images)
+    if len(accuracies) == 1:
+        return RunGroup(runs, mean, None, low, high)
+    spread = stdev(accuracies)
+    lowest, highest = t_interval(mean, spread, len(accuracies))
     # all seeds are judged by the same images, so their mean is no surer than those allow
-    lowest, highest = t_interval(found)
-    return Group(pins, mean, stdev(found), min(low, lowest), max(high, highest))
+    return RunGroup(runs, mean, spread, min(low, lowest), max(high, highest))
 
 
-def comparable(pins: Sequence[Pin]) -> bool:
-    """Whether accuracies were measured on images and labels of one kind."""
-    return len({_task(pin.experiment) for pin in pins}) <= 1
+def comparable(runs: Sequence[PinnedRun]) -> bool:
+    """Say whether accuracies were measured on images and labels of one kind."""
+    return len({_task(run.experiment) for run in runs}) <= 1
 
 
 def _task(experiment: Experiment) -> tuple[str, str]:

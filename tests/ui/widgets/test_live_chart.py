@@ -7,11 +7,10 @@ import threading
 import altair as alt
 import numpy as np
 import pytest
-from ipywidgets import FloatSlider
 
 from explorer import figures
-from explorer.ui import live_chart
-from explorer.ui.live_chart import LiveChart, encode
+from explorer.ui.widgets import live_chart, vega
+from explorer.ui.widgets.live_chart import LiveChart, encode
 
 PNG = b"\x89PNG\r\n\x1a\n"
 POINTS = {"epoch": [0.0, 1.0], "accuracy": [91.5, 97.25], "net": ["pruned", "dense"]}
@@ -91,7 +90,7 @@ def test_columns_are_small():
     [
         ({("acuracy", "points"): POINTS}, "did you mean 'accuracy'"),
         ({("accuracy", "point"): POINTS}, "did you mean 'points'"),
-        ({"accuracy": POINTS}, "no dataset of 'accuracy' ''"),
+        ({"accuracy": POINTS}, "dataset of 'accuracy' = '' is not known"),
         ({("accuracy", "points"): {"epoch": [1, 2], "accuracy": [1]}}, "one length"),
         ({("accuracy", "points"): {}}, "no columns"),
         ({("accuracy", "points"): {"net": [str(i) for i in range(257)]}}, "more than 256"),
@@ -134,29 +133,13 @@ def test_updates_from_threads_arrive_in_the_order_they_are_kept(charts):
     assert charts.chart("gradients").to_dict()["datasets"]["clip"][0]["value"] == last
 
 
-def test_grab_and_release_reach_the_callback_until_it_is_removed(charts):
-    heard, sliders = [], [FloatSlider(), FloatSlider()]
-
-    def hear(what, values):
-        heard.append((what, values))
-
-    charts.on_release(hear, sliders)
-    assert charts._watched == [slider.model_id for slider in sliders]  # the page sends their values along
-    for what in ("grab", "release", "nonsense"):
-        charts._handle_custom_msg({"type": what, "values": [0.5, 2]}, [])
-    assert heard == [("grab", [0.5, 2]), ("release", [0.5, 2])]
-    charts.on_release(hear, remove=True)
-    charts._handle_custom_msg({"type": "grab", "values": []}, [])
-    assert len(heard) == 2
-
-
 def test_equal_specifications_are_compiled_once():
-    before = live_chart.compiled.cache_info()
+    before = vega.compile_spec.cache_info()
     for _ in range(2):
         LiveChart(
             {"a": figures.accuracy(subtitle="compiled once"), "b": figures.accuracy(subtitle="compiled once")}
         )
-    after = live_chart.compiled.cache_info()
+    after = vega.compile_spec.cache_info()
     assert after.misses - before.misses == 1
     assert after.hits - before.hits == 3
 
@@ -241,27 +224,3 @@ def test_save_refuses_other_suffixes(full, tmp_path):
         ValueError, match=r"can't save a figure as '.gif': .*\.png, \.svg, \.pdf, \.html, \.json"
     ):
         full.save("accuracy", tmp_path / "a.gif")
-
-
-@pytest.fixture
-def bundler(monkeypatch):
-    """Count bundlings instead of doing them."""
-    calls = []
-    make = lambda snippet, vl_version: calls.append(vl_version) or f"/* vega */ {snippet}"  # noqa: E731
-    monkeypatch.setattr(live_chart.vl_convert, "javascript_bundle", make)
-    return calls
-
-
-def test_vega_is_bundled_once_for_each_user(bundler, monkeypatch, tmp_path):
-    monkeypatch.setattr(live_chart.platformdirs, "user_cache_dir", lambda _: str(tmp_path / "new"))
-    assert live_chart.vega() == live_chart.vega() == "/* vega */ explorerVega.embed = vegaEmbed;"
-    assert len(bundler) == 1
-    [file] = (tmp_path / "new").iterdir()
-    assert live_chart.vl_convert.__version__ in file.name
-
-
-def test_vega_without_a_writable_cache(bundler, monkeypatch, tmp_path):
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(live_chart.platformdirs, "user_cache_dir", lambda _: str(tmp_path / "file"))
-    assert live_chart.vega() == live_chart.vega()
-    assert len(bundler) == 2

@@ -5,28 +5,22 @@ message of binary columns, whatever the number of charts; the page draws the new
 """
 
 import base64
-import difflib
-import functools
 import json
 import threading
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import altair as alt
 import anywidget
 import numpy as np
-import platformdirs
 import traitlets
 import vl_convert
-from ipywidgets import CallbackDispatcher, Widget
 
+from explorer import registry
 from explorer.figures import theme
+from explorer.ui.widgets import assets, vega
 
-HERE = Path(__file__).parent
-SCRIPTS = ("threshold.js", "names.js", "keys.js", "live_chart.js")  # the last one exports
-SNIPPET = "explorerVega.embed = vegaEmbed;"  # the bundle's own `vega` is null, only `vegaEmbed` works
 MAX_LABELS = 256  # a column of text travels as one byte a row
 SNAPSHOT_SCALE = 1.5
 
@@ -34,42 +28,6 @@ NOT_A_CHART = "a chart is an Altair chart on named data, such as explorer.figure
 
 Key = tuple[str, str]
 Columns = dict[str, np.ndarray]
-
-
-def vega() -> str:
-    """Return Vega as one script, out of the user's cache or made by vl-convert (1 to 2 s, no network)."""
-    name = f"vega-{vl_convert.__version__}-{theme.vegalite_version()}.js"
-    path = Path(platformdirs.user_cache_dir("pruning-explorer")) / name
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        script = vl_convert.javascript_bundle(SNIPPET, vl_version=theme.vegalite_version())
-        _keep(path, script)
-        return script
-
-
-def _keep(path: Path, script: str) -> None:
-    """Write the cache whole or not at all; without a cache the next start is only slower."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-            file.write(script)
-        Path(file.name).replace(path)
-    except OSError:
-        return
-
-
-@functools.cache
-def module() -> str:
-    """Return the widget's JavaScript: Vega in its own scope, as its minified names would clash, then ours."""
-    ours = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    return f"const explorerVega = {{}};\n(() => {{\n{vega()}\n}})();\n{ours}"
-
-
-@functools.lru_cache(maxsize=128)
-def compiled(spec: str) -> dict[str, Any]:
-    """Compile Vega-Lite JSON to Vega; equal specifications cost once. Not to be changed by the caller."""
-    return vl_convert.vegalite_to_vega(spec, vl_version=theme.vegalite_version())
 
 
 def _view(name: str, chart: alt.TopLevelMixin, wide: bool) -> dict[str, Any]:
@@ -80,7 +38,8 @@ def _view(name: str, chart: alt.TopLevelMixin, wide: bool) -> dict[str, Any]:
         spec["width"] = "container"
     spec.setdefault("config", {})["background"] = "transparent"
     label = spec.get("description", name)
-    return {"name": name, "label": label, "wide": wide, "spec": compiled(json.dumps(spec, sort_keys=True))}
+    compiled = vega.compile_spec(json.dumps(spec, sort_keys=True))
+    return {"name": name, "label": label, "wide": wide, "spec": compiled}
 
 
 def encode(table: Columns) -> tuple[list[dict[str, Any]], list[bytes]]:
@@ -95,6 +54,13 @@ def encode(table: Columns) -> tuple[list[dict[str, Any]], list[bytes]]:
             headers.append({"name": name})
             buffers.append(values.astype("<f4").tobytes())
     return headers, buffers
+
+
+def _key(name: Key | str) -> Key:
+    if not isinstance(name, str):
+        return name
+    chart, _, dataset = name.partition("/")
+    return chart, dataset
 
 
 def _columns(key: Key, table: Any) -> Columns:
@@ -123,12 +89,9 @@ def _column(values: Any) -> np.ndarray:
     return array.astype(np.str_ if array.dtype.kind in "US" else np.float64)  # None becomes NaN, NaN null
 
 
-def _known(what: str, name: str, names: Iterable[str]) -> None:
-    names = list(names)
+def _check_name(what: str, name: str, names: Iterable[str]) -> None:
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"there is no {what} {name!r}, only {', '.join(map(repr, names)) or 'none'}{hint}")
+        raise ValueError(registry.unknown(what, name, names))
 
 
 class LiveChart(anywidget.AnyWidget):
@@ -138,30 +101,27 @@ class LiveChart(anywidget.AnyWidget):
         charts: Altair charts by name, their data ``alt.NamedData``; a name is part of a CSS class.
     """
 
-    _esm = traitlets.Unicode().tag(sync=True)
-    _css = (HERE / "live_chart.css").read_text(encoding="utf-8")
-    _charts = traitlets.List().tag(sync=True)
-    _shown = traitlets.List(default_value=None, allow_none=True).tag(sync=True)
-    _watched = traitlets.List().tag(sync=True)
-    _explorer = traitlets.Unicode().tag(sync=True)  # the widget whose controls are named, by its model's id
-    _roles = traitlets.List(default_value=[list(role) for role in theme.ROLES]).tag(sync=True)
+    _esm = traitlets.Unicode().tag(sync=True)  # with Vega, which is bundled as the first one is made
+    _css = assets.style("live_chart.css")
+    _charts = traitlets.List(traitlets.Dict()).tag(sync=True)  # name, label, wide, Vega specification
+    visible = traitlets.Instance(list, allow_none=True).tag(sync=True)  # names; None for all
+    _roles = traitlets.List([list(role) for role in theme.ROLES]).tag(sync=True)  # light, dark, CSS variable
 
     def __init__(self, charts: Mapping[str, alt.TopLevelMixin] | None = None, **kwargs: Any) -> None:
         self._lock = threading.RLock()
         self._sources: dict[str, alt.TopLevelMixin] = {}
         self._tables: dict[Key, Columns] = {}
         self._tag: int | None = None
-        self._listeners = CallbackDispatcher()
         super().__init__(**kwargs)
         self.set_charts(charts or {})
-        self.on_msg(self._hear)
+        self.on_msg(self._on_message)
 
     @traitlets.default("_esm")
     def _default_esm(self) -> str:
-        return module()
+        return vega.module("live_chart.js")
 
     def set_charts(self, charts: Mapping[str, alt.TopLevelMixin], wide: Container[str] = ()) -> None:
-        """Have these charts instead. Views of unchanged charts stay, and so do data whose names stay.
+        """Replace the charts. Views of unchanged charts stay, and so do data whose names stay.
 
         Args:
             charts: As for ``LiveChart``.
@@ -171,7 +131,7 @@ class LiveChart(anywidget.AnyWidget):
             if not isinstance(chart, alt.TopLevelMixin):
                 raise ValueError(NOT_A_CHART.format(name, type(chart).__name__))
         views = [
-            self._stays(name, chart, name in wide) or _view(name, chart, name in wide)
+            self._unchanged_view(name, chart, name in wide) or _view(name, chart, name in wide)
             for name, chart in charts.items()
         ]
         with self._lock:
@@ -179,8 +139,8 @@ class LiveChart(anywidget.AnyWidget):
             self._tables = {key: table for key, table in self._tables.items() if key in self._datasets(views)}
             self._charts = views
 
-    def _stays(self, name: str, chart: alt.TopLevelMixin, wide: bool) -> dict[str, Any] | None:
-        """The view of a chart that is there already; writing one anew, with Altair's checks, takes 25 ms."""
+    def _unchanged_view(self, name: str, chart: alt.TopLevelMixin, wide: bool) -> dict[str, Any] | None:
+        """Return the view of a chart that is there already: to write one, with checks, takes 25 ms."""
         if self._sources.get(name) is not chart:
             return None
         return next((v for v in self._charts if (v["name"], v["wide"]) == (name, wide)), None)
@@ -190,12 +150,12 @@ class LiveChart(anywidget.AnyWidget):
 
         None shows all. A hidden chart keeps the newest data that it is given.
         """
-        self._shown = None if names is None else list(names)
+        self.visible = None if names is None else list(names)
 
     def _datasets(self, views: Iterable[dict[str, Any]]) -> set[Key]:
         return {(v["name"], d["name"]) for v in views for d in v["spec"]["data"] if "source" not in d}
 
-    def update(self, data: Mapping[Key | str, Any], tag: int | None = None) -> None:
+    def update(self, data: Mapping[Key, Any] | Mapping[str, Any], tag: int | None = None) -> None:
         """Replace the data of some datasets; the newest wins, what isn't named stays as it is.
 
         Args:
@@ -203,7 +163,7 @@ class LiveChart(anywidget.AnyWidget):
                 as well. NaN and None are gaps. Numbers are float32 on the page.
             tag: An integer that the page shows as ``data-tag`` of its root once these data are painted.
         """
-        keys = [tuple(key.split("/", 1)) if isinstance(key, str) else tuple(key) for key in data]
+        keys = [_key(key) for key in data]
         with self._lock:
             self._check(keys)
             tables = {key: _columns(key, table) for key, table in zip(keys, data.values(), strict=True)}
@@ -213,9 +173,10 @@ class LiveChart(anywidget.AnyWidget):
 
     def _check(self, keys: Iterable[Key]) -> None:
         datasets = self._datasets(self._charts)
-        for chart, *dataset in keys:
-            _known("chart", chart, self._sources)
-            _known(f"dataset of {chart!r}", "/".join(dataset), sorted(d for c, d in datasets if c == chart))
+        for chart, dataset in keys:
+            _check_name("chart", chart, self._sources)
+            names = sorted(name for owner, name in datasets if owner == chart)
+            _check_name(f"dataset of {chart!r}", dataset, names)
 
     def _push(self, tables: Mapping[Key, Columns], tag: int | None = None) -> None:
         heads, buffers = [], []
@@ -226,31 +187,14 @@ class LiveChart(anywidget.AnyWidget):
             buffers += own
         self.send({"type": "data", "tag": tag, "tables": heads}, buffers=buffers)
 
-    def _hear(self, _widget: Any, content: Any, _buffers: Any) -> None:
-        match content:
-            case {"type": "ready"}:
-                with self._lock:
-                    self._push(self._tables, self._tag)
-            case {"type": "grab" | "release" as what, "values": values}:
-                self._listeners(what, values)
-
-    def on_release(
-        self,
-        callback: Callable[[str, list[float]], Any],
-        sliders: Iterable[Widget] = (),
-        remove: bool = False,
-    ) -> None:
-        """Call ``callback`` with "grab" as the user takes hold of the threshold, "release" on letting go.
-
-        Watched is the ``.explorer-threshold`` in the same ``.explorer`` as the charts. The callback also gets
-        the values that these sliders have on the page: their own last message may come after this one.
-        """
-        self._watched = [slider.model_id for slider in sliders]
-        self._listeners.register_callback(callback, remove=remove)
+    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        if content.get("type") == "ready":
+            with self._lock:
+                self._push(self._tables, self._tag)
 
     def chart(self, name: str) -> Any:
         """Return the Altair chart of this name with the data it shows now."""
-        _known("chart", name, self._sources)
+        _check_name("chart", name, self._sources)
         return theme.inline(self._sources[name], self._now(name))
 
     def _now(self, name: str) -> dict[str, Columns]:
@@ -264,10 +208,10 @@ class LiveChart(anywidget.AnyWidget):
 
     def specs(self) -> dict[str, dict[str, Any]]:
         """Return the charts that are shown as Vega-Lite specifications; none where there are no data."""
-        shown = [name for name in self._sources if self._shown is None or name in self._shown]
-        if not any(chart in shown for chart, _ in self._tables):
+        visible = [name for name in self._sources if self.visible is None or name in self.visible]
+        if not any(chart in visible for chart, _ in self._tables):
             return {}
-        return {name: self._spec(name) for name in shown}
+        return {name: self._spec(name) for name in visible}
 
     def page(self) -> dict[str, Any] | None:
         """Return the charts that are shown as one Vega-Lite specification; None where there are no data."""

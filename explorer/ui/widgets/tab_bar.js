@@ -3,12 +3,11 @@
 const STEPS = { ArrowRight: 1, ArrowLeft: -1 };
 
 function render({ model, el }) {
-  const bar = document.createElement("div");
-  bar.className = "explorer-tabs";
+  const bar = make("div", "explorer-tabs");
   bar.setAttribute("role", "tablist");
   bar.setAttribute("aria-label", model.get("label"));
   el.appendChild(bar);
-  const mine = `explorer-tab-${Math.random().toString(36).slice(2)}`; // an id is unique on the page, whatever else is there
+  const start = uniqueId("explorer-tab");
 
   const buttons = () => [...bar.children];
   const choose = (name) => {
@@ -19,15 +18,10 @@ function render({ model, el }) {
   function build() {
     bar.replaceChildren(
       ...model.get("tabs").map(({ name, title, tip }) => {
-        const tab = document.createElement("button");
-        tab.type = "button";
-        tab.id = `${mine}-${name}`;
-        tab.className = `explorer-tab explorer-tab-${name}`;
+        const tab = makeButton(`explorer-tab explorer-tab-${name}`, title, tip, () => choose(name));
+        tab.id = `${start}-${name}`;
         tab.dataset.tab = name;
-        tab.textContent = title;
-        tab.title = tip;
         tab.setAttribute("role", "tab");
-        tab.addEventListener("click", () => choose(name));
         return tab;
       }),
     );

@@ -1,14 +1,14 @@
-"""Share: the present Experiment as text to copy, and a place to paste another one over it."""
+"""Experiment text: the present Experiment as text to copy, and a place to paste another one over it."""
 
 import ast
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
 from explorer.experiment import Clipping, Experiment, Pruning
+from explorer.ui.widgets import assets
 
 # Every string that a person reads here.
 WORDS = {
@@ -35,13 +35,12 @@ NO_EXPERIMENT = "this describes no Experiment: give its JSON, or one ex.Experime
 ONLY = "{} is not allowed here: only ex.Experiment(...) with names and plain values"
 BY_NAME = "{}(...) takes its settings by name, such as lr=0.1"
 
-HERE = Path(__file__).parent
 PARTS = {part.__name__: part for part in (Experiment, Pruning, Clipping)}
 LONGEST = 100_000  # characters of a recipe: more is something else
 
 
 def read(text: str) -> Experiment:
-    """The Experiment that a text describes, as JSON or as `ex.Experiment(...)`; nothing in it is run.
+    """Return the Experiment that a text describes, as JSON or as `ex.Experiment(...)`; nothing in it is run.
 
     Raises:
         ValueError: where it does not fit.
@@ -52,16 +51,16 @@ def read(text: str) -> Experiment:
     if text.startswith("{"):
         return Experiment.from_json(text)
     try:
-        found = _value(_expression(text[:LONGEST]))
+        experiment = _value(_expression(text[:LONGEST]))
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(NOT_PYTHON.format(getattr(error, "msg", "") or type(error).__name__)) from None
-    if not isinstance(found, Experiment):
+    if not isinstance(experiment, Experiment):
         raise ValueError(NO_EXPERIMENT)
-    return found
+    return experiment
 
 
 def _expression(text: str) -> ast.expr:
-    """The one expression of a text; it may be given a name, and imports may stand before it."""
+    """Return the one expression of a text; it may have a name, and imports may stand before it."""
     lines = [each for each in ast.parse(text).body if not isinstance(each, ast.Import | ast.ImportFrom)]
     match lines:
         case [ast.Expr(value=value)] | [ast.Assign(value=value)]:
@@ -82,7 +81,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def _part(node: ast.expr) -> str:
-    """Which part of an Experiment a call makes."""
+    """Return the name of the part of an Experiment that a call makes."""
     match node:
         case ast.Attribute(value=ast.Name(id="ex" | "explorer"), attr=name) | ast.Name(id=name):
             if name in PARTS:
@@ -95,36 +94,36 @@ def _short(node: ast.expr) -> str:
     return repr(text if len(text) < 40 else text[:37] + "...")
 
 
-class Share(anywidget.AnyWidget):
+class ExperimentText(anywidget.AnyWidget):
     """The text with its buttons; `go_to` gets the Experiment that was pasted."""
 
-    _esm = (HERE / "share.js").read_text(encoding="utf-8")
-    _css = (HERE / "share.css").read_text(encoding="utf-8")
-    json = traitlets.Unicode().tag(sync=True)
-    code = traitlets.Unicode().tag(sync=True)
-    words = traitlets.Dict(WORDS).tag(sync=True)
+    _esm = assets.script("experiment_text.js")
+    _css = assets.style("experiment_text.css")
+    json = traitlets.Unicode().tag(sync=True)  # the present Experiment
+    code = traitlets.Unicode().tag(sync=True)  # the same as Python
+    words = traitlets.Dict(WORDS).tag(sync=True)  # what a person reads there
 
     def __init__(self, go_to: Callable[[Experiment], None]) -> None:
         super().__init__()
         self._go_to = go_to
-        self._shown: Experiment | None = None
-        self.on_msg(self._hear)
+        self._experiment: Experiment | None = None
+        self.on_msg(self._on_message)
 
     def show(self, experiment: Experiment) -> None:
-        """Has this as the present Experiment."""
-        if experiment != self._shown:
-            self._shown = experiment
+        """Show this as the present Experiment."""
+        if experiment != self._experiment:
+            self._experiment = experiment
             with self.hold_sync():
                 self.json, self.code = experiment.to_json(), experiment.code()
 
-    def _hear(self, _widget: Any, content: Any, _buffers: Any) -> None:
+    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         if content.get("type") != "apply":
             return
         try:
             experiment = read(str(content.get("text", "")))
             self._go_to(experiment)
         except Exception as error:  # noqa: BLE001  whatever it is, the person who pasted must see it
-            self.send({"type": "told", "ok": False, "text": f"{error}"})
+            self.send({"type": "reply", "ok": False, "text": f"{error}"})
         else:
             self.show(experiment)
-            self.send({"type": "told", "ok": True, "text": APPLIED})
+            self.send({"type": "reply", "ok": True, "text": APPLIED})

@@ -1,12 +1,5 @@
 /* Pinned runs as an ordinary table; what is pressed or typed goes to the kernel, which sends new rows. */
 
-const make = (tag, name, text) => {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-};
-
 function render({ model, el }) {
   const root = make("div", "explorer-pinned");
   const note = make("p", "explorer-runs-note");
@@ -21,12 +14,9 @@ function render({ model, el }) {
 
   function button(type, { run, name }) {
     const words = model.get("words");
-    const it = make("button", `explorer-run-${type}`, words[type]);
-    it.type = "button";
+    const it = makeButton(`explorer-run-${type}`, words[type], words[`${type}Tip`], () => tell(type, run));
     it.dataset.at = `${type}-${run}`;
-    it.title = words[`${type}Tip`];
     it.setAttribute("aria-label", words[`${type}Name`].replace("{}", name));
-    it.addEventListener("click", () => tell(type, run));
     return it;
   }
 
@@ -74,11 +64,11 @@ function render({ model, el }) {
     name.scope = "row";
     const heads = model.get("head").slice(2); // after rank and run
     line.append(first, stacked(name, pins.map(nameOf)));
-    const told = make("div", "explorer-run-settings");
+    const below = make("div", "explorer-run-settings");
     const words = make("div");
     words.append(...settings.map((text, i) => make("span", "", `${heads[i][0]} ${text}`)));
-    told.append(words);
-    name.append(told);
+    below.append(words);
+    name.append(below);
     for (const text of settings) line.append(make("td", "explorer-setting", text));
     for (const [text, small] of numbers) {
       const cell = make("td", "explorer-number", text);
@@ -105,9 +95,9 @@ function render({ model, el }) {
     const [top, body] = [make("thead"), make("tbody")];
     top.append(heads);
     body.append(...model.get("rows").map(row));
-    const held = table.contains(document.activeElement) && document.activeElement.dataset.at;
+    const focus = table.contains(document.activeElement) && document.activeElement.dataset.at;
     table.replaceChildren(top, body);
-    if (held) hold(held);
+    if (focus) refocus(focus);
     table.setAttribute("aria-label", model.get("words").table);
     caption.textContent = model.get("caption");
     scroll.hidden = !model.get("rows").length;
@@ -117,7 +107,7 @@ function render({ model, el }) {
   }
 
   /* A key that removes a run leaves the focus at the next one's button, or at the one that pins. */
-  function hold(at) {
+  function refocus(at) {
     const last = [...table.querySelectorAll(".explorer-run-remove")].at(-1);
     const pin = el.closest(".explorer")?.querySelector(".explorer-pin");
     (table.querySelector(`[data-at="${at}"]`) ?? last ?? pin)?.focus({ preventScroll: true });

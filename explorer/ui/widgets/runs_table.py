@@ -1,15 +1,14 @@
-"""The table of pinned runs: an ordinary HTML table, with buttons and a name to edit in each row."""
+"""Runs table: the pinned runs as an ordinary HTML table, with buttons and a name to edit in each row."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
 from explorer import figures
-from explorer.ui import pins
-from explorer.ui.pins import MISSING, Group, Pin
+from explorer.ui.widgets import assets, pinned_runs
+from explorer.ui.widgets.pinned_runs import MISSING, PinnedRun, RunGroup
 
 # Every string that a person reads here.
 CAPTION = (
@@ -54,39 +53,43 @@ WORDS = {
     "steeredTip": STEERED,
 }
 
-HERE = Path(__file__).parent
 ACTIONS = ("restore", "remove", "rename")
 
 
 class RunsTable(anywidget.AnyWidget):
-    """The table on the page; `hear` is told of "restore", "remove" and "rename", the run and its new name."""
+    """The table on the page.
 
-    _esm = (HERE / "runs_table.js").read_text(encoding="utf-8")
-    _css = (HERE / "runs_table.css").read_text(encoding="utf-8")
-    head = traitlets.List().tag(sync=True)  # text, tip
-    rows = traitlets.List().tag(sync=True)
-    caption = traitlets.Unicode().tag(sync=True)
-    note = traitlets.Unicode(EMPTY).tag(sync=True)
-    words = traitlets.Dict(WORDS).tag(sync=True)
+    Args:
+        on_action: Called with "restore", "remove" or "rename", the number of the run, and its new name.
+    """
 
-    def __init__(self, hear: Callable[[tuple[str, int, str]], None]) -> None:
+    _esm = assets.script("runs_table.js")
+    _css = assets.style("runs_table.css")
+    head = traitlets.List(traitlets.List()).tag(sync=True)  # text and tip of each column
+    rows = traitlets.List(traitlets.Dict()).tag(sync=True)  # what `_row` returns, for each group
+    caption = traitlets.Unicode().tag(sync=True)  # what the numbers are
+    note = traitlets.Unicode(EMPTY).tag(sync=True)  # how sure the order is
+    words = traitlets.Dict(WORDS).tag(sync=True)  # what a person reads there
+
+    def __init__(self, on_action: Callable[[tuple[str, int, str]], None]) -> None:
         super().__init__()
-        self._told = hear
-        self.on_msg(self._hear)
+        self._on_action = on_action
+        self.on_msg(self._on_message)
 
-    def _hear(self, _widget: Any, content: Any, _buffers: Any) -> None:
+    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         if content.get("type") in ACTIONS:
-            self._told((content["type"], int(content["run"]), str(content.get("name", ""))))
+            self._on_action((content["type"], int(content["run"]), str(content.get("name", ""))))
 
-    def show(self, pinned: Sequence[Pin]) -> None:
-        """Has these runs as its rows."""
-        groups = pins.pooled(pinned)
-        settings = pins.columns(groups)
-        trained = [_trained(group.pins[0]) for group in groups]
-        if len(set(trained)) > 1:
-            settings[TRAINED] = trained
-        heads = [*HEADS, *map(pins.label, settings), *NUMBERS]
-        ranked = len(groups) > 1 and pins.comparable(pinned) and any(g.accuracy is not None for g in groups)
+    def show(self, runs: Sequence[PinnedRun]) -> None:
+        """Show these runs as rows."""
+        groups = pinned_runs.group(runs)
+        settings = pinned_runs.differing_settings(groups)
+        progress = [_progress(group.runs[0]) for group in groups]
+        if len(set(progress)) > 1:
+            settings[TRAINED] = progress
+        heads = [*HEADS, *map(pinned_runs.label, settings), *NUMBERS]
+        accuracies = [each.accuracy for each in groups if each.accuracy is not None]
+        ranked = len(groups) > 1 and pinned_runs.comparable(runs) and bool(accuracies)
         with self.hold_sync():
             self.head = [[text, TIPS.get(text, "")] for text in heads] if groups else []
             self.rows = [
@@ -94,10 +97,10 @@ class RunsTable(anywidget.AnyWidget):
                 for i, group in enumerate(groups)
             ]
             self.caption = CAPTION if groups else ""
-            self.note = _note(groups, pinned)
+            self.note = _note(groups, runs)
 
 
-def _row(group: Group, settings: list[str], ranked: bool) -> dict[str, Any]:
+def _row(group: RunGroup, settings: list[str], ranked: bool) -> dict[str, Any]:
     unsure = BETWEEN.format(group.first, group.last)
     rank = str(group.first) if group.certain else RANKS.format(group.first, group.last)
     return {
@@ -105,45 +108,45 @@ def _row(group: Group, settings: list[str], ranked: bool) -> dict[str, Any]:
         "certain": group.certain and ranked,
         "rankTip": unsure if ranked and not group.certain else "",
         "pins": [
-            {"run": pin.ident, "name": pin.name, "slot": pin.slot, "steered": pin.steered}
-            for pin in group.pins
+            {"run": run.ident, "name": run.name, "slot": run.slot, "steered": run.steered}
+            for run in group.runs
         ],
         "settings": settings,
         "numbers": _numbers(group),
     }
 
 
-def _numbers(group: Group) -> list[list[str]]:
-    """Each number, and a smaller one beside it."""
-    each = group.pins
+def _numbers(group: RunGroup) -> list[list[str]]:
+    """Return each number, and a smaller one beside it."""
+    runs = group.runs
     if group.accuracy is None:
         accuracy = [MISSING, ""]
     elif group.spread is None:
         accuracy = [SINGLE.format(100 * group.accuracy), INTERVAL.format(100 * group.low, 100 * group.high)]
     else:
         accuracy = [POOLED.format(100 * group.accuracy, 100 * group.spread), ""]
-    shifts = [pin.shift for pin in each if pin.shift is not None]
+    shifts = [run.shift for run in runs if run.shift is not None]
     shift = figures.shift_label(sum(shifts) / len(shifts), 0.0).split()[0] if shifts else MISSING
-    sparsity = PERCENT.format(100 * sum(pin.sparsity for pin in each) / len(each))
-    clipped = [pin.clip_rate for pin in each]
-    rate = PERCENT.format(100 * sum(clipped) / len(clipped)) if each[0].experiment.clipping else MISSING
-    return [accuracy, [shift, ""], [sparsity, ""], [rate, ""], [str(len(each)), ""]]
+    sparsity = PERCENT.format(100 * sum(run.sparsity for run in runs) / len(runs))
+    rates = [run.clip_rate for run in runs]
+    rate = PERCENT.format(100 * sum(rates) / len(rates)) if runs[0].experiment.clipping else MISSING
+    return [accuracy, [shift, ""], [sparsity, ""], [rate, ""], [str(len(runs)), ""]]
 
 
-def _trained(pin: Pin) -> str:
-    """How far a run came."""
-    if pin.kept.status in STATES:
-        return STATES[pin.kept.status]
-    return TRAINED_OF.format(round(pin.kept.points[-1].epoch, 2), pin.experiment.epochs)
+def _progress(run: PinnedRun) -> str:
+    """Say how far a run came."""
+    if run.saved.status in STATES:
+        return STATES[run.saved.status]
+    return TRAINED_OF.format(round(run.saved.points[-1].epoch, 2), run.experiment.epochs)
 
 
-def _note(groups: list[Group], pinned: Sequence[Pin]) -> str:
+def _note(groups: list[RunGroup], runs: Sequence[PinnedRun]) -> str:
     if not groups:
         return EMPTY
     if len(groups) == 1:
-        return ALONE if len(pinned) == 1 else ""
+        return ALONE if len(runs) == 1 else ""
     if all(group.accuracy is None for group in groups):
         return UNMEASURED
-    if not pins.comparable(pinned):
+    if not pinned_runs.comparable(runs):
         return INCOMPARABLE
     return SURE if all(group.certain for group in groups) else UNSURE

@@ -1,15 +1,12 @@
 /* Little images by the hundred. The kernel sends codes, a byte or two a pixel; colours are the page's own, as only
    it knows its theme. What is pruned is grey, a kept weight of zero has the page's colour. */
 
-const NONE = 0.3; // how strong that grey is
-const FAINT = 0.12; // how strong the smallest count above zero is
-
 const paints = {
-  weights: (code, { plus, minus, none }) =>
-    code ? [...(code < 128 ? minus : plus), Math.abs(code - 128) / 127] : [...none, NONE],
-  counts: (code, { plus, none }, most) =>
-    code ? [...plus, FAINT + (1 - FAINT) * (most > 1 ? (code - 1) / (most - 1) : 1)] : [...none, NONE],
-  shares: (code, { plus, none }) => (code ? [...plus, FAINT + ((1 - FAINT) * code) / 255] : [...none, NONE]),
+  weights: (code, { positive, negative, none }) =>
+    code ? [...(code < 128 ? negative : positive), Math.abs(code - 128) / 127] : none,
+  counts: (code, { positive, none, least }, most) =>
+    code ? [...positive, least + (1 - least) * (most > 1 ? (code - 1) / (most - 1) : 1)] : none,
+  shares: (code, { positive, none, least }) => (code ? [...positive, least + ((1 - least) * code) / 255] : none),
   image: (code, { ink }) => [...ink, code / 255],
 };
 
@@ -27,13 +24,6 @@ function table({ kind }, colours, codes) {
     return [red, green, blue, Math.round(255 * alpha)];
   });
 }
-
-const make = (tag, name, text) => {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-};
 
 function set(element, name, value) {
   if (element[name] !== value) element[name] = value;
@@ -108,11 +98,11 @@ class Panel {
     this.extra(tile, "explorer-caption", sheet.captions.length, (caption) => set(caption, "textContent", sheet.captions[i]));
   }
 
-  extra(tile, name, wanted, fill) {
-    let found = tile.querySelector(`.${name}`);
-    if (!wanted) return found?.remove();
-    if (!found) tile.append((found = make(name === "explorer-caption" ? "figcaption" : "div", name)));
-    fill(found);
+  extra(tile, name, needed, fill) {
+    let part = tile.querySelector(`.${name}`);
+    if (!needed) return part?.remove();
+    if (!part) tile.append((part = make(name === "explorer-caption" ? "figcaption" : "div", name)));
+    fill(part);
   }
 
   watchCells(canvas, { rows, columns, cell }, codes) {
@@ -146,8 +136,9 @@ class Panel {
 
 function coloursOf(element) {
   const style = getComputedStyle(element);
-  const names = ["ink", "plus", "minus", "none"];
-  return Object.fromEntries(names.map((n) => [n, style.getPropertyValue(`--explorer-${n}`).split(",").map(Number)]));
+  const values = (name) => style.getPropertyValue(`--explorer-${name}`).split(",").map(Number);
+  const [ink, positive, negative] = ["ink", "pruned", "removed"].map(values);
+  return { ink, positive, negative, none: [...values("dense"), ...values("pruned-alpha")], least: values("least-alpha")[0] };
 }
 
 function render({ model, el }) {
@@ -177,14 +168,13 @@ function render({ model, el }) {
     requestAnimationFrame(draw);
   }
 
-  const themes = new MutationObserver(wake);
-  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  const unwatch = watchTheme(wake);
   const sizes = new ResizeObserver(() => panels.forEach((panel) => panel.reach()));
   sizes.observe(root);
   model.on("change:_sheets", wake);
   wake();
   return () => {
-    themes.disconnect();
+    unwatch();
     sizes.disconnect();
     model.off("change:_sheets", wake);
   };

@@ -1,10 +1,10 @@
-"""Export: a button whose menu writes the run and its figures into files, and offers them for download."""
+"""Export menu: a button whose menu writes the run and its figures as files, and offers them for download."""
 
+import shutil
 import threading
-import zipfile
 from collections.abc import Callable, Mapping
-from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anywidget
@@ -12,10 +12,10 @@ import traitlets
 
 from explorer import figures
 from explorer.engine.training.run import WRITERS, Run
-from explorer.figures import theme
+from explorer.figures import embedding, theme
 from explorer.ui.session.session import Session
+from explorer.ui.widgets import assets
 
-HERE = Path(__file__).parent
 FOLDER = "explorer-exports"  # beside the notebook
 
 # Every string that a person reads here.
@@ -39,48 +39,48 @@ WORDS = {
 }
 NOTHING_SHOWN = "this tab has no charts to export; choose another tab, or all figures"
 
-Page = Callable[[], tuple[str, dict[str, Any] | None]]
+TabFigure = Callable[[], tuple[str, dict[str, Any] | None]]
 
 
-class Export(anywidget.AnyWidget):
+class ExportMenu(anywidget.AnyWidget):
     """The button and its menu.
 
     Args:
-        session: returns the session, which changes with the device.
-        page: the name of the tab that is shown, and its charts as one Vega-Lite specification.
-        tell: puts an error into the error box, or None to empty it.
-        beside: charts that an overview has beside those of the run's record.
+        session: Returns the session, which changes with the device.
+        figure: Returns the name of the tab that is shown, and its charts as one Vega-Lite specification.
+        tell: Puts an error into the error box, or None to empty it.
+        beside: Returns the charts that an overview has beside those of the run's record.
     """
 
-    _esm = (HERE / "export.js").read_text(encoding="utf-8")
-    _css = (HERE / "export.css").read_text(encoding="utf-8")
-    menu = traitlets.List().tag(sync=True)
-    words = traitlets.Dict(WORDS).tag(sync=True)
+    _esm = assets.script("export_menu.js")
+    _css = assets.style("export_menu.css")
+    menu = traitlets.List(traitlets.List()).tag(sync=True)  # what, title and [kind, name] of each entry
+    words = traitlets.Dict(WORDS).tag(sync=True)  # what a person reads there
 
     def __init__(
         self,
         session: Callable[[], Session],
-        page: Page,
+        figure: TabFigure,
         tell: Callable[[Exception | None], None],
         beside: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        self._session, self._page, self._tell, self._beside = session, page, tell, beside
+        self._session, self._figure, self._tell, self._beside = session, figure, tell, beside
         super().__init__(menu=[[what, title, list(kinds.items())] for what, title, kinds in MENU])
         self.add_class("explorer-exporting")
-        self.on_msg(self._hear)
+        self.on_msg(self._on_message)
 
     def write(self, what: str, kind: str, folder: str | Path = FOLDER) -> Path:
-        """Writes one entry of the menu, such as ("shown", "png") or ("data", "history"); returns its path."""
+        """Write one entry of the menu, such as ("shown", "png") or ("data", "history"); return its path."""
         run = self._session().run
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         start = f"{run.experiment.hash}-"
         match what:
             case "shown" | "overview":
-                name, spec = self._page() if what == "shown" else (what, self._overview(run))
+                name, spec = self._figure() if what == "shown" else (what, self._overview(run))
                 if spec is None:
                     raise ValueError(NOTHING_SHOWN)
-                signed = {**spec, "usermeta": theme.embedding.usermeta([run.provenance])}
+                signed = {**spec, "usermeta": embedding.usermeta([run.provenance])}
                 return theme.write(signed, folder / f"{start}{name}.{kind}")
             case "run":
                 return run.save(folder / run.experiment.hash)
@@ -92,15 +92,15 @@ class Export(anywidget.AnyWidget):
         spec: dict[str, Any] = figures.overview(run, self._beside()).to_dict(validate=False)
         return spec
 
-    def _hear(self, _widget: Any, content: Any, _buffers: Any) -> None:
+    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         match content:
             case {"type": "export", "what": str(what), "kind": str(kind)}:
-                threading.Thread(target=self._export, args=(what, kind), name="explorer-export").start()
+                threading.Thread(target=self._offer, args=(what, kind), name="explorer-export").start()
 
-    def _export(self, what: str, kind: str) -> None:
+    def _offer(self, what: str, kind: str) -> None:
         try:
             path = self.write(what, kind)
-            name, content = _packed(path)
+            name, content = _download(path)
         except Exception as error:  # noqa: BLE001  whatever it is, the person at the menu must see it
             self._tell(error)
             self.send({"type": "failed"})
@@ -109,12 +109,10 @@ class Export(anywidget.AnyWidget):
             self.send({"type": "file", "name": name, "path": path.as_posix()}, buffers=[content])
 
 
-def _packed(path: Path) -> tuple[str, bytes]:
-    """What a browser can save: a file as it is, a folder as one archive."""
+def _download(path: Path) -> tuple[str, bytes]:
+    """Return the name and the bytes of what a browser can save: a file as it is, a folder as one archive."""
     if path.is_file():
         return path.name, path.read_bytes()
-    memory = BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            archive.write(file, file.relative_to(path.parent))
-    return f"{path.name}.zip", memory.getvalue()
+    with TemporaryDirectory() as folder:
+        archive = Path(shutil.make_archive(f"{folder}/{path.name}", "zip", path.parent, path.name))
+        return archive.name, archive.read_bytes()
