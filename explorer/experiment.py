@@ -68,7 +68,7 @@ Bag = Annotated[dict[str, Any], AfterValidator(_frozen), PlainSerializer(dict)]
 
 
 def _one_of(axis: str) -> AfterValidator:
-    """Holds a name to its registry; looked up when used, so that a method from a notebook counts at once."""
+    """Hold a name to its registry; looked up when used, so that a method from a notebook counts at once."""
 
     def check(name: str) -> str:
         return registry.get(axis, name).name
@@ -88,24 +88,24 @@ class _Part(BaseModel):
             raise ValueError(_explain(type(self), error)) from None
 
     def _set(self) -> dict[str, Any]:
-        """The fields that are not at their defaults, of a part whose defaults are plain values."""
+        """Return the fields that are not at their defaults, of a part whose defaults are plain values."""
         fields = type(self).model_fields.items()
         return {name: v for name, field in fields if (v := getattr(self, name)) != field.default}
 
     def changed(self) -> dict[str, Any]:
-        """The fields that differ from their defaults, in the order of declaration."""
+        """Return the fields that differ from their defaults, in the order of declaration."""
         default = type(self)()
         return {n: v for n in type(self).model_fields if (v := getattr(self, n)) != getattr(default, n)}
 
     def code(self) -> str:
-        """One Python expression: `eval(x.code(), {"ex": explorer}) == x`."""
+        """Return one Python expression: `eval(x.code(), {"ex": explorer}) == x`."""
         parts = [
             f"{n}={v.code() if isinstance(v, _Part) else _literal(v)}" for n, v in self.changed().items()
         ]
         return f"ex.{type(self).__name__}({', '.join(parts)})"
 
     def _check_options(self, field: str, *chosen: registry.Method) -> None:
-        """Leaves the options in their own types, and without those that say what is so by default."""
+        """Leave the options in their own types, and without those that say what is so by default."""
         given, checked = getattr(self, field), {}
         options = [option for method in chosen for option in method.options.values()]
         known = {option.name: None for option in options}
@@ -152,13 +152,18 @@ class Pruning(_Part):
         compatibility.warn({a: registry.get(a, getattr(self, a)) for a in METHODS}, self._set())
         return self
 
+    @property
+    def cuts_weights(self) -> bool:
+        """Whether the threshold cuts weights by their own size: that is the score, not a norm of many."""
+        return (self.criterion, self.granularity) == ("magnitude", "weight")
+
     def own(self, axis: str) -> dict[str, Any]:
-        """The options that belong to the method chosen on that axis."""
+        """Return the options that belong to the method chosen on that axis."""
         return registry.get(axis, getattr(self, axis)).own(self.options)
 
 
 def _chain(given: Any) -> Any:
-    """A clip rule, or several as a tuple; one alone is written without it, so that it has one hash."""
+    """Return a clip rule, or several as a tuple; one alone is written without it, so that it has one hash."""
     rules = (given,) if isinstance(given, str) else given
     if not (isinstance(rules, tuple | list) and rules and all(isinstance(name, str) for name in rules)):
         raise ValueError("must be a clip rule's name, or a tuple of names; clipping=None clips nothing")
@@ -272,12 +277,12 @@ class Experiment(_Part):
         compatibility.check_time(criterion, schedule, self.pruning.options, begin, end)
 
     def to_json(self) -> str:
-        """This Experiment as JSON text; `Experiment.from_json` reads it back."""
+        """Return this Experiment as JSON text; `Experiment.from_json` reads it back."""
         return self.model_dump_json(indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote; raises ValueError where the text does not fit."""
+        """Read what `to_json` wrote; raises ValueError where the text does not fit."""
         try:
             fields = json.loads(text)
         except json.JSONDecodeError as error:
@@ -296,7 +301,7 @@ class Experiment(_Part):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def replace(self, dotted: Mapping[str, Any] | None = None, /, **fields: Any) -> Self:
-        """A new Experiment with some fields changed; dotted names reach inside pruning, clipping and options.
+        """Return a new Experiment with some fields changed; dotted names reach inside its parts and options.
 
         `exp.replace({"pruning.threshold": 0.95, "clipping.max_norm": 0.5}, lr=0.05)`. Where pruning or
         clipping is None, a dotted name starts from its defaults.
@@ -313,12 +318,12 @@ class Experiment(_Part):
         return type(self)(**tree)
 
     def dense(self) -> Self:
-        """The dense twin: the same training without pruning."""
+        """Return the dense twin: the same training without pruning."""
         return self.replace(pruning=None)
 
 
 def _plain(value: Any) -> Any:
-    """A part or a bag as a dictionary that may be written to, the caller's own left alone."""
+    """Return a part or a bag as a dictionary that may be written to, the caller's own left alone."""
     if isinstance(value, _Part):
         return value.model_dump()
     return dict(value) if isinstance(value, Mapping) else value

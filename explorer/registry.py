@@ -71,11 +71,11 @@ class Option:
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
-        """Made once: it takes far longer than a check."""
+        """What checks a value; making it takes far longer than a check."""
         return TypeAdapter(self.annotation)
 
     def check(self, value: Any) -> Any:
-        """Returns the value in the option's own type; raises ValueError with what is allowed."""
+        """Return the value in the option's own type; raise ValueError with what is allowed."""
         if isinstance(value, bool) and not isinstance(self.default, bool):  # True == 1, but is no number
             raise ValueError(f"{self.name} = {value!r}: must be like {self.default!r}, not a truth value")
         try:
@@ -99,15 +99,15 @@ class Method(Generic[T]):
     traits: T
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Calls the function itself."""
+        """Call the function itself."""
         return self.function(*args, **options)
 
     def own(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The part of a bag of options that belongs to this method."""
+        """Return the part of a bag of options that belongs to this method."""
         return {name: value for name, value in options.items() if name in self.options}
 
     def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """All options of this method: those in a bag as they are there, the others at their defaults."""
+        """Return all options of this method: those in a bag as they are, the others at their defaults."""
         return {name: options.get(name, option.default) for name, option in self.options.items()}
 
 
@@ -164,7 +164,7 @@ def _traits(axis: str, name: str, given: Mapping[str, Any]) -> Any:
 
 
 def watch(method: Callable[[str], None]) -> None:
-    """Calls a bound method with the axis whenever something is registered, while its object lives."""
+    """Call a bound method with the axis whenever something is registered, while its object lives."""
     _WATCHERS[:] = [ref for ref in _WATCHERS if ref() is not None]
     _WATCHERS.append(weakref.WeakMethod(method))
 
@@ -192,7 +192,7 @@ def get(axis: Literal["optimizer"], name: str) -> Method[OptimizerTraits]: ...
 @overload
 def get(axis: str, name: str) -> Method: ...
 def get(axis: str, name: str) -> Method:
-    """The method of that name; raises ValueError with the names there are and the nearest one."""
+    """Return the method of that name; raise ValueError with the names there are and the nearest one."""
     methods = _load(axis)
     if name not in methods:
         raise ValueError(unknown(axis, name, methods))
@@ -200,17 +200,17 @@ def get(axis: str, name: str) -> Method:
 
 
 def names(axis: str) -> tuple[str, ...]:
-    """All names on an axis, in the order of registration."""
+    """Return all names on an axis, in the order of registration."""
     return tuple(_load(axis))
 
 
 def methods(axis: str) -> tuple[Method, ...]:
-    """All methods on an axis, in the order of registration."""
+    """Return all methods on an axis, in the order of registration."""
     return tuple(_load(axis).values())
 
 
 def unknown(what: str, given: object, allowed: Iterable[str]) -> str:
-    """The text of an error about a name: what was given, the nearest match, and all that is allowed."""
+    """Return the text of an error about a name: what was given, the nearest match, all that is allowed."""
     known = list(allowed)
     near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.55)
     hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -247,18 +247,18 @@ def _section(text: str, title: str) -> str:
 
 
 def table(axes: Iterable[str]) -> str:
-    """All methods of these axes as a Markdown table, for the README; a test holds the two equal."""
+    """Return all methods of these axes as a Markdown table, for the README; a test holds the two equal."""
     head = "| | name | what it does | formula | reference |\n| --- | --- | --- | --- | --- |"
     rows = [
-        f"| {axis if i == 0 else ''} | `{m.name}` | {m.help} | {_cell(m.formula)} | {_cell(m.reference)} |"
+        [axis if i == 0 else "", f"`{m.name}`", _cell(m.help), _cell(m.formula), _cell(m.reference)]
         for axis in axes
         for i, m in enumerate(methods(axis))
     ]
-    return "\n".join([head, *rows])
+    return "\n".join([head, *(f"| {' | '.join(cells)} |" for cells in rows)])
 
 
 def _cell(text: str) -> str:
-    """Text that a bar or a bare link would break out of its cell."""
+    """Escape text that a bar or a bare link would break out of its cell."""
     before, link, address = text.replace("|", "\\|").partition("https://")
     return f"[{before.rstrip(', ')}](https://{address})" if link else before
 

@@ -1,24 +1,17 @@
-"""Reads the little images of figures, without the code that wrote them."""
+"""Reads the little images of figures."""
 
-import struct
-import zlib
+import base64
+from io import BytesIO
 
 import numpy as np
-
-from explorer.figures import png
+from PIL import Image
 
 
 def decoded(url):
     """The codes of a PNG in a URL, the colours of codes, and how strong each of these is."""
-    content, at, parts = png.of_url(url), 8, {}
-    assert content[:8] == b"\x89PNG\r\n\x1a\n"
-    while at < len(content):
-        length, name = struct.unpack(">I4s", content[at : at + 8])
-        data = content[at + 8 : at + 8 + length]
-        assert zlib.crc32(name + data) == int.from_bytes(content[at + 8 + length : at + 12 + length], "big")
-        parts[name] = data
-        at += 12 + length
-    columns, rows = struct.unpack(">II", parts[b"IHDR"][:8])
-    codes = np.frombuffer(zlib.decompress(parts[b"IDAT"]), np.uint8).reshape(rows, columns + 1)[:, 1:]
-    colours = np.frombuffer(parts[b"PLTE"], np.uint8).reshape(256, 3)
-    return codes, colours, np.frombuffer(parts[b"tRNS"], np.uint8)
+    start, _, content = url.partition(",")
+    assert start == "data:image/png;base64"
+    with Image.open(BytesIO(base64.b64decode(content))) as image:
+        assert (image.format, image.mode) == ("PNG", "P")
+        colours = np.array(image.getpalette(), np.uint8).reshape(256, 3)
+        return np.array(image), colours, np.frombuffer(image.info["transparency"], np.uint8)

@@ -47,9 +47,9 @@ IMPORTS = {name: imported(path) for name, path in MODULES.items()}
 
 
 def runs(name):
-    """The modules that an import in this one runs: what it names, and the packages around that, not around it."""
+    """The modules that imports in this one run: what it names, and packages around that, not around it."""
     named = {i for i in IMPORTS[name] if i in MODULES}
-    # `from package import module` runs the module; the package itself only where something else is taken from it
+    # `from package import module` runs the module; its own package only where something else is taken from it
     own = {i for i in named if f"{name}.".startswith(f"{i}.") and not taken_from(name, i)}
     outer = {".".join(i.split(".")[:k]) for i in named for k in range(2, i.count(".") + 1)}
     outer = {i for i in outer if not f"{name}.".startswith(f"{i}.")}

@@ -68,6 +68,9 @@ def test_a_class_name_occurs_once():
     assert {name for name, count in names.items() if count > 1} == set()
 
 
+CONTRACT = {"kept"}  # a column of `run.histograms`, by which figures call what they draw
+
+
 def bound(tree):
     """All names that a file gives: of functions, classes, parameters, variables and attributes."""
     for node in ast.walk(tree):
@@ -81,7 +84,11 @@ def bound(tree):
 def test_names_are_nouns_and_verbs():
     assert "Experiment" in set(bound(TREES[PACKAGE / "experiment.py"]))
     bare = {
-        path.relative_to(PACKAGE).as_posix(): {n for n in bound(tree) if n.strip("_").lower() in PARTICIPLES}
+        path.relative_to(PACKAGE).as_posix(): {
+            name
+            for name in bound(tree)
+            if name.strip("_").lower() in PARTICIPLES - (CONTRACT if path.parent.name == "figures" else set())
+        }
         for path, tree in TREES.items()
     }
     assert {name: names for name, names in bare.items() if names} == {}

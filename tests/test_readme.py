@@ -1,5 +1,6 @@
 """The README's table of methods is what the registry says."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ README = Path(__file__).parents[1] / "README.md"
 def test_the_table_of_methods_is_the_registrys():
     table = registry.table(registry.SCIENCE)
     assert table in README.read_text(encoding="utf-8"), "paste the output of: python -m explorer.registry"
+
+
+def test_every_row_of_the_table_has_as_many_cells_as_its_head():
+    rows = registry.table(registry.SCIENCE).splitlines()
+    assert {len(re.split(r"(?<!\\)\|", row)) for row in rows} == {7}
 
 
 def test_the_two_commands_are_on_the_first_screen():

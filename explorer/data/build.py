@@ -23,7 +23,7 @@ MD5 = {
 
 
 def read_idx(folder: Path, name: str) -> npt.NDArray[np.uint8]:
-    """Reads one IDX file of bytes; raises ValueError if it is not the original."""
+    """Read one IDX file of bytes; raises ValueError if it is not the original."""
     zipped = folder / f"{name}.gz"
     raw = gzip.decompress(zipped.read_bytes()) if zipped.exists() else (folder / name).read_bytes()
     digest = hashlib.md5(raw, usedforsecurity=False).hexdigest()
@@ -35,7 +35,7 @@ def read_idx(folder: Path, name: str) -> npt.NDArray[np.uint8]:
 
 
 def build(folder: Path, target: Path) -> None:
-    """Writes the four arrays to one compressed file: 60,000 training and 10,000 test images."""
+    """Write the four arrays to one compressed file: 60,000 training and 10,000 test images."""
     np.savez_compressed(
         target,
         train_images=read_idx(folder, "train-images-idx3-ubyte"),

@@ -1,7 +1,34 @@
 """Figures: records in, Altair charts out. The same builders serve the live page and the printed one.
 
-Without tables a builder returns a chart on named, empty datasets, for ``explorer.ui``'s live charts; with
-tables, or by ``..._of(run)``, one that carries its data. This package knows records, not torch.
+Without tables a builder returns a chart on named, empty datasets, for the live charts of ``explorer.ui``;
+with tables, or by ``..._of(run)``, one that carries its data. This package knows records, not torch.
+
+Read first
+    theme             colours, type, and how a chart is finished
+    curves            what was measured, as rows: of a finished run or of a live one
+    timeline          what charts over epochs share: the axis, the two networks, the events
+Charts over epochs
+    accuracy          validation accuracy; with pinned, the curves of further runs
+    accuracy_shift    what pruning did to it
+    loss              training and validation loss
+    sparsity          the share that is pruned
+    gradients         norms before and after clipping
+    clip_share        how often the clip bound
+Charts of a moment
+    weights           each layer's histogram of weights or scores
+    layer_gradients   norms through depth, and how entries are spread
+    confusion         which digits pruning costs
+    image_sheets      masks, filters and digits as little images
+Charts of many runs
+    tradeoff          accuracy against sparsity; with published, the points of papers
+Onto paper
+    combining         many charts as one figure
+    saving            a figure as a file
+    provenance        the recipe in that file, and out of it
+
+To add a chart: a file with its datasets on top, a builder that ends in ``theme.finish``, a ``..._table`` that
+makes its rows for page and print alike, and a ``..._of(run)`` under ``with_recipe``; then name it here. A tab
+in ``explorer/ui/tabs`` draws it live with the same builder, filled by the same ``..._table``.
 """
 
 from collections.abc import Mapping
@@ -10,8 +37,10 @@ from typing import Any
 import altair as alt
 
 from explorer.figures.accuracy import accuracy, accuracy_of, shift_band_of
+from explorer.figures.accuracy_shift import shift_band, shift_label, shift_of
 from explorer.figures.clip_share import clip_share, clip_share_of, share_tables
-from explorer.figures.digits import (
+from explorer.figures.combining import Figure, combine
+from explorer.figures.confusion import (
     change_table,
     confusion,
     confusion_table,
@@ -22,14 +51,14 @@ from explorer.figures.digits import (
     has_flips,
     mcnemar,
 )
-from explorer.figures.embedding import provenance, recipe, recipes
 from explorer.figures.gradients import clip_at, clipped_note, gradients, gradients_of
+from explorer.figures.image_sheets import tiles
+from explorer.figures.layer_gradients import depth, depth_of, depth_tables, has_depth, spread, spread_tables
 from explorer.figures.loss import loss, loss_of
-from explorer.figures.shift import shift_band, shift_label, shift_of
+from explorer.figures.provenance import provenance, recipe, recipes
+from explorer.figures.saving import save
 from explorer.figures.sparsity import sparsity, sparsity_of
-from explorer.figures.theme import combine, dark, inline, save
-from explorer.figures.through_depth import depth, depth_of, depth_tables, has_depth, spread, spread_tables
-from explorer.figures.tiles import tiles
+from explorer.figures.theme import dark
 from explorer.figures.timeline import event_table
 from explorer.figures.tradeoff import retrained_at, tradeoff, tradeoff_of
 from explorer.figures.weights import cutoffs_at, kept_note, layers_of, stacked, weights, weights_of
@@ -57,7 +86,6 @@ __all__ = [
     "flips_of",
     "gradients",
     "gradients_of",
-    "inline",
     "kept_note",
     "layers_of",
     "loss",
@@ -87,9 +115,7 @@ __all__ = [
 ]
 
 
-def overview(
-    run: Any, wide: Mapping[str, alt.TopLevelMixin] | None = None
-) -> alt.ConcatChart | alt.VConcatChart:
+def overview(run: Any, wide: Mapping[str, alt.TopLevelMixin] | None = None) -> Figure:
     """Draw all of a run; what it has nothing to show for is left out.
 
     Accuracy and loss, the shift and sparsity, gradient norms with what clipping did, the norm of each layer's

@@ -7,15 +7,14 @@ Datasets:
     pinned: epoch, accuracy (percent), name; only where runs are pinned
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import altair as alt
-import polars as pl
 
-from explorer.figures import pinned, theme, timeline
-from explorer.figures.embedding import signed
-from explorer.figures.shift import shift_band, shift_of, shifts_of
+from explorer.figures import curves, pinned, theme, timeline
+from explorer.figures.accuracy_shift import shift_band, shift_of, shift_table
+from explorer.figures.provenance import with_recipe
 
 TITLE = "Validation accuracy"
 Y_TITLE = "accuracy (%)"
@@ -59,25 +58,21 @@ def accuracy(
         names: Pixels of a pinned run's name in the legend, at most.
     """
     floor = FLOOR_OF_ALL if pins else FLOOR
-    lines, words = [_lines(epochs, floor), _dots()], [timeline.event_labels(epochs), _shift(floor)]
-    chart = alt.layer(*timeline.event_marks(), *lines, *words)
-    if pins:
-        chart = pinned.behind(chart, pins, names)
-    title = alt.Title(TITLE, subtitle=subtitle) if subtitle else alt.Title(TITLE)
-    chart = chart.properties(
-        title=title, width=theme.WIDTH, height=HEIGHT, description=DESCRIPTION, config=theme.config()
-    )
-    if points is None:
-        return chart
-    shift = shift_of(points) if shift is None else shift
-    return theme.inline(chart, {"points": points, "events": events, "shift": shift})
+    words = [timeline.event_labels(epochs), _shift(floor)]
+    chart = alt.LayerChart(layer=[*timeline.event_marks(), _lines(epochs, floor), _dots(), *words])
+    if shift is None and points is not None:
+        shift = shift_of(points)
+    chart = pinned.behind(chart, pins, names) if pins else chart
+    tables = {"points": points, "events": events, "shift": shift}
+    title = alt.Title(TITLE, subtitle=subtitle or alt.Undefined)
+    return theme.finish(chart, tables, title, DESCRIPTION, HEIGHT)
 
 
 def _lines(epochs: float | None, floor: str) -> alt.Chart:
     scale = alt.Scale(domainMin=alt.ExprRef(floor), domainMax=100, zero=False, nice=False)
     axis = alt.Axis(tickCount=5, minExtent=timeline.AXIS_EXTENT)
     y = alt.Y("accuracy:Q", title=Y_TITLE, scale=scale, axis=axis)
-    lines = alt.Chart(theme.named("points")).mark_line(clip=True, strokeWidth=2)
+    lines: alt.Chart = theme.on("points").mark_line(clip=True, strokeWidth=2)
     return lines.encode(timeline.epoch_axis(epochs), y, timeline.net_colour(), timeline.net_dash())
 
 
@@ -87,46 +82,40 @@ def _dots() -> alt.Chart:
         alt.Tooltip("epoch:Q", format=".2f"),
         alt.Tooltip("accuracy:Q", format=".2f", title=Y_TITLE),
     ]
-    dots = alt.Chart(theme.named("points")).mark_point(clip=True, filled=True, size=22, opacity=1)
+    dots: alt.Chart = theme.on("points").mark_point(clip=True, filled=True, size=22, opacity=1)
     return dots.encode(alt.X("epoch:Q"), alt.Y("accuracy:Q"), timeline.net_colour(), tooltip=tooltip)
 
 
 def _shift(floor: str) -> alt.LayerChart:
     mark = theme.text(align="right", baseline="top", dx=-2, dy=13, fontWeight=600, fontSize=13)
-    data = alt.Chart(theme.named("shift")).transform_calculate(accuracy=f"max(datum.accuracy, {floor})")
+    data = theme.on("shift").transform_calculate(accuracy=f"max(datum.accuracy, {floor})")
     return theme.label(data, mark, x=alt.X("epoch:Q"), y=alt.Y("accuracy:Q"), text=alt.Text("label:N"))
 
 
-def points_of(run: Any) -> pl.DataFrame:
-    """Return validation accuracy in percent of a run and of its dense twin."""
-    own = "dense" if run.experiment.pruning is None else "pruned"
-    nets = [(own, run)] + ([("dense", run.dense)] if run.dense is not None else [])
-    curves = [_curve(one.history, net) for net, one in nets]
-    return pl.concat([_brink(run, curves[-1])] * (len(nets) > 1) + curves)
+def accuracy_table(rows: Iterable[curves.Measurement]) -> theme.Columns:
+    """Return the "points" columns from what was measured."""
+    points = [  # without the untrained network, whose 10 % would squash the curves
+        (epoch, 100 * value, net)
+        for step, epoch, net, metric, value in rows
+        if metric == "val_accuracy" and step > 0
+    ]
+    return theme.columns(points, ("epoch", "accuracy", "net"))
 
 
-def _brink(run: Any, dense: pl.DataFrame) -> pl.DataFrame:
-    """Return where the pruned curve stood just before its first prune event: on its twin's."""
-    at = pl.col("epoch") == pl.lit(timeline.first_prune(run), pl.Float64)  # never where there is none
-    return dense.filter(at).with_columns(net=pl.lit("pruned"))
+def sample(experiment: Any) -> str:
+    """Return what accuracy is measured on, in words."""
+    return SAMPLE.format(experiment.validation) if experiment.validation else NO_VALIDATION
 
 
-def _curve(history: pl.DataFrame, net: str) -> pl.DataFrame:
-    # without the untrained network, whose 10 % would squash the curves
-    wanted = (pl.col("metric") == "val_accuracy") & pl.col("layer").is_null() & (pl.col("step") > 0)
-    return history.filter(wanted).select("epoch", accuracy=pl.col("value") * 100, net=pl.lit(net))
-
-
-@signed
+@with_recipe
 def accuracy_of(run: Any) -> alt.LayerChart:
     """Draw the accuracy of a finished run, its dense twin and its events."""
-    exp = run.experiment
-    subtitle = SAMPLE.format(exp.validation) if exp.validation else NO_VALIDATION
-    return accuracy(points_of(run), timeline.events_of(run), subtitle=subtitle, epochs=exp.epochs)
+    exp, points = run.experiment, accuracy_table(curves.rows_of(run))
+    return accuracy(points, timeline.events_of(run), subtitle=sample(exp), epochs=exp.epochs)
 
 
-@signed
+@with_recipe
 def shift_band_of(run: Any) -> alt.LayerChart:
     """Draw the shift of a finished run over time."""
-    points = shifts_of(points_of(run))
-    return shift_band(points, timeline.events_of(run), epochs=run.experiment.epochs)
+    points = accuracy_table(curves.rows_of(run))
+    return shift_band(shift_table(points), timeline.events_of(run), epochs=run.experiment.epochs)

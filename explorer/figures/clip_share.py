@@ -11,10 +11,9 @@ from typing import Any
 import altair as alt
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from explorer.figures import theme, timeline
-from explorer.figures.embedding import signed
+from explorer.figures import curves, theme, timeline
+from explorer.figures.provenance import with_recipe
 
 TITLE, Y_TITLE = "Clipped steps", "% of steps"
 NOTE = "{:.0f} % of {:,} steps; a bar is {:,}"
@@ -37,7 +36,7 @@ def clip_share(
         alt.Tooltip("epoch:Q", title="from epoch", format=".2f"),
         alt.Tooltip("until:Q", title="to epoch", format=".2f"),
     ]
-    bars = alt.Chart(theme.named("shares")).mark_bar(color=theme.CLIPPED, binSpacing=1)
+    bars: alt.Chart = theme.on("shares").mark_bar(color=theme.CLIPPED, binSpacing=1)
     bars = bars.encode(
         timeline.epoch_axis(epochs),
         alt.X2("until"),
@@ -45,24 +44,15 @@ def clip_share(
         alt.Y2Datum(0),
         tooltip=tooltip,
     )
-    mark = theme.text(align="left", baseline="bottom", color=theme.MUTED)
-    words = alt.Chart(theme.named("note")).mark_text(**mark)
-    words = words.encode(x=alt.value(0), y=alt.value(-8), text="text:N")
-    chart = alt.layer(bars, *timeline.event_marks(), words).properties(
-        title=alt.Title(TITLE, offset=4),
-        width=theme.WIDTH,
-        height=HEIGHT,
-        description=TEXT,
-        config=theme.config(),
-    )
+    chart = alt.LayerChart(layer=[bars, *timeline.event_marks(), theme.note()])
     tables = {"shares": shares, "note": note, "events": events}
-    return chart if shares is None else theme.inline(chart, tables)
+    return theme.finish(chart, tables, theme.beside_note(TITLE), TEXT, HEIGHT)
 
 
 def share_tables(bound: npt.ArrayLike | None, a_bar: int, per_epoch: int) -> dict[str, Any]:
     """Return "shares" and "note" from whether each step was clipped; None where nothing clips."""
     if bound is None:
-        return {"shares": {name: [] for name in NAMES}, "note": {"text": [NO_CLIPPING]}}
+        return _tables([], NO_CLIPPING)
     clipped = np.asarray(bound, np.uint8)
     parts = [(at, clipped[at : at + a_bar]) for at in range(0, len(clipped), a_bar)]
     rows = [
@@ -70,24 +60,28 @@ def share_tables(bound: npt.ArrayLike | None, a_bar: int, per_epoch: int) -> dic
         for at, part in parts
     ]
     total = 100 * float(clipped.mean()) if len(clipped) else 0.0
-    return {
-        "shares": {name: [row[i] for row in rows] for i, name in enumerate(NAMES)},
-        "note": {"text": [NOTE.format(total, len(clipped), a_bar) if len(clipped) else ""]},
-    }
+    return _tables(rows, NOTE.format(total, len(clipped), a_bar) if len(clipped) else "")
 
 
-@signed
-def clip_share_of(run: Any) -> alt.LayerChart:
-    """Draw the share of clipped steps between the records of a run."""
-    whole = run.history.filter((pl.col("metric") == "clip_rate") & pl.col("layer").is_null()).sort("step")
+def _tables(rows: list[tuple[float, float, float, int]], note: str) -> dict[str, Any]:
+    return {"shares": theme.columns(rows, NAMES), "note": {"text": [note]}}
+
+
+def _tables_of(run: Any) -> dict[str, Any]:
+    """Return "shares" and "note" from the records of a run: a bar from each to the next."""
+    if run.experiment.clipping is None:
+        return _tables([], NO_CLIPPING)
     rows, before = [], (0, 0.0)
-    for step, epoch, rate in whole.select("step", "epoch", "value").iter_rows():
+    for step, epoch, rate in sorted(curves.records(run.history, "clip_rate")):
         if step > before[0]:
             rows.append((before[1], epoch, 100 * rate, step - before[0]))
         before = step, epoch
     steps = sum(row[3] for row in rows)
     mean = sum(row[2] * row[3] for row in rows) / steps if steps else 0.0
-    text = NO_CLIPPING if run.experiment.clipping is None else RECORDED.format(mean, steps)
-    shown = [] if run.experiment.clipping is None else rows
-    shares = {name: [row[i] for row in shown] for i, name in enumerate(NAMES)}
-    return clip_share(shares, {"text": [text]}, timeline.events_of(run), epochs=run.experiment.epochs)
+    return _tables(rows, RECORDED.format(mean, steps))
+
+
+@with_recipe
+def clip_share_of(run: Any) -> alt.LayerChart:
+    """Draw the share of clipped steps between the records of a run."""
+    return clip_share(**_tables_of(run), events=timeline.events_of(run), epochs=run.experiment.epochs)

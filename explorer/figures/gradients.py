@@ -7,17 +7,18 @@ Datasets:
     events: epoch, label, kind ("prune" or "move")
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
 import polars as pl
 
-from explorer.figures import theme, timeline
-from explorer.figures.embedding import signed
+from explorer.figures import curves, theme, timeline
+from explorer.figures.provenance import with_recipe
 
 TITLE = "Gradient norm and clipping"
 Y_TITLES = {False: "L2 norm", True: "L2 norm (log scale)"}
-STATES = ("clipped", "not clipped", "after clipping")
+STATES = CLIPPED, FREE, AFTER = "clipped", "not clipped", "after clipping"
 SHORT = "after"  # in the legend of a narrow chart
 CLIP_LABEL, NOTE, NO_CLIPPING = "clip {}", "{:.0f} % of steps clipped", "no clipping"
 RECORDED = "; each mark is a mean over a quarter epoch"
@@ -49,17 +50,10 @@ def gradients(
         epochs: Length of the run, which keeps the horizontal axis still.
     """
     log = (norms is None or _wide(norms)) if log is None else log
-    chart = alt.layer(
-        *timeline.event_marks(), _dots(log, epochs), _rule(), _rule_label(), _note()
-    ).properties(
-        title=alt.Title(TITLE, offset=4),  # the note stands between title and marks
-        width=theme.WIDTH,
-        height=HEIGHT,
-        description=DESCRIPTION,
-        config=theme.config(),
-    )
+    marks = [*timeline.event_marks(), _dots(log, epochs), _rule(), _rule_label(), theme.note()]
+    chart = alt.LayerChart(layer=marks)
     tables = {"norms": norms, "clip": clip, "note": note, "events": events}
-    return chart if norms is None else theme.inline(chart, tables)
+    return theme.finish(chart, tables, theme.beside_note(TITLE), DESCRIPTION, HEIGHT)
 
 
 def _wide(norms: Any) -> bool:
@@ -78,7 +72,7 @@ def _dots(log: bool, epochs: float | None) -> alt.Chart:
     colour = alt.Color(
         "state:N",
         scale=alt.Scale(domain=STATES, range=[theme.CLIPPED, theme.UNCLIPPED, theme.DENSE]),
-        legend=alt.Legend(labelExpr=f"datum.label == '{STATES[2]}' ? '{SHORT}' : datum.label"),
+        legend=alt.Legend(labelExpr=f"datum.label == '{AFTER}' ? '{SHORT}' : datum.label"),
     )
     shape = alt.Shape("state:N", scale=alt.Scale(domain=STATES, range=["triangle-up", "circle", "diamond"]))
     tooltip = [
@@ -86,30 +80,21 @@ def _dots(log: bool, epochs: float | None) -> alt.Chart:
         alt.Tooltip("epoch:Q", format=".2f"),
         alt.Tooltip("norm:Q", format=".3~g"),
     ]
-    data = alt.Chart(theme.named("norms"))
+    data = theme.on("norms")
     data = data.transform_filter("datum.norm > 0") if log else data
-    return data.mark_point(filled=True, size=24, opacity=0.75).encode(
-        timeline.epoch_axis(epochs), y, colour, shape, tooltip=tooltip
-    )
+    dots: alt.Chart = data.mark_point(filled=True, size=24, opacity=0.75)
+    return dots.encode(timeline.epoch_axis(epochs), y, colour, shape, tooltip=tooltip)
 
 
 def _rule() -> alt.Chart:
-    rule = alt.Chart(theme.named("clip")).mark_rule(color=theme.INK, strokeDash=[4, 3])
+    rule: alt.Chart = theme.on("clip").mark_rule(color=theme.INK, strokeDash=[4, 3])
     return rule.encode(alt.Y("value:Q"), tooltip=alt.Tooltip("value:Q", title="clip norm", format=".4~g"))
 
 
 def _rule_label() -> alt.LayerChart:
     mark = theme.text(align="right", baseline="bottom", dx=-2, dy=-4, fontWeight=600)
-    data = alt.Chart(theme.named("clip"))
-    return theme.label(data, mark, x=alt.value("width"), y=alt.Y("value:Q"), text=alt.Text("label:N"))
-
-
-def _note() -> alt.Chart:
-    mark = theme.text(align="left", baseline="bottom", color=theme.MUTED)
-    return (
-        alt.Chart(theme.named("note"))
-        .mark_text(**mark)
-        .encode(x=alt.value(0), y=alt.value(-8), text="text:N")
+    return theme.label(
+        theme.on("clip"), mark, x=alt.value("width"), y=alt.Y("value:Q"), text=alt.Text("label:N")
     )
 
 
@@ -117,8 +102,8 @@ def clip_at(max_norm: float | None) -> dict[str, list[Any]]:
     """Return the "clip" columns; no row where nothing bounds the norm."""
     if max_norm is None:
         return {"value": [], "label": []}
-    shown = float(f"{max_norm:.4g}")  # a float32 from the device would read 0.10000000149
-    return {"value": [max_norm], "label": [CLIP_LABEL.format(shown)]}
+    rounded = float(f"{max_norm:.4g}")  # a float32 from the device would read 0.10000000149
+    return {"value": [max_norm], "label": [CLIP_LABEL.format(rounded)]}
 
 
 def clipped_note(share: float | None) -> dict[str, list[str]]:
@@ -126,38 +111,53 @@ def clipped_note(share: float | None) -> dict[str, list[str]]:
     return {"text": [NO_CLIPPING if share is None else NOTE.format(100 * share)]}
 
 
-def norms_of(run: Any) -> pl.DataFrame:
+def norm_table(
+    steps: Iterable[tuple[float, float, float | None, Any]], *, after_on_top: bool = False
+) -> theme.Columns:
+    """Return the "norms" columns: a mark for each step, and one for what clipping left of it.
+
+    Args:
+        steps: Rows of epoch, norm, norm after clipping, and whether the bound held.
+        after_on_top: Draw what clipping left over all the other marks, not step by step.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for epoch, norm, after, bound in steps:
+        rows.append((epoch, norm, CLIPPED if bound else FREE))
+        if bound and after is not None:
+            rows.append((epoch, after, AFTER))
+    if after_on_top:
+        rows.sort(key=lambda row: row[2] == AFTER)
+    return theme.columns(rows, ("epoch", "norm", "state"))
+
+
+def _norms_of(run: Any) -> theme.Columns:
     """Return the recorded norms, each a mean over steps; "clipped" where the bound held in most of these."""
-    whole = run.history.filter(pl.col("layer").is_null())
-    norms, after, rates = (
-        whole.filter(pl.col("metric") == name).select("step", "epoch", pl.col("value").alias(name))
-        for name in ("grad_norm", "clipped_grad_norm", "clip_rate")
+    after, rates = (
+        {step: value for step, _, value in curves.records(run.history, metric)}
+        for metric in ("clipped_grad_norm", "clip_rate")
     )
-    both = norms.join(rates.drop("epoch"), on="step", how="left").join(
-        after.drop("epoch"), on="step", how="left"
-    )
-    state = pl.when(pl.col("clip_rate") > 0.5).then(pl.lit(STATES[0])).otherwise(pl.lit(STATES[1]))
-    before = both.sort("step").select("epoch", norm="grad_norm", state=state)
-    bound = both.sort("step").filter((pl.col("clip_rate") > 0.5) & pl.col("clipped_grad_norm").is_not_null())
-    return pl.concat([before, bound.select("epoch", norm="clipped_grad_norm", state=pl.lit(STATES[2]))])
+    steps = [
+        (epoch, norm, after.get(step), rates.get(step, 0) > 0.5)
+        for step, epoch, norm in sorted(curves.records(run.history, "grad_norm"))
+    ]
+    return norm_table(steps, after_on_top=True)
 
 
 def clipped_share(history: pl.DataFrame) -> float | None:
     """Return the share of all steps that were clipped: each record's rate counts for the steps it covers."""
-    rates = history.filter((pl.col("metric") == "clip_rate") & pl.col("layer").is_null()).sort("step")
-    spans = rates["step"].diff().fill_null(rates["step"].min() if rates.height else 0)
-    total = spans.sum()
-    return float((rates["value"] * spans).sum() / total) if total else None
+    clipped, before = 0.0, 0
+    for step, _, rate in sorted(curves.records(history, "clip_rate")):
+        clipped, before = clipped + rate * (step - before), step
+    return clipped / before if before else None
 
 
-@signed
+@with_recipe
 def gradients_of(run: Any, *, log: bool | None = None) -> alt.LayerChart:
     """Draw the recorded gradient norms of a run with its clip norm."""
     clipping = run.experiment.clipping
-    rules = () if clipping is None else (clipping.rule,) if isinstance(clipping.rule, str) else clipping.rule
-    bound = clipping.max_norm if "norm" in rules else None
+    bound = clipping.max_norm if clipping and "norm" in clipping.rules else None
     share = None if clipping is None else clipped_share(run.history)
     epochs = run.experiment.epochs
     note = {"text": [clipped_note(share)["text"][0] + RECORDED]}
     events = timeline.events_of(run)
-    return gradients(norms_of(run), clip_at(bound), note, events, log=log, epochs=epochs)
+    return gradients(_norms_of(run), clip_at(bound), note, events, log=log, epochs=epochs)

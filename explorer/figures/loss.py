@@ -5,23 +5,22 @@ Datasets:
     events: epoch, label, kind ("prune" or "move")
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
-import polars as pl
 
-from explorer.figures import theme, timeline
-from explorer.figures.embedding import signed
+from explorer.figures import curves, theme, timeline
+from explorer.figures.provenance import with_recipe
 
 TITLE, Y_TITLES = "Loss", {False: "loss", True: "loss (log scale)"}
 SUBTITLE = "{}, mean over images"
-PARTS = {"validation": "val_loss", "training": "train_loss"}
+PARTS = {"val_loss": "validation", "train_loss": "training"}
 DESCRIPTION = (
     "Line chart of loss over epochs, on validation images and on the training batches, for the pruned "
     "network and its dense twin; vertical rules mark prune events, triangles mark moved sliders."
 )
 HEIGHT = 180
-LOSSES = {"epoch": pl.Float64, "loss": pl.Float64, "net": pl.String, "part": pl.String}
 
 
 def loss(
@@ -41,14 +40,10 @@ def loss(
         epochs: Length of the run, which keeps the horizontal axis still.
         log: Logarithmic axis, as losses fall by decades.
     """
-    chart = alt.layer(*timeline.event_marks(), _lines(epochs, log)).properties(
-        title=alt.Title(TITLE, subtitle=subtitle) if subtitle else alt.Title(TITLE),
-        width=theme.WIDTH,
-        height=HEIGHT,
-        description=DESCRIPTION,
-        config=theme.config(),
-    )
-    return chart if points is None else theme.inline(chart, {"points": points, "events": events})
+    chart = alt.LayerChart(layer=[*timeline.event_marks(), _lines(epochs, log)])
+    tables = {"points": points, "events": events}
+    title = alt.Title(TITLE, subtitle=subtitle or alt.Undefined)
+    return theme.finish(chart, tables, title, DESCRIPTION, HEIGHT)
 
 
 def _lines(epochs: float | None, log: bool) -> alt.Chart:
@@ -61,16 +56,16 @@ def _lines(epochs: float | None, log: bool) -> alt.Chart:
         alt.Tooltip("epoch:Q", format=".2f"),
         alt.Tooltip("loss:Q", format=".3~g"),
     ]
-    data = alt.Chart(theme.named("points"))
+    data = theme.on("points")
     data = data.transform_filter("datum.loss > 0") if log else data
-    marks = data.mark_line(clip=True)
+    marks: alt.Chart = data.mark_line(clip=True)
     look = (timeline.net_colour(), timeline.net_dash(), *_strength())
     return marks.encode(timeline.epoch_axis(epochs), y, *look, tooltip=tooltip)
 
 
 def _strength() -> tuple[alt.StrokeWidth, alt.StrokeOpacity]:
-    """What is judged is drawn strong, what is only fitted thin."""
-    names = list(PARTS)
+    """Return the strength of lines: strong on images that judge, thin on those that are only fitted."""
+    names = list(PARTS.values())
     legend = alt.Legend(  # in the corner that losses leave free: side by side, two would be cropped
         orient="top-right",
         direction="vertical",
@@ -84,33 +79,19 @@ def _strength() -> tuple[alt.StrokeWidth, alt.StrokeOpacity]:
     return width, alt.StrokeOpacity("part:N", scale=alt.Scale(domain=names, range=[1, 0.75]), legend=legend)
 
 
-def losses_of(run: Any) -> pl.DataFrame:
-    """Return the recorded losses of a run and of its dense twin."""
-    own = "dense" if run.experiment.pruning is None else "pruned"
-    nets = [(own, run)] + ([("dense", run.dense)] if run.dense is not None else [])
-    parts = [_curve(one.history, net, part) for net, one in nets for part in PARTS]
-    return pl.concat([_brink(run, parts)] * (len(nets) > 1) + parts)
+def loss_table(rows: Iterable[curves.Measurement]) -> theme.Columns:
+    """Return the "points" columns from what was measured; the untrained network is left out here, too."""
+    points = [
+        (epoch, value, net, PARTS[metric])
+        for step, epoch, net, metric, value in rows
+        if metric in PARTS and step > 0
+    ]
+    return theme.columns(points, ("epoch", "loss", "net", "part"))
 
 
-def _curve(history: pl.DataFrame, net: str, part: str) -> pl.DataFrame:
-    wanted = (pl.col("metric") == PARTS[part]) & pl.col("layer").is_null() & (pl.col("step") > 0)
-    found = history.filter(wanted)
-    return found.select("epoch", loss=pl.col("value"), net=pl.lit(net), part=pl.lit(part))
-
-
-def _brink(run: Any, parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Return where the pruned network's validation loss stood just before its first prune event."""
-    at = (
-        (pl.col("epoch") == pl.lit(timeline.first_prune(run), pl.Float64))  # never where there is none
-        & (pl.col("net") == "dense")
-        & (pl.col("part") == "validation")
-    )
-    return pl.concat(parts).filter(at).with_columns(net=pl.lit("pruned"))
-
-
-@signed
+@with_recipe
 def loss_of(run: Any, *, log: bool = True) -> alt.LayerChart:
     """Draw the losses of a finished run, its dense twin and its events."""
     exp = run.experiment
-    subtitle = SUBTITLE.format(exp.loss)
-    return loss(losses_of(run), timeline.events_of(run), subtitle=subtitle, epochs=exp.epochs, log=log)
+    points, subtitle = loss_table(curves.rows_of(run)), SUBTITLE.format(exp.loss)
+    return loss(points, timeline.events_of(run), subtitle=subtitle, epochs=exp.epochs, log=log)

@@ -1,30 +1,30 @@
 """What papers have published for the networks of the zoo: `explorer/data/published.csv`, with its sources."""
 
 from functools import cache
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import polars as pl
 
-TABLE = Path(__file__).parent.parent / "data" / "published.csv"
 SOURCE, WITH_DENSE = "{paper}: {remark}", "; dense {dense:.2f} %"
 
 
 @cache
 def table() -> pl.DataFrame:
     """Return all points: model, paper, sparsity, dense_error, error (test, in percent), remark, url."""
-    return pl.read_csv(TABLE, comment_prefix="#")
+    text = resources.files("explorer.data").joinpath("published.csv").read_bytes()
+    return pl.read_csv(text, comment_prefix="#")
 
 
 def of(model: str) -> dict[str, list[Any]]:
     """Return a model's points as the "published" columns of the trade-off; no rows where there are none."""
-    found = table().filter(pl.col("model") == model).to_dicts()
+    points = table().filter(pl.col("model") == model).to_dicts()
     return {
-        "compression": [1 / (1 - row["sparsity"]) for row in found],
-        "error": [row["error"] for row in found],
-        "sparsity": [100 * row["sparsity"] for row in found],
-        "source": [_source(row) for row in found],
-        "url": [row["url"] for row in found],
+        "compression": [1 / (1 - row["sparsity"]) for row in points],
+        "error": [row["error"] for row in points],
+        "sparsity": [100 * row["sparsity"] for row in points],
+        "source": [_source(row) for row in points],
+        "url": [row["url"] for row in points],
     }
 
 

@@ -5,18 +5,17 @@ Datasets:
     events: epoch, label, kind ("prune" or "move")
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
-import polars as pl
 
-from explorer.figures import theme, timeline
-from explorer.figures.embedding import signed
+from explorer.figures import curves, theme, timeline
+from explorer.figures.provenance import with_recipe
 
 TITLE, Y_TITLE = "Sparsity", "pruned (%)"
 DESCRIPTION = "Step chart of the share of weights that is pruned, in percent over epochs."
 HEIGHT = 84
-SHARES = {"epoch": pl.Float64, "sparsity": pl.Float64}
 
 
 def sparsity(points: Any = None, events: Any = None, *, epochs: float | None = None) -> alt.LayerChart:
@@ -27,16 +26,14 @@ def sparsity(points: Any = None, events: Any = None, *, epochs: float | None = N
         events: Table of epoch, label, kind.
         epochs: Length of the run, which keeps the horizontal axis still.
     """
-    chart = alt.layer(_area(epochs), *timeline.event_marks(), _line()).properties(
-        title=TITLE, width=theme.WIDTH, height=HEIGHT, description=DESCRIPTION, config=theme.config()
-    )
-    return chart if points is None else theme.inline(chart, {"points": points, "events": events})
+    chart = alt.LayerChart(layer=[_area(epochs), *timeline.event_marks(), _line()])
+    return theme.finish(chart, {"points": points, "events": events}, TITLE, DESCRIPTION, HEIGHT)
 
 
 def _area(epochs: float | None) -> alt.Chart:
     axis = alt.Axis(values=[0, 50, 100], minExtent=timeline.AXIS_EXTENT)
     y = alt.Y("sparsity:Q", title=Y_TITLE, scale=alt.Scale(domain=[0, 100]), axis=axis)
-    area = alt.Chart(theme.named("points")).mark_area(
+    area: alt.Chart = theme.on("points").mark_area(
         color=theme.REMOVED, opacity=0.25, interpolate="step-after"
     )
     return area.encode(timeline.epoch_axis(epochs), y)
@@ -47,15 +44,20 @@ def _line() -> alt.Chart:
         alt.Tooltip("epoch:Q", format=".2f"),
         alt.Tooltip("sparsity:Q", format=".1f", title=Y_TITLE),
     ]
-    line = alt.Chart(theme.named("points")).mark_line(
+    line: alt.Chart = theme.on("points").mark_line(
         color=theme.REMOVED, strokeWidth=2, interpolate="step-after"
     )
     return line.encode(alt.X("epoch:Q"), alt.Y("sparsity:Q"), tooltip=tooltip)
 
 
-@signed
+def sparsity_table(rows: Iterable[curves.Measurement]) -> theme.Columns:
+    """Return the "points" columns from what was measured of one network."""
+    points = [(epoch, 100 * value) for _, epoch, _, metric, value in rows if metric == "sparsity"]
+    return theme.columns(points, ("epoch", "sparsity"))
+
+
+@with_recipe
 def sparsity_of(run: Any) -> alt.LayerChart:
     """Draw the sparsity of a finished run over its records."""
-    wanted = (pl.col("metric") == "sparsity") & pl.col("layer").is_null()
-    points = run.history.filter(wanted).select("epoch", sparsity=pl.col("value") * 100)
+    points = sparsity_table(curves.history_rows(run.history, curves.net_of(run), ["sparsity"]))
     return sparsity(points, timeline.events_of(run), epochs=run.experiment.epochs)

@@ -1,22 +1,23 @@
-"""What all figures share: colours, type, and how data get into a chart and a chart onto disk.
+"""What all charts share: colours, type, and how data get into a chart.
 
 Colours follow Okabe and Ito's palette, so that readers with a colour vision deficiency can tell them apart,
 and the same thing has the same colour in every figure. Each colour is a role with one value for light and one
 for dark pages; a dark figure is the light one with its colours swapped.
+
+A table is a DataFrame or a mapping of columns; a dataset is a table under the name by which a chart knows it.
 """
 
+import base64
 import json
 import math
 import re
-from collections.abc import Container, Mapping
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from typing import Any, TypeVar, cast
 
 import altair as alt
-import vl_convert
-
-from explorer.figures import embedding, png
+import numpy as np
+import numpy.typing as npt
 
 INK, MUTED, LINE, GRID, PAPER = "#1f2328", "#59606b", "#8c939d", "#e4e7eb", "#ffffff"
 DENSE, PRUNED = "#6f7681", "#0072b2"  # the two networks that are compared
@@ -40,15 +41,23 @@ ROLES = (
 )
 
 WIDTH = 360
-TOP_LEVEL = ("$schema", "config", "datasets", "usermeta")  # what a part of a combined figure can't have
 BELOW_EACH_OTHER = (
     "{bottom: {anchor: 'start', direction: 'vertical'}}"  # legends; side by side they are cropped
 )
-SUFFIXES = (".png", ".svg", ".pdf", ".html", ".json")
+PNG_START = "data:image/png;base64,"
+PNG_URL = re.compile(f"{PNG_START}([A-Za-z0-9+/]+=*)")
+
+Table = Any  # a DataFrame, or a mapping of columns by name
+Columns = dict[str, list[Any]]
+Bytes = npt.NDArray[np.uint8]
+C = TypeVar("C", bound=alt.TopLevelMixin)
+
+
+# -- the look -----------------------------------------------------------------------------------------
 
 
 def config() -> dict[str, Any]:
-    """Vega-Lite configuration of every figure, in light colours."""
+    """Return the Vega-Lite configuration of every figure, in light colours."""
     axis = {
         "labelColor": MUTED,
         "titleColor": INK,
@@ -79,144 +88,114 @@ def text(**mark: Any) -> dict[str, Any]:
 def label(data: alt.Chart, mark: dict[str, Any], **encoding: Any) -> alt.LayerChart:
     """Draw text that stays readable across lines and dots: over a halo in the page's colour."""
     halo = {**mark, "stroke": PAPER, "strokeWidth": 4, "strokeOpacity": 0.85, "strokeJoin": "round"}
-    return alt.layer(data.mark_text(**halo).encode(**encoding), data.mark_text(**mark).encode(**encoding))
+    return alt.LayerChart(layer=[data.mark_text(**look).encode(**encoding) for look in (halo, mark)])
 
 
-def named(dataset: str) -> alt.NamedData:
-    """Data that come later, under a name; types are already right, so Vega need not parse and copy them."""
-    return alt.NamedData(dataset, format=alt.DataFormat(parse=None))
+def note() -> alt.Chart:
+    """Draw the text of the dataset "note" above the marks, where ``beside_note`` leaves room for it."""
+    words: alt.Chart = on("note").mark_text(**text(align="left", baseline="bottom", color=MUTED))
+    return words.encode(x=alt.value(0), y=alt.value(-8), text="text:N")
 
 
-def rows(table: Any) -> list[dict[str, Any]]:
+def beside_note(title: str) -> alt.Title:
+    """Return a title that leaves room for the note between itself and the marks."""
+    return alt.Title(title, offset=4)
+
+
+def finish(
+    chart: alt.LayerChart,
+    tables: Mapping[str, Table] | None,
+    title: str | alt.Title,
+    description: str,
+    height: float | alt.Step,
+    *,
+    width: float = WIDTH,
+) -> alt.LayerChart:
+    """Return the chart with its theme, title, size and tables by dataset; live where the first table is None.
+
+    The description is for screen readers; a height is in pixels, or a step of them for each row.
+    """
+    look = {"title": title, "description": description, "width": width, "height": height}
+    chart = chart.properties(**look, config=config())
+    if not tables or next(iter(tables.values())) is None:
+        return chart
+    return inline(chart, tables)
+
+
+def dark(chart: C) -> C:
+    """Return the same chart for a dark page or slide."""
+    spec = json.dumps(chart.to_dict(validate=False))
+    for light, night, _ in ROLES:
+        spec = spec.replace(f'"{light}"', f'"{night}"')
+    spec = PNG_URL.sub(lambda url: _dark_png(url[1]), spec)
+    kind: Any = type(chart)
+    return cast("C", kind.from_dict(json.loads(spec), validate=False))
+
+
+def rgb(colour: str) -> tuple[int, ...]:
+    """Return "#0072b2" as numbers."""
+    return tuple(bytes.fromhex(colour[1:]))
+
+
+def png_url(codes: Bytes, colours: Bytes) -> str:
+    """Return an image of codes, uint8 [rows, columns], as a PNG in a URL; its colours are uint8 [256, 4].
+
+    They stand in a table of the file's own, in which a dark figure swaps them.
+    """
+    from PIL import Image  # noqa: PLC0415  a live page draws no such figures
+
+    image, file = Image.fromarray(codes), BytesIO()
+    image.putpalette(colours.tobytes(), "RGBA")
+    image.save(file, "PNG", compress_level=9)
+    return PNG_START + base64.b64encode(file.getvalue()).decode()
+
+
+def _dark_png(content: str) -> str:
+    """Return the URL of a PNG, given in base 64, with its colours swapped."""
+    from PIL import Image  # noqa: PLC0415
+
+    with Image.open(BytesIO(base64.b64decode(content))) as image:
+        if image.mode != "P":
+            return PNG_START + content  # not one of ours
+        image.apply_transparency()  # which moves it into the table of colours
+        codes, colours = np.array(image), np.array(image.getpalette("RGBA"), np.uint8).reshape(-1, 4)
+    night = {rgb(light): rgb(dark) for light, dark, _ in ROLES}
+    colours[:, :3] = [night.get(colour, colour) for colour in map(tuple, colours[:, :3].tolist())]
+    return png_url(codes, colours)
+
+
+# -- data ---------------------------------------------------------------------------------------------
+
+
+def on(dataset: str) -> alt.Chart:
+    """Return a chart on data that come later, of the right types: Vega need not parse and copy them."""
+    return alt.Chart(alt.NamedData(dataset, format={"parse": None}))
+
+
+def columns(rows: Iterable[Sequence[Any]], names: Iterable[str]) -> Columns:
+    """Turn rows into a table of columns."""
+    rows = list(rows)
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+
+def rows(table: Table) -> list[dict[str, Any]]:
     """Turn a DataFrame, or a mapping of columns, into JSON rows; what is not finite becomes null."""
     records = table.to_dicts() if hasattr(table, "to_dicts") else _zip(table)
     return [{name: _plain(value) for name, value in record.items()} for record in records]
 
 
-def _zip(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    lists = [getattr(values, "tolist", lambda values=values: list(values))() for values in columns.values()]
-    return [dict(zip(columns, record, strict=True)) for record in zip(*lists, strict=True)]
+def _zip(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+    lists = [values.tolist() if hasattr(values, "tolist") else list(values) for values in table.values()]
+    return [dict(zip(table, record, strict=True)) for record in zip(*lists, strict=True)]
 
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def inline(chart: alt.TopLevelMixin, tables: Mapping[str, Any]) -> Any:
+def inline(chart: C, tables: Mapping[str, Table]) -> C:
     """Return a copy of ``chart`` that carries ``tables`` by dataset name; a table of None is left out."""
-    chart = chart.copy(deep=False)
-    chart.datasets = {name: rows(table) for name, table in tables.items() if table is not None}
-    return chart
-
-
-def combine(
-    charts: Mapping[str, alt.TopLevelMixin], columns: int = 2, wide: Container[str] = ()
-) -> alt.ConcatChart | alt.VConcatChart:
-    """Lay charts out as one figure; those that are wide stand below the others, a row each."""
-    specs = {name: chart.to_dict(validate=False) for name, chart in charts.items()}
-    made = page(specs, columns, wide)
-    return (alt.VConcatChart if "vconcat" in made else alt.ConcatChart).from_dict(made, validate=False)
-
-
-def page(specs: Mapping[str, dict[str, Any]], columns: int = 2, wide: Container[str] = ()) -> dict[str, Any]:
-    """Lay specifications out as one; a dataset's name gets the chart's as a prefix, or they would collide."""
-    parts, rows_below, datasets = [], [], {}
-    for number, (name, spec) in enumerate(specs.items()):
-        part = _renamed({key: spec[key] for key in spec if key not in TOP_LEVEL}, name)
-        part = {**_placed(part, part, f"part{number}"), "name": f"part{number}"}
-        (rows_below if name in wide else parts).append(part)
-        datasets |= {f"{name}-{dataset}": table for dataset, table in spec.get("datasets", {}).items()}
-    channels = ("color", "shape", "strokeDash", "strokeWidth", "strokeOpacity")
-    independent = dict.fromkeys(channels, "independent")
-    layout = {"columns": columns, "spacing": 28, "resolve": {"scale": independent, "legend": independent}}
-    made = embedding.of_specs(specs.values())
-    signed = {"usermeta": embedding.usermeta(made)} if made else {}
-    grid = {"concat": parts, **layout}
-    if rows_below:
-        layout.pop("columns")
-        grid = {"vconcat": [*([grid] if parts else []), *rows_below], **layout}
-    return {**signed, "config": config(), "datasets": datasets, **grid}
-
-
-def _renamed(node: Any, prefix: str) -> Any:
-    """Prefix each dataset a specification names, also where an expression reads it."""
-    if isinstance(node, list):
-        return [_renamed(item, prefix) for item in node]
-    if isinstance(node, str):
-        return node.replace("data('", f"data('{prefix}-")
-    if not isinstance(node, dict):
-        return node
-    node = {key: _renamed(value, prefix) for key, value in node.items()}
-    if isinstance(node.get("data"), dict) and "name" in node["data"]:
-        node["data"]["name"] = f"{prefix}-{node['data']['name']}"
-    return node
-
-
-def _placed(node: Any, part: Mapping[str, Any], name: str) -> Any:
-    """Have expressions say which part's scale they mean, and its size, as a figure of many has none."""
-    if isinstance(node, list):
-        return [_placed(item, part, name) for item in node]
-    if not isinstance(node, dict):
-        return node
-    node = {key: _placed(value, part, name) for key, value in node.items()}
-    if isinstance(text := node.get("expr"), str):
-        for side in ("width", "height"):
-            if isinstance(pixels := part.get(side), int | float):
-                text = re.sub(rf"\b{side}\b", str(pixels), text)
-        node["expr"] = text.replace("scale('", f"scale('{name}_")
-    return node
-
-
-def dark(chart: alt.TopLevelMixin) -> Any:
-    """Return the same chart for a dark page or slide."""
-    spec = json.dumps(chart.to_dict(validate=False))
-    for light, night, _ in ROLES:
-        spec = spec.replace(f'"{light}"', f'"{night}"')
-    spec = png.repainted(spec, {png.rgb(light): png.rgb(night) for light, night, _ in ROLES})
-    return type(chart).from_dict(json.loads(spec), validate=False)
-
-
-@cache
-def vegalite_version() -> str:
-    """Return the Vega-Lite that Altair writes for, as vl-convert names it, or vl-convert's newest."""
-    known = vl_convert.get_vegalite_versions()
-    wanted = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    return wanted if wanted in known else known[-1]
-
-
-def save(chart: alt.TopLevelMixin, path: str | Path, scale: float = 2) -> Path:
-    """Write ``chart`` to ``path``: .png, .svg, .pdf, .html (needs no network) or .json (Vega-Lite).
-
-    The file holds the Experiments of the runs in it, which ``explorer.figures.recipe(path)`` reads back.
-    """
-    return write(chart.to_dict(validate=False), path, scale)
-
-
-def write(spec: dict[str, Any], path: str | Path, scale: float = 2) -> Path:
-    """Write a Vega-Lite specification to ``path``, as ``save`` does."""
-    path, version = Path(path), vegalite_version()
-    suffix = path.suffix.lower()
-    match suffix:
-        case ".png":
-            content = vl_convert.vegalite_to_png(spec, vl_version=version, scale=scale)
-        case ".svg":
-            content = vl_convert.vegalite_to_svg(spec, vl_version=version).encode()
-        case ".pdf":
-            content = vl_convert.vegalite_to_pdf(spec, vl_version=version)
-        case ".html":
-            content = _closed(vl_convert.vegalite_to_html(spec, vl_version=version, bundle=True)).encode()
-        case ".json":
-            content = json.dumps(spec, indent=1, ensure_ascii=False).encode()
-        case other:
-            raise ValueError(
-                f"can't save a figure as {other or path.name!r}: end the name in {', '.join(SUFFIXES)}"
-            )
-    path.write_bytes(embedding.embed(content, suffix, embedding.of_specs([spec])))
-    return path
-
-
-def _closed(page: str) -> str:
-    """Have no string of the user's own, such as a run's name, end the script that it stands in."""
-    start, mark, rest = page.rpartition("\n    const spec = ")
-    spec, end, rest = rest.partition("\n")  # one line of JSON
-    return start + mark + spec.replace("<", "\\u003c") + end + rest
+    source: Any = chart
+    copy = source.copy(deep=False)
+    copy.datasets = {name: rows(table) for name, table in tables.items() if table is not None}
+    return cast("C", copy)

@@ -67,19 +67,22 @@ def event_labels(epochs: float | None) -> alt.LayerChart:
 
 
 def _events(kind: str) -> alt.Chart:
-    return alt.Chart(theme.named("events")).transform_filter(f"datum.kind == '{kind}'")
+    return theme.on("events").transform_filter(f"datum.kind == '{kind}'")
 
 
-def event_table(events: Iterable[tuple[Any, ...]], epochs_a_step: float) -> dict[str, list[Any]]:
+def event_table(events: Iterable[tuple[Any, ...]], epochs_a_step: float) -> theme.Columns:
     """Return the "events" columns from rows of step, what, from, to."""
     events = list(events)
     prunes = sum(what == "prune" for _, what, *_ in events)
-    rows = [(step * epochs_a_step, *_told(*event, prunes)) for step, *event in events]
-    return {name: [row[i] for row in rows] for i, name in enumerate(SCHEMA)}
+    rows = [
+        (step * epochs_a_step, *_in_words(what, before, after, prunes))
+        for step, what, before, after in events
+    ]
+    return theme.columns(rows, SCHEMA)
 
 
-def _told(what: str, before: float | None, after: float | None, prunes: int) -> tuple[str, str]:
-    """An event in words, and its kind."""
+def _in_words(what: str, before: float | None, after: float | None, prunes: int) -> tuple[str, str]:
+    """Return an event in words, and its kind."""
     if what == "prune":
         words = PRUNE_LABEL if prunes == 1 else ROUND_LABEL
         return ("" if after is None or prunes > LABELLED_EVENTS else words.format(100 * after)), "prune"
@@ -92,10 +95,3 @@ def events_of(run: Any) -> pl.DataFrame:
     """Return prune events and slider moves of a run, placed in epochs and put into words."""
     steps, epochs = run.history["step"].max() or 1, run.history["epoch"].max() or 0.0
     return pl.DataFrame(event_table(run.events.iter_rows(), epochs / steps), schema=SCHEMA)
-
-
-def first_prune(run: Any) -> float | None:
-    """Return the epoch of a run's first prune event."""
-    prunes = events_of(run).filter(pl.col("kind") == "prune")
-    epoch: float | None = prunes["epoch"].min()
-    return epoch

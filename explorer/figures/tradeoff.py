@@ -14,7 +14,7 @@ Datasets (accuracy, error, low and high in percent; low and high are the errors 
     note: text
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -80,11 +80,9 @@ def tradeoff(
     """
     series = tuple(series)
     layers = [_band(part), _dense(), _curve(series), _bars(), *_points(series), _ring(), *_words()]
-    title = alt.Title(TITLE, subtitle=subtitle) if subtitle else alt.Title(TITLE, offset=4)
-    chart = alt.layer(*layers).properties(
-        title=title, width=2 * theme.WIDTH, height=HEIGHT, description=DESCRIPTION, config=theme.config()
-    )
-    return chart if tables is None else theme.inline(chart, tables)
+    chart = alt.LayerChart(layer=layers)
+    title = alt.Title(TITLE, subtitle=subtitle) if subtitle else theme.beside_note(TITLE)
+    return theme.finish(chart, tables, title, DESCRIPTION, HEIGHT, width=2 * theme.WIDTH)
 
 
 def _x() -> alt.X:
@@ -112,27 +110,27 @@ def _colour(series: tuple[str, ...]) -> alt.Color:
 
 
 def _band(part: str) -> alt.Chart:
-    band = alt.Chart(theme.named("dense")).transform_calculate(error="datum.low")
-    return band.mark_rect(color=theme.DENSE, opacity=0.22).encode(_y(part), alt.Y2("high"))
+    data = theme.on("dense").transform_calculate(error="datum.low")
+    band: alt.Chart = data.mark_rect(color=theme.DENSE, opacity=0.22)
+    return band.encode(_y(part), alt.Y2("high"))
 
 
 def _dense() -> alt.Chart:
     tooltip = [*_accuracy_tips(), alt.Tooltip("n:Q", title="seeds")]
-    rule = alt.Chart(theme.named("dense")).mark_rule(color=theme.DENSE, strokeDash=[5, 3], strokeWidth=2)
+    rule: alt.Chart = theme.on("dense").mark_rule(color=theme.DENSE, strokeDash=[5, 3], strokeWidth=2)
     return rule.encode(alt.Y("error:Q"), tooltip=tooltip)
 
 
 def _curve(series: tuple[str, ...]) -> alt.Chart:
-    line = alt.Chart(theme.named("curve")).transform_calculate(series=f"'{CURVE}'")
-    line = line.mark_line(clip=True, strokeWidth=2, interpolate="monotone")
+    data = theme.on("curve").transform_calculate(series=f"'{CURVE}'")
+    line: alt.Chart = data.mark_line(clip=True, strokeWidth=2, interpolate="monotone")
     return line.encode(_x(), alt.Y("error:Q"), _colour(series), order=alt.Order("compression:Q"))
 
 
 def _bars() -> alt.Chart:
-    bars = alt.Chart(theme.named("retrained")).transform_filter("datum.low < datum.high")
-    return bars.mark_rule(color=theme.PRUNED, strokeWidth=2, clip=True).encode(
-        alt.X("compression:Q"), alt.Y("low:Q"), alt.Y2("high")
-    )
+    data = theme.on("retrained").transform_filter("datum.low < datum.high")
+    bars: alt.Chart = data.mark_rule(color=theme.PRUNED, strokeWidth=2, clip=True)
+    return bars.encode(alt.X("compression:Q"), alt.Y("low:Q"), alt.Y2("high"))
 
 
 def _points(series: tuple[str, ...]) -> list[alt.Chart]:
@@ -155,8 +153,8 @@ def _points(series: tuple[str, ...]) -> list[alt.Chart]:
 
 
 def _point(name: str, dataset: str, tooltip: list[alt.Tooltip], series: tuple[str, ...]) -> alt.Chart:
-    points = alt.Chart(theme.named(dataset)).transform_calculate(series=f"'{name}'")
-    points = points.mark_point(clip=True, size=70, strokeWidth=2, fill=theme.PAPER, opacity=1)
+    data = theme.on(dataset).transform_calculate(series=f"'{name}'")
+    points: alt.Chart = data.mark_point(clip=True, size=70, strokeWidth=2, fill=theme.PAPER, opacity=1)
     shape = alt.Shape("series:N", scale=alt.Scale(domain=list(series), range=[SHAPES[s] for s in series]))
     return points.encode(alt.X("compression:Q"), alt.Y("error:Q"), _colour(series), shape, tooltip=tooltip)
 
@@ -169,15 +167,15 @@ def _accuracy_tips() -> list[alt.Tooltip]:
 
 
 def _ring() -> alt.Chart:
-    """The present threshold on the curve."""
-    ring = alt.Chart(theme.named("mark")).mark_point(
+    """Draw the present threshold on the curve."""
+    ring: alt.Chart = theme.on("mark").mark_point(
         filled=True, size=130, color=theme.REMOVED, stroke=theme.PAPER, strokeWidth=2, opacity=1
     )
     return ring.encode(alt.X("compression:Q"), alt.Y("error:Q"))
 
 
 def _words() -> list[alt.Chart]:
-    """What is drawn, and the numbers of ring and square: above the chart, clear of all that moves in it."""
+    """Write what is drawn, and the numbers of ring and square, above the chart, clear of all that moves."""
     return [
         _line("note", "text", -26, color=theme.MUTED),
         _line("mark", "label", -8, fontWeight=600),
@@ -186,13 +184,11 @@ def _words() -> list[alt.Chart]:
 
 
 def _line(dataset: str, column: str, y: int, align: str = "left", **mark: Any) -> alt.Chart:
-    text = alt.Chart(theme.named(dataset)).mark_text(**theme.text(align=align, baseline="bottom", **mark))
+    text: alt.Chart = theme.on(dataset).mark_text(**theme.text(align=align, baseline="bottom", **mark))
     return text.encode(x=alt.value("width" if align == "right" else 0), y=alt.value(y), text=f"{column}:N")
 
 
-def retrained_at(
-    runs: Iterable[Mapping[str, float]],
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+def retrained_at(runs: Iterable[Mapping[str, float]]) -> tuple[theme.Columns, theme.Columns]:
     """Return the "retrained" and "dense" columns from runs: threshold, seed, sparsity, accuracy, dense.
 
     Accuracies are shares of 1. Runs of one threshold are one point: mean and sample standard deviation over
@@ -206,7 +202,12 @@ def retrained_at(
         twins[run["seed"]] = run["dense"]
     rows = [_row(group) for group in groups.values()]
     columns = {name: [row[name] for row in rows] for name in RETRAINED_COLUMNS}
-    return columns, {n: [value] * bool(twins) for n, value in _spread([*twins.values()]).items()}
+    return columns, dense_table([*twins.values()])
+
+
+def dense_table(accuracies: Sequence[float]) -> theme.Columns:
+    """Return the "dense" columns from the accuracies of twins, shares of 1; no row where there is none."""
+    return {name: [value] * bool(accuracies) for name, value in _spread(accuracies).items()}
 
 
 def _row(group: list[Mapping[str, float]]) -> dict[str, float]:
@@ -221,8 +222,8 @@ def _row(group: list[Mapping[str, float]]) -> dict[str, float]:
     }
 
 
-def _spread(shares: list[float]) -> dict[str, float]:
-    """Mean, standard deviation and n in percent, with the errors that they are; one value has no spread."""
+def _spread(shares: Sequence[float]) -> dict[str, float]:
+    """Return mean, standard deviation and n in percent, with the errors that they are; one has no spread."""
     mean = 100 * fmean(shares) if shares else 0.0
     sd = 100 * stdev(shares) if len(shares) > 1 else 0.0
     low, high = max(100 - mean - sd, 0.01), 100 - mean + sd
@@ -242,10 +243,10 @@ def tradeoff_of(study: Any) -> alt.LayerChart:
     if others:
         raise ValueError(SEVERAL.format(", ".join(others)))
     names = {"threshold": "pruning.threshold", "accuracy": "test_accuracy", "dense": "dense_test_accuracy"}
-    wanted = frame.filter(pl.col("status") == "done").select("seed", "sparsity", **names)
-    retrained, dense = retrained_at(wanted.to_dicts())
+    done = frame.filter(pl.col("status") == "done").select("seed", "sparsity", **names)
+    retrained, dense = retrained_at(done.to_dicts())
     papers = published.of(study.runs[0].experiment.model)
-    n = wanted["seed"].n_unique()
+    n = done["seed"].n_unique()
     subtitle = SAMPLE.format(n, SEEDS[n != 1], study.runs[0].summary["test_images"])
     return tradeoff(
         {"retrained": retrained, "dense": dense, "published": papers},

@@ -17,7 +17,8 @@ import numpy as np
 import polars as pl
 
 from explorer.figures import theme
-from explorer.figures.embedding import signed
+from explorer.figures.combining import Figure, combine
+from explorer.figures.provenance import with_recipe
 
 TITLES = {"weight": "{} weights", "score": "{} scores"}
 X_TITLES = {"weight": "weight (first and last bar: all beyond)", "score": "score", "log": "score (log scale)"}
@@ -58,36 +59,32 @@ def weights(
     """
     log = axis == "score" if log is None else log
     name = TITLES[axis].format(title).strip()
-    chart = alt.layer(_kept(axis, log, counts), _pruned(axis, log, counts), _rules(), _rule_labels(), _note())
-    chart = chart.resolve_scale(y="independent").properties(
-        title=alt.Title(name, offset=4),  # the note stands between title and bars
-        width=theme.WIDTH,
-        height=HEIGHT,
-        description=DESCRIPTION.format(name),
-        config=theme.config(),
-    )
-    return chart if bins is None else theme.inline(chart, {"bins": bins, "cutoffs": cutoffs, "note": note})
+    bars = [_upper_bars(axis, log, counts), _lower_bars(axis, log, counts)]
+    chart = alt.LayerChart(layer=[*bars, _rules(), _rule_labels(), theme.note()])
+    chart = chart.resolve_scale(y="independent")
+    tables = {"bins": bins, "cutoffs": cutoffs, "note": note}
+    return theme.finish(chart, tables, theme.beside_note(name), DESCRIPTION.format(name), HEIGHT)
 
 
-def _kept(axis: str, log: bool, counts: str) -> alt.Chart:
-    bars = alt.Chart(theme.named("bins")).transform_filter(_drawn("datum.state != 'pruned'", log))
-    bars = bars.transform_stack(
+def _upper_bars(axis: str, log: bool, counts: str) -> alt.Chart:
+    data = theme.on("bins").transform_filter(_on_axis("datum.state != 'pruned'", log))
+    data = data.transform_stack(
         ["base", "top"], stack="count", groupby=["left"], sort=[alt.SortField("state")]
     )
     y = _count("top", KEPT_TITLE, [_share(KEPT_FLOOR), 0], counts)
-    return bars.mark_bar(binSpacing=0).encode(
-        _left(axis, log), alt.X2("right"), y, alt.Y2("base"), *_common()
-    )
+    bars: alt.Chart = data.mark_bar(binSpacing=0)
+    return bars.encode(_left(axis, log), alt.X2("right"), y, alt.Y2("base"), *_common())
 
 
-def _pruned(axis: str, log: bool, counts: str) -> alt.Chart:
-    bars = alt.Chart(theme.named("bins")).transform_filter(_drawn("datum.state == 'pruned'", log))
+def _lower_bars(axis: str, log: bool, counts: str) -> alt.Chart:
+    data = theme.on("bins").transform_filter(_on_axis("datum.state == 'pruned'", log))
     y = _count("count", PRUNED_TITLE, [_share(PRUNED_TOP), _share(1)], counts)
-    bars = bars.mark_bar(binSpacing=0)
+    bars: alt.Chart = data.mark_bar(binSpacing=0)
     return bars.encode(_left(axis, log), alt.X2("right"), y, alt.Y2Datum(0), *_common())
 
 
-def _drawn(test: str, log: bool) -> str:
+def _on_axis(test: str, log: bool) -> str:
+    """Return an expression: whether a bin passes the test, and has a place on the axis."""
     return f"{test} && datum.left > 0" if log else test
 
 
@@ -100,7 +97,7 @@ def _left(axis: str, log: bool) -> alt.X:
 
 
 def _share(part: float) -> alt.ExprRef:
-    """A share of the height, which a large page makes larger."""
+    """Return a share of the height, which a large page makes larger."""
     return alt.ExprRef(f"{part} * height")
 
 
@@ -130,29 +127,20 @@ def _common() -> tuple[Any, ...]:
 
 
 def _rules() -> alt.Chart:
-    rule = alt.Chart(theme.named("cutoffs")).mark_rule(color=theme.INK, strokeDash=[4, 3])
+    rule: alt.Chart = theme.on("cutoffs").mark_rule(color=theme.INK, strokeDash=[4, 3])
     return rule.encode(alt.X("value:Q"), tooltip=alt.Tooltip("value:Q", title="threshold", format=".4~g"))
 
 
 def _rule_labels() -> alt.LayerChart:
-    """Beside the rule in the lower half, which is empty beyond the threshold; before it at the very end."""
+    """Write beside the rule in the lower half, which is empty beyond the threshold; before it at the end."""
     end = f"scale('x', datum.value) > width - {LABEL_ROOM}"
     side = {"align": alt.ExprRef(f"{end} ? 'right' : 'left'"), "dx": alt.ExprRef(f"{end} ? -5 : 5")}
     return theme.label(
-        alt.Chart(theme.named("cutoffs")),
+        theme.on("cutoffs"),
         theme.text(**side, dy=-5, baseline="bottom"),
         x=alt.X("value:Q"),
         y=alt.value("height"),
         text="label:N",
-    )
-
-
-def _note() -> alt.Chart:
-    mark = theme.text(align="left", baseline="bottom", color=theme.MUTED)
-    return (
-        alt.Chart(theme.named("note"))
-        .mark_text(**mark)
-        .encode(x=alt.value(0), y=alt.value(-8), text="text:N")
     )
 
 
@@ -165,6 +153,18 @@ def stacked(left: Any, right: Any, kept: Any, pruned: Any, revived: Any) -> dict
         "right": np.tile(np.asarray(right), 3),
         "count": np.concatenate(counts),
         "state": np.repeat(STATES, n),
+    }
+
+
+def layer_tables(
+    left: Any, right: Any, kept: Any, pruned: Any, revived: Any, *, cutoff: float | None, axis: str = "weight"
+) -> dict[str, Any]:
+    """Return "bins", "cutoffs" and "note" from a layer's per-bin counts and where the threshold cuts it."""
+    fallen, total = int(sum(pruned)), int(sum(kept) + sum(pruned) + sum(revived))
+    return {
+        "bins": stacked(left, right, kept, pruned, revived),
+        "cutoffs": cutoffs_at(cutoff, axis),
+        "note": kept_note(total - fallen, total),
     }
 
 
@@ -187,12 +187,12 @@ def kept_note(kept: int, total: int) -> dict[str, list[str]]:
     return {"text": [NOTE.format(share.replace(".0 ", " "), total)]}
 
 
-def weights_of(run: Any, step: int | None = None, axis: str | None = None) -> alt.ConcatChart:
+def weights_of(run: Any, step: int | None = None, axis: str | None = None) -> Figure:
     """Draw every layer's histogram of a run at one record, as ``layers_of`` does, in one figure."""
-    return theme.combine(layers_of(run, step, axis))
+    return combine(layers_of(run, step, axis))
 
 
-@signed
+@with_recipe
 def layers_of(run: Any, step: int | None = None, axis: str | None = None) -> dict[str, alt.LayerChart]:
     """Return each layer's histogram of a run at one record, the last by default.
 
@@ -201,23 +201,16 @@ def layers_of(run: Any, step: int | None = None, axis: str | None = None) -> dic
         step: The record; the nearest one before it is drawn.
         axis: "weight" or "score"; by default that on which the criterion cuts, if the run recorded it.
     """
-    have = run.histograms["axis"].unique().to_list()
-    cuts = _cut_axis(run.experiment)
-    axis = axis or (cuts if cuts in have else "weight")
-    if axis not in have:
-        raise ValueError(NO_HISTOGRAMS.format(axis, have))
+    pruning, recorded = run.experiment.pruning, run.histograms["axis"].unique().to_list()
+    cut_axis = "weight" if pruning is None or pruning.cuts_weights else "score"
+    axis = axis or (cut_axis if cut_axis in recorded else "weight")
+    if axis not in recorded:
+        raise ValueError(NO_HISTOGRAMS.format(axis, recorded))
     frame = _at(run.histograms.filter(pl.col("axis") == axis), step)
-    cutoffs = _at(run.cutoffs, step) if axis == cuts and run.cutoffs.height else None
+    cutoffs = _at(run.cutoffs, step) if axis == cut_axis and run.cutoffs.height else None
     return {
         layer: _layer(frame, cutoffs, layer, axis) for layer in frame["layer"].unique(maintain_order=True)
     }
-
-
-def _cut_axis(experiment: Any) -> str:
-    """Where the threshold cuts: at weights only where each is its own score, not a neuron's norm, say."""
-    pruning = experiment.pruning
-    plain = pruning is None or (pruning.criterion, pruning.granularity) == ("magnitude", "weight")
-    return "weight" if plain else "score"
 
 
 def _at(frame: pl.DataFrame, step: int | None) -> pl.DataFrame:
@@ -230,11 +223,8 @@ def _layer(frame: pl.DataFrame, cutoffs: pl.DataFrame | None, layer: str, axis: 
     rows = frame.filter(pl.col("layer") == layer).sort("left")
     cut = [] if cutoffs is None else cutoffs.filter(pl.col("layer") == layer)["cutoff"].to_list()
     columns = [rows[name].to_numpy() for name in ("left", "right", "kept", "pruned", "revived")]
-    kept, total = int(columns[2].sum() + columns[4].sum()), int(sum(part.sum() for part in columns[2:]))
     return weights(
-        stacked(*columns),
-        cutoffs_at(cut[-1] if cut else None, axis),
-        kept_note(kept, total),
+        **layer_tables(*columns, cutoff=cut[-1] if cut else None, axis=axis),
         title=layer,
         axis=axis,
         log=axis == "score" and bool((columns[0] > 0).any()) and not (columns[1] < 0).any(),

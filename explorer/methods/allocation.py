@@ -69,7 +69,7 @@ def shares(
 
 
 def _to_prune(sizes: Sizes, densities: Sequence[float], sparsity: float) -> list[int]:
-    """Counts whose sum is exactly round(sparsity · n), from densities that are right up to a factor."""
+    """Return counts whose sum is exactly round(sparsity · n), from densities right up to a factor."""
     remaining = sum(sizes) - round(sparsity * sum(sizes))
     exact = _scaled(sizes, densities, remaining)
     floors = [math.floor(x) for x in exact]
@@ -80,7 +80,7 @@ def _to_prune(sizes: Sizes, densities: Sequence[float], sparsity: float) -> list
 
 
 def _scaled(sizes: Sizes, densities: Sequence[float], remaining: int) -> list[float]:
-    """How many each layer keeps: a common factor times its density, at most all that it has."""
+    """Return how many each layer keeps: a common factor times its density, at most all that it has."""
     full: set[int] = set()
     pairs = list(zip(densities, sizes, strict=True))
     while True:

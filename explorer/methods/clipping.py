@@ -84,7 +84,7 @@ def agc(
 
 
 def _units(tensor: Tensor) -> Tensor:
-    """A parameter tensor as [L, units, what comes in]; a vector is one unit."""
+    """Return a parameter tensor as [L, units, what comes in]; a vector is one unit."""
     return tensor.flatten(2) if tensor.dim() > 2 else tensor.unsqueeze(1)
 
 
@@ -114,13 +114,13 @@ def autoclip(
 
 
 def _insert(ascending: Tensor, values: Tensor) -> None:
-    """Puts one value a row, [L], into sorted rows, [L, steps], whose free places at the end are NaN."""
+    """Put one value a row, [L], into sorted rows, [L, steps], whose free places at the end are NaN."""
     before = torch.nn.functional.pad(ascending[:, :-1], (1, 0), value=-torch.inf)
     ascending.copy_(torch.maximum(before, torch.fmin(ascending, values[:, None])))
 
 
 def _percentile(ascending: Tensor, percentile: float) -> Tensor:
-    """The percentile of each row up to its NaNs, [L], interpolated as numpy does."""
+    """Return the percentile of each row up to its NaNs, [L], interpolated as numpy does."""
     final = (ascending.isnan().logical_not_().sum(1, keepdim=True) - 1).clamp_(min=0)
     place = final.double() * (percentile / 100)
     low = place.floor().long()

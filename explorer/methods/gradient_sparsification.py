@@ -76,7 +76,7 @@ def threshold(
 
 
 def _means(parts: Sequence[Tensor], masks: Sequence[Tensor] | None) -> list[Tensor]:
-    """The mean of each part where its mask is 1, [L, 1] each."""
+    """Return the mean of each part where its mask is 1, [L, 1] each."""
     if masks is None:
         return [part.mean(1, keepdim=True) for part in parts]
     pairs = zip(parts, masks, strict=True)
@@ -84,7 +84,7 @@ def _means(parts: Sequence[Tensor], masks: Sequence[Tensor] | None) -> list[Tens
 
 
 def _largest(size: Tensor, falls: int) -> Tensor:
-    """True for all but the `falls` lowest of each row, [L, P]; among ties the lowest index falls first."""
+    """Return all but the `falls` lowest of each row, bool [L, P]; of ties the lowest index falls first."""
     if not falls:
         return torch.ones_like(size, dtype=torch.bool)
     edge = torch.kthvalue(size, falls, dim=1, keepdim=True).values
@@ -94,7 +94,7 @@ def _largest(size: Tensor, falls: int) -> Tensor:
 
 
 def _send(grad: Tensor, memory: Tensor, keep: Tensor, *, error_feedback: bool) -> tuple[Tensor, Tensor]:
-    """Zeroes what is not kept, after it went into the memory; a lane is bound where that was not zero."""
+    """Zero what is not kept, after it went into the memory; a lane is bound where that was not zero."""
     bound = (grad.ne(0) & ~keep).any(1)
     if error_feedback:
         memory.copy_(grad).masked_fill_(keep, 0)

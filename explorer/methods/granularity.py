@@ -30,7 +30,7 @@ def _columns(keep: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _length(scores: Tensor, norm: int) -> Tensor:
-    """The norm over all dimensions behind the second, [L, units]."""
+    """Return the norm over all dimensions behind the second, [L, units]."""
     length: Tensor = torch.linalg.vector_norm(scores.flatten(2), ord=norm, dim=2)
     return length
 
@@ -125,7 +125,7 @@ def _blocks_problem(shape: Shape, *, m: int = 4, **_: object) -> str:
 
 
 def _lowest_of_blocks(scores: Tensor, shape: Shape, sparsity: float, *, m: int = 4, **_: object) -> Tensor:
-    """True for all but the round(sparsity × m) lowest of every m neighbours along the inputs, [n].
+    """Return all but the round(sparsity × m) lowest of every m neighbours along the inputs, bool [n].
 
     Among ties the first falls first.
     """

@@ -164,12 +164,12 @@ def _spacing(unit: str) -> int:
 
 
 def _rounds(begin: int, end: int, rounds: int) -> list[int]:
-    """Evenly spaced; each round trains first and prunes at its end."""
+    """Return the steps of rounds, evenly spaced; each trains first and prunes at its end."""
     return [round(begin + (i + 1) * (end - begin) / rounds) for i in range(rounds)]
 
 
 def _thresholds(unit: str, threshold: float, rounds: int) -> list[float]:
-    """Each round takes the same share of what is left; a cut-off grows evenly instead."""
+    """Return the rounds' thresholds: each takes the same share of what is left; a cut-off grows evenly."""
     parts = [(i + 1) / rounds for i in range(rounds)]
     if unit != "sparsity":
         return [threshold * part for part in parts]
@@ -177,7 +177,7 @@ def _thresholds(unit: str, threshold: float, rounds: int) -> list[float]:
 
 
 def _regrowing(steps: range, end: int, threshold: float, drop: Callable[[float], float], grow: str) -> Plan:
-    """Prunes at the first step; at the others drops and regrows, by the share of time gone by."""
+    """Plan to prune at the first step, and at the others to drop and regrow by the share of time gone by."""
     begin, *later = steps
     shares = [drop((t - begin) / (end - begin)) for t in later]
     regrown = [Event(t, threshold, drop=d, grow=grow) for t, d in zip(later, shares, strict=True)]

@@ -37,15 +37,15 @@ class _Presets(ModuleType):
         return name in PRESETS
 
     def keys(self) -> Any:
-        """The names."""
+        """Return the names."""
         return PRESETS.keys()
 
     def values(self) -> Any:
-        """The presets."""
+        """Return the presets."""
         return PRESETS.values()
 
     def items(self) -> Any:
-        """Names and presets."""
+        """Name and presets."""
         return PRESETS.items()
 
 

@@ -9,7 +9,7 @@ from explorer.registry import unknown
 
 
 def shortened(experiment: Experiment, epochs: int) -> Experiment:
-    """The same recipe in fewer epochs, its begin and end moved in proportion."""
+    """Return the same recipe in fewer epochs, its begin and end moved in proportion."""
     if experiment.epochs <= epochs:
         return experiment
     scale = epochs / experiment.epochs
@@ -35,7 +35,7 @@ def _line(name: str, epochs: int) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Trains every preset, or those named, and prints a line for each."""
+    """Train every preset, or those named, and prints a line for each."""
     parser = argparse.ArgumentParser(prog="python -m explorer.presets", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="presets; all of them by default")
     parser.add_argument("--epochs", type=int, default=2, help="at most so many epochs each (default 2)")

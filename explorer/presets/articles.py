@@ -29,7 +29,6 @@ def _article_004(criterion: str) -> Experiment:
 
 
 TAU = {"threshold": 1e-3, "unit": "score"}
-ROUNDS = {"schedule": "iterative", "options": {"rounds": 5}}
 NEURON = {"criterion": "activity", "granularity": "neuron"}
 MATCHED = "At equal sparsity methods can be compared; one seed shows an example, not a ranking."
 

@@ -14,7 +14,7 @@ OTHERWISE = (
 def _lenet(
     model: str, pruning: Pruning, epochs: int = 30, lr: float = 0.05, weight_decay: float = 5e-4
 ) -> Experiment:
-    """The papers' networks: momentum, weight decay, and a learning rate that falls to 0 with the last step.
+    """Return the papers' networks: momentum, weight decay, a learning rate that falls to 0 at the end.
 
     Han's row was chosen on validation images, 3 or 5 seeds each: of ten recipes (learning rate 0.05 or 0.1,
     constant or cosine, weight decay 1e-4 to 2e-3, 30 or 40 epochs, the pruning's end) the one whose pruned

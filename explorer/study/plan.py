@@ -82,12 +82,12 @@ def _worth_processes(experiments: Sequence[Experiment]) -> bool:
 
 
 def with_twins(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """The experiments and, behind them, the dense twins that are not among them."""
+    """Return the experiments and, behind them, the dense twins that are not among them."""
     return list(dict.fromkeys([*experiments, *(e.dense() for e in experiments)]))
 
 
 def _groups(experiments: Sequence[Experiment], *, together: bool) -> list[list[Experiment]]:
-    """Those that can train in one stack; of each seed and recipe together, as they share a twin.
+    """Return those that can train in one stack; of each seed and recipe together, as they share a twin.
 
     Where rows are taken one by one, those that machine code knows have their own: it trains all or none.
     """
@@ -101,7 +101,7 @@ def _groups(experiments: Sequence[Experiment], *, together: bool) -> list[list[E
 
 
 def _cut(group: list[Experiment], parts: int, room: int, *, together: bool) -> list[list[Experiment]]:
-    """A group in stacks that fit into memory, as even as can be, and at least as many as there are parts."""
+    """Return a group as even stacks that fit into memory, at least as many as there are parts."""
     most = GPU_LANES if together else LANES
     count = max(-(-len(group) // most), min(parts, len(group)))
     while True:

@@ -14,15 +14,15 @@ class ExplorerMagics(Magics):
 
     @line_magic
     def explorer(self, line: str) -> Explorer:
-        """Opens the explorer; `name=value` pairs change the Experiment that it starts from."""
+        """Open the explorer; `name=value` pairs change the Experiment that it starts from."""
         pairs = [part.partition("=") for part in line.split()]
-        bad = [name for name, sign, _ in pairs if not sign]
-        if bad:
-            raise ValueError(f"%explorer takes name=value pairs, this is {bad[0]!r}; try lr=0.05")
-        return Explorer(Experiment().replace({name: _parsed(text) for name, _, text in pairs}))
+        for name, sign, _ in pairs:
+            if not sign:
+                raise ValueError(f"%explorer takes name=value pairs, this is {name!r}; try lr=0.05")
+        return Explorer(Experiment().replace({name: _parse(text) for name, _, text in pairs}))
 
 
-def _parsed(text: str) -> object:
+def _parse(text: str) -> object:
     for kind in (int, float):
         try:
             return kind(text)
@@ -32,6 +32,6 @@ def _parsed(text: str) -> object:
 
 
 def register(shell: InteractiveShell) -> None:
-    """Makes `%explorer` known to a shell, and has Altair draw figures here: its default asks a CDN."""
+    """Make `%explorer` known to a shell, and have Altair draw figures here: its default asks a CDN."""
     shell.register_magics(ExplorerMagics)
     alt.renderers.enable("svg")

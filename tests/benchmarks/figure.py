@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 from report import median
 
-from explorer.figures import theme
+from explorer.figures import saving, theme
 
 NAMES = ("explorer", "JAX", "matrix products")
 COLOURS = (theme.PRUNED, theme.REMOVED, theme.DENSE)
@@ -48,5 +48,5 @@ def _panel(reading: dict[str, Any], field: str, title: str, values: tuple[int, .
 def save(reading: dict[str, Any], beside: Path) -> None:
     """Write the figure beside a reading, once for light and once for dark pages."""
     chart = cost(reading)
-    theme.save(chart, beside.with_name(f"{beside.stem}-light.svg"))
-    theme.save(theme.dark(chart), beside.with_name(f"{beside.stem}-dark.svg"))
+    saving.save(chart, beside.with_name(f"{beside.stem}-light.svg"))
+    saving.save(theme.dark(chart), beside.with_name(f"{beside.stem}-dark.svg"))

@@ -99,7 +99,7 @@ def on_frame(frame, show=e._on_frame):
         tries[e._tag] = frame.preview
     points.setdefault(bool(e.session.points and e.session.points[-1].step), []).append(e._tag)
 points = {}
-e.session._camera._on_frame = timed(timed(on_frame, frames), waits, time.perf_counter)
+e.session.frames.on_frame = timed(timed(on_frame, frames), waits, time.perf_counter)
 e._chart.update = timed(e._chart.update, messages)
 e._threshold.share.observe(lambda change: calls.append([change["new"], 1000 * time.time()]), "value")
 """

@@ -58,8 +58,6 @@ def test_nothing_serious_on_any_tab(checked, theme):
 def test_an_error_and_a_hint_can_be_read_too(checked):
     checked.locator(".explorer-preset select").select_option(index=1)
     checked.locator(".explorer-hint p").first.wait_for()
-    checked.run(
-        "from explorer.ui import layout\ne._error.value = layout.alert('lr = -1: must be more than 0')"
-    )
+    checked.run("e._guard.tell('lr = -1: must be more than 0')")
     checked.locator(".explorer-error [role=alert]").wait_for()
     assert checked.grave() == []

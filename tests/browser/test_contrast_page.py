@@ -71,7 +71,7 @@ def test_all_text_can_be_read(opened, theme):
     notebook.run("runs = e._gallery.tabs['runs']; runs.pin(); e.experiment = brisk.replace(lr=0.35)")
     train(notebook)
     notebook.run("runs.pin()")
-    notebook.run("e._preset.value = e._preset.options[1][1]; e._error.value = '<div role=alert>no</div>'")
+    notebook.run("e._preset.value = e._preset.options[1][1]; e._guard.tell('no')")
     unfold(notebook, "data-and-model")
     notebook.theme(theme)
     found = {}

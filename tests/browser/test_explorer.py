@@ -212,7 +212,7 @@ def test_activity_prunes_neurons_and_says_so(opened):
 @pytest.mark.slow  # the Python half is in tests/ui
 def test_a_refused_value_is_told_and_the_control_goes_back(opened):
     notebook = opened()
-    notebook.run("e._controls['epochs'].widget.min = -1; e._controls['epochs'].widget.value = 0")
+    notebook.run("e.controls['epochs'].min = -1; e.controls['epochs'].value = 0")
     alert = notebook.locator(".explorer-error [role=alert]")
     expect(alert).to_contain_text("epochs = 0")
     assert notebook.value("e.experiment.epochs") == 1
@@ -226,9 +226,9 @@ def test_a_refused_value_is_told_and_the_control_goes_back(opened):
 def test_a_failure_of_the_worker_is_told(opened):
     notebook = opened()
     notebook.run(
-        """from explorer.ui import session
+        """from explorer.ui.session import worker
 def fail(*_, **__): raise RuntimeError("out of ink")
-kept, session.with_twin = session.with_twin, fail"""
+kept, worker.with_twin = worker.with_twin, fail"""
     )
     try:
         press(notebook, "train")
@@ -236,7 +236,7 @@ kept, session.with_twin = session.with_twin, fail"""
         expect(alert).to_contain_text("RuntimeError: out of ink")
         expect(alert).to_contain_text("Press Reset")
     finally:
-        notebook.run("session.with_twin = kept")
+        notebook.run("worker.with_twin = kept")
     press(notebook, "train")
     until_state(notebook, "done")
     expect(notebook.locator(".explorer-error")).to_have_text("")

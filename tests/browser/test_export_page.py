@@ -50,7 +50,7 @@ def test_an_error_is_told_in_the_error_box(opened):
     notebook = opened()
     notebook.run(
         "def fail(*_): raise RuntimeError('out of paper')\n"
-        "from explorer.ui.widgets.export_menu import theme\nkept, theme.write = theme.write, fail"
+        "from explorer.ui.widgets.export_menu import saving\nkept, saving.write = saving.write, fail"
     )
     try:
         press(notebook, "export")
@@ -58,7 +58,7 @@ def test_an_error_is_told_in_the_error_box(opened):
         notebook.locator(".explorer-error [role=alert]", has_text="RuntimeError: out of paper").wait_for()
         notebook.locator(".explorer-export-status:text-is('It could not be written.')").wait_for()
     finally:
-        notebook.run("theme.write = kept")
+        notebook.run("saving.write = kept")
     assert notebook.locator(".explorer-export-status").inner_text() == "It could not be written."
     notebook.locator(".explorer-tab-live").click()  # outside: the menu closes
     notebook.locator(MENU).wait_for(state="hidden")

@@ -152,7 +152,7 @@ def test_every_control_shows_its_tooltip_on_the_page(opened):
     notebook = opened()
     notebook.until_reads(UNEXPLAINED, [])
     criterion = notebook.locator(".explorer-criterion").get_attribute("title")
-    assert criterion == notebook.value("e._controls['criterion'].widget.tooltip")
+    assert criterion == notebook.value("e.controls['criterion'].tooltip")
     notebook.locator(".explorer-schedule select").select_option("iterative")  # controls that come later
     notebook.locator(".explorer-rounds").wait_for()
     notebook.until_reads(UNEXPLAINED, [])

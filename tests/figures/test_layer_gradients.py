@@ -8,7 +8,7 @@ import pytest
 
 import explorer as ex
 from explorer import figures
-from explorer.figures import through_depth
+from explorer.figures import layer_gradients
 
 
 def rows(spec, dataset):
@@ -83,7 +83,7 @@ def test_shares_by_bar_and_a_last_one_that_is_not_full():
 
 
 def test_spread_stands_on_each_layers_own_line():
-    bins = len(through_depth.edges()) - 1
+    bins = len(layer_gradients.edges()) - 1
     one = np.zeros(bins, dtype=int)
     one[3], one[4] = 10, 5
     tables = figures.spread_tables({"fc1": (one, 5), "fc2": (np.zeros(bins, dtype=int), 7)}, 1.5)

@@ -5,7 +5,7 @@ import pytest
 
 import explorer as ex
 from explorer import figures
-from explorer.figures import embedding
+from explorer.figures.provenance import of_specs
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def test_a_trade_off_stands_below_with_its_own_data_and_recipe(tiny):
     spec = chart.to_dict()
     assert len(spec["vconcat"]) == 2  # valid, as Altair has checked
     assert [row["error"] for row in spec["datasets"]["tradeoff-curve"]] == [5.0, 9.0]
-    assert ex.Experiment(**embedding.of_specs([spec])[0]["experiment"]) == run.experiment
+    assert ex.Experiment(**of_specs([spec])[0]["experiment"]) == run.experiment
     assert figures.dark(chart).to_dict(validate=False)["config"]["background"] == "#111111"
 
 

@@ -7,6 +7,7 @@ import polars as pl
 import vl_convert
 
 from explorer import figures
+from explorer.figures import saving
 
 
 def drawn(pins):
@@ -15,7 +16,7 @@ def drawn(pins):
     chart = figures.accuracy(points, epochs=1, pins=pins)
     spec = chart.to_dict()
     spec["datasets"]["pinned"] = [{"epoch": 1, "accuracy": 80, "name": name} for name in pins]
-    svg = vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=figures.theme.vegalite_version())
+    svg = vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=saving.vegalite_version())
     start = re.search(r'<g fill="none"[^>]*transform="translate\(([^)]+)\)', svg).group(1)
     return start, int(re.search(r'height="(\d+)"', svg).group(1)), re.findall(r">([^<>]+)</text>", svg)
 

@@ -9,7 +9,7 @@ import vl_convert
 from test_figures import fake_run, history, words
 
 from explorer import figures
-from explorer.figures import shift, theme, timeline
+from explorer.figures import accuracy_shift, saving, theme, timeline
 
 LIVE = {
     "loss": (figures.loss, {"points", "events"}),
@@ -22,7 +22,7 @@ LIVE = {
 def test_live_charts_wait_for_their_datasets(name):
     build, datasets = LIVE[name]
     spec = build(epochs=3).to_dict()
-    vega = vl_convert.vegalite_to_vega(spec, vl_version=theme.vegalite_version())
+    vega = vl_convert.vegalite_to_vega(spec, vl_version=saving.vegalite_version())
     assert {data["name"] for data in vega["data"] if "source" not in data} - {"empty"} >= datasets
     assert spec["description"]
     roles = {light for light, _, _ in theme.ROLES}
@@ -88,7 +88,7 @@ def test_a_shift_of_chance_does_not_fill_the_chart():
 
 def test_without_a_pair_there_is_no_shift():
     alone = pl.DataFrame({"epoch": [1.0], "accuracy": [97.0], "net": ["pruned"]})
-    assert shift.shifts_of(alone).height == 0
+    assert accuracy_shift.shift_table(alone) == {"epoch": [], "shift": []}
 
 
 def test_sparsity_in_percent():

@@ -9,7 +9,7 @@ import pytest
 import vl_convert
 
 from explorer import figures, presets
-from explorer.figures import published, theme
+from explorer.figures import published, saving, theme
 
 
 def run(threshold, seed, accuracy, dense, sparsity=None):
@@ -33,7 +33,7 @@ def study(**changes):
 
 
 def words(chart):
-    return vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=theme.vegalite_version())
+    return vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=saving.vegalite_version())
 
 
 def test_runs_of_one_threshold_are_a_point_with_its_spread_and_paired_shift():
@@ -78,7 +78,7 @@ def test_a_study_over_something_else_is_refused_with_advice():
 
 def test_the_live_chart_waits_for_its_datasets_and_has_the_roles_colours_only():
     spec = figures.tradeoff().to_dict()
-    vega = vl_convert.vegalite_to_vega(spec, vl_version=theme.vegalite_version())
+    vega = vl_convert.vegalite_to_vega(spec, vl_version=saving.vegalite_version())
     waiting = {data["name"] for data in vega["data"] if "source" not in data}
     assert waiting == {"curve", "mark", "now", "retrained", "dense", "published", "note"}
     roles = {light for light, _, _ in theme.ROLES}

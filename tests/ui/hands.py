@@ -28,17 +28,17 @@ MOVES = {
 
 
 def move(explorer, name, value):
-    explorer._controls[name].widget.value = value
+    explorer.controls[name].value = value
 
 
 def told(explorer):
-    return explorer._error.value
+    return explorer.controls["error"].value
 
 
 def settled(explorer):
     """Waits until the worker has drawn what was asked for; returns the tab that is shown."""
     explorer.session.call(id).result(PATIENCE)
-    return explorer._gallery.tabs[explorer.tab]
+    return explorer.tabs[explorer.tab]
 
 
 def well(explorer):
@@ -53,6 +53,11 @@ def chart_data(explorer, chart):
     return explorer._chart.chart(chart).to_dict(validate=False)["datasets"]
 
 
+def page_says(widget, content, *buffers):
+    """What a widget hears when the page sends it a message."""
+    widget._handle_custom_msg(content, [*buffers])
+
+
 def inside(widget):
     return [widget, *(found for child in getattr(widget, "children", ()) for found in inside(child))]
 
@@ -61,8 +66,28 @@ def by_class(explorer, name):
     return [each for each in inside(explorer) if f"explorer-{name}" in getattr(each, "_dom_classes", ())]
 
 
+def grab(explorer):
+    """What the page sends when the threshold's slider is taken hold of."""
+    slider_says(explorer, "grab")
+
+
+def release(explorer, percent):
+    """What the page sends when it is let go at a value."""
+    slider_says(explorer, "release", share=percent)
+
+
+def slider_says(explorer, what, **values):
+    present = {name: getattr(explorer._threshold, name).value for name in ("share", "score")}
+    explorer._threshold.on_page_event(what, list({**present, **values}.values()))
+
+
 def let_go(explorer, share):
-    """What the page sends when the threshold's slider is dragged to a value and let go."""
-    explorer._threshold.hear("grab", [explorer._threshold.share.value, explorer._threshold.score.value])
-    explorer._threshold.share.value = 100 * share
-    explorer._threshold.hear("release", [100 * share, explorer._threshold.score.value])
+    """Drags the threshold's slider to a value and lets it go there."""
+    grab(explorer)
+    explorer.controls["threshold"].value = 100 * share
+    release(explorer, 100 * share)
+
+
+def tab_of(explorer, name):
+    """A tab by its name, shown or not."""
+    return explorer.tabs[name]

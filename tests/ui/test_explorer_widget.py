@@ -8,6 +8,7 @@ from hands import ENDLESS, MOVES, PATIENCE, let_go, move, told
 from ipywidgets.widgets.widget import _instances
 
 import explorer as ex
+from explorer.ui.controls import labels
 from explorer.ui.explorer import Explorer
 
 # -- the experiment as a property ---------------------------------------------------------------------
@@ -37,7 +38,8 @@ def test_setting_the_experiment_moves_all_controls(opened, tiny):
     )
     explorer.experiment = wanted
     assert explorer.experiment == wanted
-    shown = {name: control.widget.value for name, control in explorer._controls.items()}
+    names = set(labels.CONTROLS) - {"preset", "threshold"}
+    shown = {name: explorer.controls[name].value for name in names}
     assert shown == {
         "dataset": "tiny",
         "normalise": True,
@@ -63,7 +65,7 @@ def test_setting_the_experiment_moves_all_controls(opened, tiny):
         "weight_decay": pytest.approx(2e-4),
         "l1": 1e-5,
     }
-    assert explorer._threshold.score.value == pytest.approx(0.25)
+    assert explorer.controls["threshold"].value == pytest.approx(0.25)
 
 
 def test_controls_that_show_a_value_do_not_write_it_back(opened, tiny):
@@ -77,41 +79,40 @@ def test_controls_that_show_a_value_do_not_write_it_back(opened, tiny):
 def test_a_dense_experiment_greys_what_it_has_no_use_for(opened, tiny):
     explorer = opened()
     explorer.experiment = tiny(pruning=None, clipping=None)
-    grey = {name for name, control in explorer._controls.items() if control.widget.disabled}
+    grey = {name for name in labels.CONTROLS if explorer.controls[name].disabled}
     axes = {"criterion", "granularity", "allocation", "unit", "schedule"}
-    assert grey == {*axes, "begin_epoch", "end_epoch", "max_norm"}
-    assert explorer._threshold.share.disabled
+    assert grey == {*axes, "begin_epoch", "end_epoch", "max_norm", "threshold"}
     assert explorer.experiment == tiny(pruning=None, clipping=None)
-    explorer._button["train"].click()
+    explorer.controls["train"].click()
     assert explorer.wait(PATIENCE).dense is None
 
 
 def test_a_preset_is_an_experiment_with_a_commentary(opened):
     explorer = opened()
     name, preset = next(iter(ex.presets.items()))
-    explorer._preset.value = name
+    explorer.controls["preset"].value = name
     assert told(explorer) == ""
     assert explorer.experiment == preset.experiment
-    assert escape(preset.commentary) in explorer._hint.value
-    explorer._button["reset"].click()
-    assert explorer._preset.value == ""
+    assert escape(preset.commentary) in explorer.controls["hint"].value
+    explorer.controls["reset"].click()
+    assert explorer.controls["preset"].value == ""
     assert explorer.experiment != preset.experiment
 
 
 @pytest.mark.parametrize("leave", ["threshold", "experiment", "restore"])
 def test_a_preset_is_named_only_where_the_controls_stand_at_it(opened, leave):
     explorer = opened()
-    kept = explorer.session.call(explorer.session.kept).result(PATIENCE)
+    kept = explorer.session.call(explorer.session.saved_run).result(PATIENCE)
     name = next(n for n, preset in ex.presets.items() if preset.experiment.pruning)
-    explorer._preset.value = name
+    explorer.controls["preset"].value = name
     if leave == "threshold":
         let_go(explorer, 0.3)
     elif leave == "experiment":
-        explorer.experiment = kept.point.lanes[0].experiment
+        explorer.experiment = kept.snapshot.lanes[0].experiment
     else:
-        explorer._bring_back(kept)
+        explorer._restore(kept)
     assert explorer.experiment != ex.presets[name].experiment
-    assert (explorer._preset.value, explorer._hint.value) == ("", "")
+    assert (explorer.controls["preset"].value, explorer.controls["hint"].value) == ("", "")
 
 
 def test_an_explorer_starts_from_a_presets_name():
@@ -123,7 +124,7 @@ def test_an_explorer_starts_from_a_presets_name():
 
 def test_setting_the_experiment_in_mid_run_begins_anew(opened, tiny):
     explorer = opened(epochs=ENDLESS)
-    explorer._button["train"].click()
+    explorer.controls["train"].click()
     explorer.session.call(id).result(PATIENCE)
     explorer.experiment = tiny(seed=4)
     run = explorer.wait(PATIENCE)
@@ -133,7 +134,7 @@ def test_setting_the_experiment_in_mid_run_begins_anew(opened, tiny):
 def test_train_wait_stop_and_run(opened):
     explorer = opened(epochs=ENDLESS)
     assert explorer.run.summary["steps"] == 0
-    explorer._button["train"].click()
+    explorer.controls["train"].click()
     with pytest.raises(TimeoutError):
         explorer.wait(0.02)
     explorer.stop()
@@ -144,23 +145,23 @@ def test_train_wait_stop_and_run(opened):
 
 def test_reset_is_the_first_experiment_untrained(opened, tiny):
     explorer = opened()
-    explorer._button["train"].click()
+    explorer.controls["train"].click()
     explorer.wait(PATIENCE)
     for name in ("criterion", "lr", "epochs"):
         move(explorer, name, MOVES[name][0])
     let_go(explorer, 0.3)
-    explorer._button["reset"].click()
+    explorer.controls["reset"].click()
     run = explorer.wait(PATIENCE)
     assert (explorer.experiment, explorer.session.status, run.summary["steps"]) == (tiny(), "idle", 0)
-    assert explorer._threshold.share.value == 90
-    assert explorer._controls["epochs"].widget.value == 1
+    assert explorer.controls["threshold"].value == 90
+    assert explorer.controls["epochs"].value == 1
 
 
 def test_pause_is_a_switch_between_pause_and_resume(opened):
     explorer = opened(epochs=ENDLESS)
-    button = explorer._button["pause"]
+    button = explorer.controls["pause"]
     assert button.disabled
-    explorer._button["train"].click()
+    explorer.controls["train"].click()
     for status, label in (("paused", "Resume"), ("training", "Pause")):
         button.click()
         explorer.session.call(id).result(PATIENCE)
@@ -178,7 +179,7 @@ def test_a_refused_value_is_told_and_the_control_goes_back(opened):
     move(explorer, "lr", 0.5)
     assert "too &lt;hot&gt;" in told(explorer)  # escaped: an error's text is no HTML
     assert 'role="alert"' in told(explorer)
-    assert explorer._controls["lr"].widget.value == before.lr
+    assert explorer.controls["lr"].value == before.lr
     assert explorer.experiment == before.replace({"pruning.criterion": "random"})
     del explorer.session.set
     move(explorer, "lr", 0.2)
@@ -194,13 +195,13 @@ def test_activity_with_single_weights_is_refused(opened):
     move(explorer, "criterion", "activity")
     move(explorer, "granularity", "weight")
     assert "does not go with criterion" in told(explorer)
-    assert explorer._controls["granularity"].widget.value == "neuron"
+    assert explorer.controls["granularity"].value == "neuron"
     assert explorer.experiment.pruning.granularity == "neuron"
 
 
 def test_a_diverged_run_gives_its_advice(opened):
     explorer = opened(lr=1e9, clipping=None, loss="mse")
-    explorer._button["train"].click()
+    explorer.controls["train"].click()
     assert explorer.wait(PATIENCE).status == "diverged"
     assert "clip norm" in told(explorer)
 
@@ -217,8 +218,8 @@ def test_closing_ends_the_threads_and_takes_the_widgets_away(tiny, monkeypatch):
     monkeypatch.setattr("explorer.ui.controls.threshold.RELEASE_SECONDS", 1e6)
     threads, widgets = set(threading.enumerate()), set(_instances)
     explorer = Explorer(tiny(epochs=ENDLESS), device="cpu")
-    explorer._button["train"].click()
-    explorer._threshold.share.value = 50  # leaves a timer running
+    explorer.controls["train"].click()
+    explorer.controls["threshold"].value = 50  # leaves a timer running
     timer = explorer._threshold.timer
     explorer.close()
     for thread in set(threading.enumerate()) - threads:  # they end in their own time

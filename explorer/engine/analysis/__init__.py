@@ -4,6 +4,7 @@
 `threshold_units`  what a threshold amounts to in every unit, and back
 `mask_stats`       what a mask leaves of each unit, pixel and block of a layer, and which units are dead
 `predictions`      what networks say of many images, of one, and of a drawing
+`memory_estimate`  the bytes that a stack will take at its peak, before it is built
 
 To add an analysis, write a file of functions that take a `LaneView` and tensors; only what follows a run
 needs a `Trainer`.

@@ -31,10 +31,10 @@ LIT = 3  # bytes of a lit pixel
 
 
 def available_bytes(device: torch.device) -> int:
-    """Bytes that are free on a device now, those that torch keeps there for later included."""
+    """Return bytes that are free on a device now, those that torch keeps there for later included."""
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + kept
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
     try:
         with open("/proc/meminfo") as file:  # noqa: PTH123  a pseudo-file
             kilobytes = next(line.split()[1] for line in file if line.startswith("MemAvailable"))
@@ -44,7 +44,7 @@ def available_bytes(device: torch.device) -> int:
 
 
 def peak_bytes(experiments: Sequence[Experiment], *, together: bool) -> int:
-    """Bytes that a stack takes at its peak if it is not to go back, data set and records included.
+    """Return bytes that a stack takes at its peak if it is not to go back, data set and records included.
 
     The peak comes when lanes get rows of their own, as the old rows are still there, or at the end, when
     gradients of a record and the weights of the runs are kept beside the state.
@@ -60,17 +60,17 @@ def peak_bytes(experiments: Sequence[Experiment], *, together: bool) -> int:
 
 
 def matrices(experiments: Sequence[Experiment], *, together: bool) -> float:
-    """How many numbers a weight there are at the peak, over all lanes."""
+    """Return how many numbers a weight there are at the peak, over all lanes."""
     before, after = _rows(experiments)
-    kept = _state(experiments)
+    matrices = _state(experiments)
     extra = 2 * together  # the products of a GPU's stack are made beside their place
-    fork = before * (kept + 2) + after * (kept + 2)
+    fork = before * (matrices + 2) + after * (matrices + 2)
     decisions = VERDICT * sum(experiment.pruning is not None for experiment in experiments)
-    return max(fork, after * (kept + 1 + AT_THE_END + extra) + decisions)
+    return max(fork, after * (matrices + 1 + AT_THE_END + extra) + decisions)
 
 
 def _machine(experiments: Sequence[Experiment], layout: Layout) -> int:
-    """What machine code takes: numba itself, the lit pixels, and each row once more with room to work in."""
+    """Return what machine code takes: numba itself, the lit pixels, each row once more with its room."""
     first, (_, rows) = experiments[0], _rows(experiments)
     if not supports_experiment(first):
         return 0
@@ -81,13 +81,13 @@ def _machine(experiments: Sequence[Experiment], layout: Layout) -> int:
 
 
 def lit(experiment: Experiment) -> float:
-    """Bytes of the data set's lit pixels."""
+    """Return bytes of the data set's lit pixels."""
     info = dataset_info(experiment.dataset)
     return sum(info.sizes) * math.prod(info.shape) * info.nonzero * LIT
 
 
 def _rows(experiments: Sequence[Experiment]) -> tuple[int, int]:
-    """The rows before the first prune event and after the last."""
+    """Return the rows before the first prune event and after the last."""
     dense = {experiment.dense().hash for experiment in experiments}
     pruned = [e for e in experiments if e.pruning is not None]
     twins = {e.hash for e in experiments if e.pruning is None}
@@ -95,7 +95,7 @@ def _rows(experiments: Sequence[Experiment]) -> tuple[int, int]:
 
 
 def _state(experiments: Sequence[Experiment]) -> int:
-    """How many matrices of one number a weight a stack holds, gradients aside."""
+    """Return how many matrices of one number a weight a stack holds, gradients aside."""
     first, prunings = experiments[0], [e.pruning for e in experiments if e.pruning is not None]
     optimizer = registry.get("optimizer", first.optimizer)
     momentum = any(e.momentum for e in experiments)
@@ -107,7 +107,7 @@ def _state(experiments: Sequence[Experiment]) -> int:
 
 
 def _records(experiments: Sequence[Experiment], layout: Layout) -> int:
-    """What the lanes have logged and recorded at the end, on the host; the runs copy the records."""
+    """Return what the lanes have logged and recorded at the end, on the host; the runs copy the records."""
     first = experiments[0]
     steps = steps_per_epoch(first) * first.epochs
     rows = (4 * first.epochs + 1) * (BINS + 4) * len(layout.layers)
@@ -115,7 +115,7 @@ def _records(experiments: Sequence[Experiment], layout: Layout) -> int:
 
 
 def _images(experiment: Experiment) -> int:
-    """The data set as bytes, and what is judged as numbers."""
+    """Return the data set as bytes, and what is judged as numbers."""
     info = dataset_info(experiment.dataset)
     pixels, (train, test) = math.prod(info.shape), info.sizes
     scored = min(SCORING_IMAGES, train - experiment.validation)
@@ -124,7 +124,7 @@ def _images(experiment: Experiment) -> int:
 
 
 def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
-    """What all layers put out, for the images that are looked at together and for a batch to learn from."""
+    """Return what all layers put out, for images looked at together and for a batch to learn from."""
     counts: list[int] = []
     leaves = [part for part in module.modules() if not any(True for _ in part.children())]
     hooks = [p.register_forward_hook(lambda _m, _x, out: counts.append(out.numel())) for p in leaves]

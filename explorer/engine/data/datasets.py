@@ -106,7 +106,7 @@ def _from_torchvision(name: str, kind: str, mean: float, std: float) -> tuple[Im
     """Load a data set of torchvision's, by way of the user's cache; ValueError where it cannot be had."""
     try:  # a bare worker has neither
         import platformdirs  # noqa: PLC0415
-        from torchvision import datasets  # type: ignore[import-untyped] # noqa: PLC0415
+        from torchvision import datasets  # noqa: PLC0415
     except ImportError as error:
         raise ValueError(
             f"dataset = {name!r} needs {error.name}: pip install {error.name}; 'mnist' needs nothing"

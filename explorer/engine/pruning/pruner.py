@@ -226,18 +226,15 @@ class Pruner:
 
     def check(self, view: LaneView, pruning: Pruning) -> None:
         """Raise ValueError, with the reason, where a pruning does not fit the network."""
-        resolve(pruning).check(_shapes(self.network), self._last(view), pruning.threshold)
+        resolve(pruning).check(_shapes(self.network), _last(self._dependencies(view)), pruning.threshold)
 
     def eligible(self, view: LaneView, pruning: Pruning) -> list[Layer]:
         """Return the layers that the granularity prunes; raise ValueError where there is none."""
         return self._eligible(view, resolve(pruning))
 
     def _eligible(self, view: LaneView, resolved: ResolvedPruning) -> list[Layer]:
-        names = resolved.eligible(_shapes(self.network), self._last(view))
+        names = resolved.eligible(_shapes(self.network), _last(self._dependencies(view)))
         return [layer for layer in self.network.layout.layers if layer.name in names]
-
-    def _last(self, view: LaneView) -> list[str]:
-        return _last(self._dependencies(view))
 
     def _dependencies(self, view: LaneView) -> dict[str, UnitDependencies]:
         """Return which parameters depend on a layer's units; the same for every row of the network."""

@@ -13,11 +13,9 @@ from pydantic import TypeAdapter
 
 from explorer.registry import Option
 
-# Every string that a person reads here.
+# Every string that a person reads here, beside errors.
 AUTOMATIC = "automatic"
 NUMBERS = "0.1, 0.2, …"
-NOT_A_NUMBER = "{} = {!r}: must be a number, or empty for the default"
-NOT_NUMBERS = "{} = {!r}: must be numbers with commas between them, such as 0.08, 0.09, 0.26"
 
 LONGEST = 200  # steps of a slider for whole numbers; more are typed
 DECADES = 100  # a range that spans so much is a logarithmic slider
@@ -27,15 +25,15 @@ LARGEST = 10**9
 
 @dataclass(frozen=True)
 class Field:
-    """A widget, how it shows a value, and what its own value says."""
+    """A widget, how a value is formatted for it, and how its own value is parsed."""
 
     widget: w.ValueWidget
-    shown: Callable[[Any], Any] = lambda value: value
-    said: Callable[[Any], Any] = lambda value: value
+    format: Callable[[Any], Any] = lambda value: value
+    parse: Callable[[Any], Any] = lambda value: value
 
 
 def field(option: Option) -> Field:
-    """The widget of an option."""
+    """Return a new widget for an option."""
     schema = TypeAdapter(option.annotation).json_schema()
     default = None if option.required else option.default
     if "enum" in schema:
@@ -43,46 +41,51 @@ def field(option: Option) -> Field:
     if "anyOf" in schema:  # a number, or None
         whole = any(part.get("type") == "integer" for part in schema["anyOf"])
         return optional_number(option.name, int if whole else float)
-    make = {"boolean": _truth, "array": _numbers, "integer": _whole, "number": _real}[schema["type"]]
-    return make(option.name, schema, default)
+    match schema["type"]:
+        case "boolean":
+            return Field(w.Checkbox(indent=True))
+        case "array":
+            return _numbers(option.name)
+        case "integer":
+            return _whole(schema)
+        case _:
+            return _real(schema, default)
 
 
 def optional_number(name: str, kind: type = float) -> Field:
-    """A number that may be left out."""
+    """Return a field for a number that may be left out."""
 
-    def said(text: str) -> Any:
+    def parse(text: str) -> Any:
         try:
             return kind(text) if text.strip() else None
         except ValueError:
-            raise ValueError(NOT_A_NUMBER.format(name, text)) from None
+            raise ValueError(f"{name} = {text!r}: must be a number, or empty for the default") from None
 
     widget = w.Text(placeholder=AUTOMATIC, continuous_update=False)
-    return Field(widget, lambda value: "" if value is None else f"{value:g}", said)
+    return Field(widget, lambda value: "" if value is None else f"{value:g}", parse)
 
 
-def _truth(name: str, schema: dict[str, Any], default: Any) -> Field:  # noqa: ARG001
-    return Field(w.Checkbox(indent=True))
-
-
-def _numbers(name: str, schema: dict[str, Any], default: Any) -> Field:  # noqa: ARG001
-    def said(text: str) -> Any:
+def _numbers(name: str) -> Field:
+    def parse(text: str) -> Any:
         try:
             return tuple(float(part) for part in text.replace(";", ",").strip(" ,()").split(","))
         except ValueError:
-            raise ValueError(NOT_NUMBERS.format(name, text)) from None
+            raise ValueError(
+                f"{name} = {text!r}: must be numbers with commas between them, such as 0.08, 0.09, 0.26"
+            ) from None
 
     widget = w.Text(placeholder=NUMBERS, continuous_update=False)
-    return Field(widget, lambda values: ", ".join(f"{value:g}" for value in values or ()), said)
+    return Field(widget, lambda values: ", ".join(f"{value:g}" for value in values or ()), parse)
 
 
-def _whole(name: str, schema: dict[str, Any], default: Any) -> Field:  # noqa: ARG001
+def _whole(schema: dict[str, Any]) -> Field:
     low, high = schema.get("minimum", -LARGEST), schema.get("maximum", LARGEST)
     if high - low <= LONGEST:
         return Field(w.IntSlider(min=low, max=high, continuous_update=False))
     return Field(w.BoundedIntText(min=low, max=high))
 
 
-def _real(name: str, schema: dict[str, Any], default: Any) -> Field:  # noqa: ARG001
+def _real(schema: dict[str, Any], default: Any) -> Field:
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     if low is None or high is None:
@@ -96,35 +99,35 @@ def _real(name: str, schema: dict[str, Any], default: Any) -> Field:  # noqa: AR
     low += step * ("exclusiveMinimum" in schema)
     high -= step * ("exclusiveMaximum" in schema)
     slider = w.FloatSlider(min=low, max=high, step=step, readout_format=".3g", continuous_update=False)
-    return Field(slider, said=rounded)
+    return Field(slider, parse=rounded)
 
 
 def log_slider(low: float, high: float, *, live: bool = False) -> Field:
-    """A logarithmic slider from 10**low to 10**high; a live one reports while it is dragged."""
+    """Return a logarithmic slider from 10**low to 10**high; a live one reports while it is dragged."""
     digits = ".3g" if live else ".2g"
     slider = w.FloatLogSlider(min=low, max=high, step=0.05, readout_format=digits, continuous_update=live)
-    return Field(slider, said=rounded)
+    return Field(slider, parse=rounded)
 
 
-def echoes(widget: w.ValueWidget, value: Any, present: Any) -> bool:
-    """Whether this is only the present value, as the page puts it onto a logarithmic slider's steps."""
+def is_rounding_echo(widget: w.ValueWidget, value: Any, present: Any) -> bool:
+    """Return whether this is but the present value, as the page puts it onto a logarithmic slider's steps."""
     if not isinstance(widget, w.FloatLogSlider) or not present:
         return False
-    return abs(log10(value / present)) < 0.51 * widget.step
+    return bool(abs(log10(value / present)) < 0.51 * widget.step)
 
 
 def rounded(value: float) -> float:
-    """A slider's value without the noise of its arithmetic."""
+    """Return a slider's value without the noise of its arithmetic."""
     return float(f"{value:.3g}")
 
 
 def widen(widget: w.ValueWidget, value: Any) -> None:
-    """Makes room in a menu or a slider for a value that lies outside of it."""
+    """Make room in a menu or a slider for a value that lies outside of it."""
     if isinstance(widget, w.Dropdown):
-        known = [option[1] if isinstance(option, tuple) else option for option in widget.options]
-        if value not in known:
-            named = widget.options and isinstance(widget.options[0], tuple)
-            widget.options = [*widget.options, (f"{value:g}", value) if named else value]
+        values = [option[1] if isinstance(option, tuple) else option for option in widget.options]
+        if value not in values:
+            in_pairs = widget.options and isinstance(widget.options[0], tuple)
+            widget.options = [*widget.options, (f"{value:g}", value) if in_pairs else value]
     elif isinstance(widget, w.FloatLogSlider):
         widget.min, widget.max = min(widget.min, log10(value)), max(widget.max, log10(value))
     elif hasattr(widget, "max"):

@@ -1,12 +1,11 @@
-"""Where things stand: buttons, groups of controls that fold, and the status line."""
+"""Where the controls stand: the buttons, and groups that fold."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from html import escape
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import ipywidgets as w
 
-from explorer.ui.controls.controls import mark
+from explorer.ui.controls.controls import toggle_class
 
 # Every string that a person reads here.
 BUTTONS = {
@@ -27,28 +26,24 @@ GROUPS = {
 }
 FOLDED = ("Data and model",)  # at first
 FOLD = "Show or hide these controls"
-REPORT = " Press Reset; if it comes again, please report it."
-
-CSS = (Path(__file__).parents[1] / "explorer.css").read_text(encoding="utf-8")
 
 
-def style() -> w.HTML:
-    """The style sheet."""
-    return w.HTML(f"<style>{CSS}</style>").add_class("explorer-style")
-
-
-def buttons(press: Callable[[str], Callable[[w.Button], None]]) -> dict[str, w.Button]:
-    """The buttons by name; `press(name)` is what each does."""
-    made = {}
+def buttons(on_click: Mapping[str, Callable[[Any], None]]) -> dict[str, w.Button]:
+    """Return the buttons by name; `on_click[name]` is what each does."""
+    row = {}
     for name, (label, tip) in BUTTONS.items():
-        made[name] = w.Button(description=label, tooltip=tip).add_class(f"explorer-{name}")
-        made[name].on_click(press(name))
-    made["train"].button_style = "primary"
-    return made
+        row[name] = w.Button(description=label, tooltip=tip).add_class(f"explorer-{name}")
+        row[name].on_click(on_click[name])
+    row["train"].button_style = "primary"
+    return row
 
 
 class ControlGroups:
-    """The controls in groups that fold. The style sheet folds them, so that it needs no kernel."""
+    """The controls in groups that fold. The style sheet folds them, so that it needs no kernel.
+
+    Args:
+        parts: the widgets of each control by its name, the control itself first.
+    """
 
     def __init__(self, parts: Mapping[str, Iterable[w.Widget]]) -> None:
         self._parts = {name: list(widgets) for name, widgets in parts.items()}
@@ -68,28 +63,9 @@ class ControlGroups:
         return list(self._parts)
 
     def reveal(self, name: str, on: bool) -> None:
-        """Shows or hides a control by name; a group with none left is hidden as well."""
+        """Show or hide a control by name; a group with none left is hidden as well."""
         for widget in self._parts[name]:
-            mark(widget, "explorer-hidden", not on)
+            toggle_class(widget, "explorer-hidden", not on)
         for title, members in GROUPS.items():
             hidden = ["explorer-hidden" in self._parts[name][0]._dom_classes for name in members]
-            mark(self._boxes[title], "explorer-hidden", all(hidden))
-
-
-def alert(error: Exception | str) -> str:
-    """An error as HTML, with what to do where it is none of the user's."""
-    text = str(error).rstrip(".")
-    if isinstance(error, str | ValueError):
-        return f'<div role="alert">{escape(text)}.</div>'
-    named = ": ".join(filter(None, [type(error).__name__, text]))
-    return f'<div role="alert">{escape(named)}.{REPORT}</div>'
-
-
-def parts_of(widget: w.Widget) -> Iterator[w.Widget]:
-    """All widgets that a widget is made of: ipywidgets keeps each of them until it is closed itself."""
-    for child in getattr(widget, "children", ()):
-        yield from parts_of(child)
-        yield child
-    for name in ("layout", "style"):
-        if isinstance(part := getattr(widget, name, None), w.Widget):
-            yield part
+            toggle_class(self._boxes[title], "explorer-hidden", all(hidden))

@@ -6,133 +6,101 @@ from typing import Any
 import ipywidgets as w
 
 from explorer import registry
-from explorer.experiment import Experiment
-from explorer.registry import Method, Option, get
-from explorer.ui.controls import fields
-from explorer.ui.controls.controls import Control, dress, mark
+from explorer.experiment import METHODS, Experiment
+from explorer.registry import Method, Option
+from explorer.ui.controls import fields, labels
+from explorer.ui.controls.controls import Control, label_widget, toggle_class, value_at
 
-PLACES = {  # where an Experiment keeps the options of an axis
-    "model": "model_options",
-    "criterion": "pruning.options",
-    "granularity": "pruning.options",
-    "allocation": "pruning.options",
-    "schedule": "pruning.options",
-    "rule": "clipping.options",
-}
-
-# Every string that a person reads here. What is not among these is an option of a method of the user's own.
-LABELS = {
-    "depth": "Hidden layers",
-    "width": "Units a layer",
-    "digit": "Digit",
-    "spare_last": "Spare last layer",
-    "norm": "Norm of a unit",
-    "n": "n kept",
-    "m": "of m weights",
-    "shares": "Layer shares",
-    "rounds": "Rounds",
-    "tolerance": "Tolerance",
-    "rewind_epoch": "Rewind epoch",
-    "every": "Every (steps)",
-    "margin": "Margin (× τ)",
-    "drop": "Dropped share",
-    "clipping": "Factor λ",
-    "eps": "Least norm ε",
-    "percentile": "Percentile",
-    "k": "Kept share k",
-    "error_feedback": "Error feedback",
-    "tau": "Threshold τ",
-    "rate": "Rate (× mean)",
-}
-CHOICES = {"norm": (("L1", 1), ("L2", 2))}
-TIP = "{name}, an option of {method}\n{help}\n{formula}"
+# Where an Experiment has the method of an axis, and where that method's options; by dotted name.
+METHOD_PATHS = {"model": "model", **{axis: f"pruning.{axis}" for axis in METHODS}, "rule": "clipping.rule"}
+OPTION_PATHS = dict.fromkeys(METHOD_PATHS, "pruning.options")
+OPTION_PATHS |= {"model": "model_options", "rule": "clipping.options"}
 
 
-def chosen(experiment: Experiment, axis: str) -> list[Method]:
-    """The methods that an Experiment has on an axis: several where clip rules are chained."""
-    if axis == "model":
-        return [get(axis, experiment.model)]
-    if axis == "rule":
-        return [get(axis, name) for name in experiment.clipping.rules] if experiment.clipping else []
-    return [get(axis, getattr(experiment.pruning, axis))] if experiment.pruning else []
+def methods_of(experiment: Experiment, axis: str) -> list[Method]:
+    """Return the methods that an Experiment has on an axis: several where clip rules are chained."""
+    return methods_named(axis, value_at(experiment, METHOD_PATHS[axis]))
 
 
-def names() -> list[str]:
-    """The names of all options of all methods."""
-    return list(
-        dict.fromkeys(name for axis in PLACES for method in registry.methods(axis) for name in method.options)
-    )
+def methods_named(axis: str, names: str | Sequence[str] | None) -> list[Method]:
+    """Return the methods of an axis by one name, several or none, as an Experiment has them."""
+    return [registry.get(axis, name) for name in ([names] if isinstance(names, str) else names or [])]
 
 
-def bag(experiment: Experiment, axis: str) -> dict[str, Any]:
-    """The options that are set, in the place where an axis has its own."""
-    *parents, leaf = PLACES[axis].split(".")
-    node = getattr(experiment, parents[0]) if parents else experiment
-    return dict(getattr(node, leaf, None) or {})
+def options_of(experiment: Experiment, axis: str) -> dict[str, Any]:
+    """Return the options that are set, in the place where an axis has its own."""
+    return dict(value_at(experiment, OPTION_PATHS[axis]) or {})
 
 
-def label(option: str, method: Method | None = None) -> str:
-    """What an option is called on the page; one of the user's own methods goes by its own name."""
-    plain = option.replace("_", " ").capitalize()
-    ours = method is None or method.function.__module__.startswith("explorer.")
-    return LABELS.get(option, plain) if ours else plain
+def option_names() -> list[str]:
+    """Return the names of all options of all methods."""
+    methods = (method for axis in OPTION_PATHS for method in registry.methods(axis))
+    return list(dict.fromkeys(name for method in methods for name in method.options))
 
 
-def control(axis: str, method: Method, option: Option) -> Control:
-    """The control of one option."""
-    name, path, field = option.name, f"{PLACES[axis]}.{option.name}", fields.field(option)
-    if name in CHOICES and isinstance(field.widget, w.Dropdown):
-        field.widget.options = [
-            (words, value) for words, value in CHOICES[name] if value in field.widget.options
-        ]
-    tip = TIP.format(name=name, method=method.name, help=method.help, formula=method.formula)
-    dress(field.widget, name, label(name, method), tip.strip())
+def option_control(axis: str, method: Method, option: Option) -> Control:
+    """Return a control of one option."""
+    name, path, field = option.name, f"{OPTION_PATHS[axis]}.{option.name}", fields.field(option)
+    if name in labels.CHOICES and isinstance(field.widget, w.Dropdown):
+        choices = [(words, value) for words, value in labels.CHOICES[name] if value in field.widget.options]
+        field.widget.options = choices
+    label_widget(field.widget, name, labels.option_label(name, method), labels.option_tooltip(name, method))
     default = None if option.required else option.default
 
     def read(experiment: Experiment) -> Any:
-        return field.shown(bag(experiment, axis).get(name, default))
+        return field.format(options_of(experiment, axis).get(name, default))
 
-    return Control(name, field.widget, read, lambda value: {path: field.said(value)})
+    return Control(name, field.widget, read, lambda value: {path: field.parse(value)})
 
 
 class MethodOptions:
-    """A box of controls for each axis, below the menu of its methods; made anew as another is chosen."""
+    """A box of controls for each axis, below the menu of its methods; made anew as another is chosen.
 
-    def __init__(self, on_made: Callable[[Control], None]) -> None:
-        self.boxes = {axis: w.VBox().add_class("explorer-options") for axis in PLACES}
-        self.controls: dict[str, list[Control]] = {axis: [] for axis in PLACES}
-        self._made: dict[str, Sequence[Any]] = dict.fromkeys(PLACES, ())
-        self._on_made = on_made
+    Args:
+        on_new: called with each new control.
+    """
+
+    def __init__(self, on_new: Callable[[Control], None]) -> None:
+        self.boxes = {axis: w.VBox().add_class("explorer-options") for axis in OPTION_PATHS}
+        self.controls: dict[str, list[Control]] = {axis: [] for axis in OPTION_PATHS}
+        self._functions: dict[str, Sequence[Any]] = dict.fromkeys(OPTION_PATHS, ())  # whose options are there
+        self._on_new = on_new
         self._hidden: set[str] = set()
 
-    def reveal(self, name: str, on: bool) -> None:
-        """Shows or hides an option by name, now and whenever a method has it."""
-        (self._hidden.discard if on else self._hidden.add)(name)
-        for made in self.controls.values():
-            self._mark(made)
+    @property
+    def widgets(self) -> dict[str, w.ValueWidget]:
+        """The widgets of the options that the chosen methods have, by the option's name."""
+        return {each.name: each.widget for controls in self.controls.values() for each in controls}
 
-    def show(self, experiment: Experiment) -> None:
-        """Shows the options of the Experiment's methods at their values."""
-        for axis in PLACES:
-            methods = chosen(experiment, axis)
-            if self._made[axis] != [m.function for m in methods]:
-                self._made[axis] = [m.function for m in methods]
+    def reveal(self, name: str, on: bool) -> None:
+        """Show or hide an option by name, now and whenever a method has it."""
+        (self._hidden.discard if on else self._hidden.add)(name)
+        for controls in self.controls.values():
+            self._hide(controls)
+
+    def sync(self, experiment: Experiment) -> None:
+        """Have the options of the Experiment's methods, at their values."""
+        for axis in OPTION_PATHS:
+            methods = methods_of(experiment, axis)
+            functions = [method.function for method in methods]
+            if self._functions[axis] != functions:
+                self._functions[axis] = functions
                 self._build(axis, methods)
-            for each in self.controls[axis]:
-                each.show(experiment)
+            for control in self.controls[axis]:
+                control.sync(experiment)
 
     def _build(self, axis: str, methods: list[Method]) -> None:
         old = self.controls[axis]
         pairs = {name: (method, option) for method in methods for name, option in method.options.items()}
-        self.controls[axis] = [control(axis, method, option) for method, option in pairs.values()]
-        self._mark(self.controls[axis])
-        self.boxes[axis].children = [each.widget for each in self.controls[axis]]
-        for each in self.controls[axis]:
-            self._on_made(each)
-        for each in old:
-            for part in (each.widget.layout, each.widget.style, each.widget):
+        self.controls[axis] = [option_control(axis, *pair) for pair in pairs.values()]
+        self._hide(self.controls[axis])
+        self.boxes[axis].children = [control.widget for control in self.controls[axis]]
+        for control in self.controls[axis]:
+            self._on_new(control)
+        for control in old:
+            for part in (control.widget.layout, control.widget.style, control.widget):
                 part.close()
 
-    def _mark(self, made: Sequence[Control]) -> None:
-        for each in made:
-            mark(each.widget, "explorer-hidden", each.name in self._hidden)
+    def _hide(self, controls: Sequence[Control]) -> None:
+        for control in controls:
+            toggle_class(control.widget, "explorer-hidden", control.name in self._hidden)

@@ -4,59 +4,44 @@ from collections.abc import Mapping
 from html import escape
 
 from explorer import figures
-from explorer.experiment import Experiment
 from explorer.ui.session.frames import Frame
-
-# Every string that a person reads here.
-STATES = {
-    "idle": "ready",
-    "training": "training",
-    "paused": "paused",
-    "stopped": "stopped",
-    "done": "done",
-    "diverged": "diverged",
-}
-TRYING = "trying {}"
-LOOKING = "looking at epoch {:g}"
-EPOCHS = "{:.2f} of {}"
-SECONDS = "{:.0f} s"
 
 
 def progress(frame: Frame) -> float:
-    """The share of the training that is done, 0 to 1."""
+    """Return the share of the training that is done, 0 to 1."""
     return frame.trainer.step / frame.trainer.total
 
 
 def facts(frame: Frame) -> Mapping[str, str]:
-    """The status line: label to text, in the order of reading."""
+    """Return the status line: label to text, in the order of reading."""
     trainer = frame.trainer
-    experiment = trainer.lanes[0].experiment
-    trying = frame.preview is not None
-    what = TRYING.format(_number(frame.preview, experiment)) if trying else STATES[frame.status]
-    if frame.past is not None:
-        what = LOOKING.format(round(frame.past / trainer.per_epoch, 2))
-    found = {"state": what, "device": str(trainer.device)}
-    found["epoch"] = EPOCHS.format(frame.step / trainer.per_epoch, experiment.epochs)
+    epochs = trainer.lanes[0].experiment.epochs
+    texts = {"state": _state(frame), "device": str(trainer.device)}
+    texts["epoch"] = f"{frame.step / trainer.per_epoch:.2f} of {epochs}"
     if frame.accuracy:
-        found["accuracy"] = f"{100 * frame.accuracy[0]:.2f} %"
+        texts["accuracy"] = f"{100 * frame.accuracy[0]:.2f} %"
     if len(frame.accuracy) > 1:
-        found["shift"] = figures.shift_label(*(100 * accuracy for accuracy in frame.accuracy[:2]))
+        texts["shift"] = figures.shift_label(*(100 * accuracy for accuracy in frame.accuracy[:2]))
     digits = 2 if 0.999 < frame.sparsity < 1 else 1  # 99.96 % is not all
-    found["sparsity"] = f"{100 * frame.sparsity:.{digits}f} %"
-    if frame.status == "training" and frame.speed:
-        found["images/s"] = f"{frame.speed:,.0f}"
-        found["time left"] = SECONDS.format(frame.left)
-    return found
+    texts["sparsity"] = f"{100 * frame.sparsity:.{digits}f} %"
+    if frame.status == "training" and frame.images_per_second:
+        texts["images/s"] = f"{frame.images_per_second:,.0f}"
+        texts["time left"] = f"{frame.seconds_left:.0f} s"
+    return texts
 
 
-def _number(threshold: float | None, experiment: Experiment) -> str:
-    pruning = experiment.pruning
-    share = pruning is None or pruning.unit == "sparsity"
-    return f"{100 * threshold:.1f} %" if share else f"{threshold:.3g}"
+def _state(frame: Frame) -> str:
+    if frame.viewed_step is not None:
+        return f"looking at epoch {round(frame.viewed_step / frame.trainer.per_epoch, 2):g}"
+    if frame.preview is not None:
+        pruning = frame.trainer.lanes[0].experiment.pruning
+        share = pruning is None or pruning.unit == "sparsity"
+        return f"trying {100 * frame.preview:.1f} %" if share else f"trying {frame.preview:.3g}"
+    return "ready" if frame.status == "idle" else frame.status
 
 
 def line(frame: Frame) -> str:
-    """The status line as HTML; each fact has a class of its own, and the page reads the state alone out."""
+    """Return the status line as HTML; each fact has a class, and the page reads the state alone out."""
     parts = [
         f'<span class="explorer-fact explorer-fact-{name.replace(" ", "-").replace("/", "-")}">'
         f"{'' if name == 'state' else escape(name)} <b>{escape(text)}</b></span>"

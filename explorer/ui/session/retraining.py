@@ -49,7 +49,7 @@ class Retraining:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it within a moment; seeds that are done stay."""
+        """End it within a moment; seeds that are done stay."""
         self._stopped.set()
 
     @property
@@ -58,14 +58,14 @@ class Retraining:
         return self._stopped.is_set()
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits for the end."""
+        """Wait for the end."""
         if self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
     def _work(self) -> None:
         problem: Exception | None = None
         try:
-            for _, runs in train_stacks(self._stacks, 1, self._passed):
+            for _, runs in train_stacks(self._stacks, 1, self._on_steps):
                 self._on_news([_row(run, dense) for run, dense in _pairs(runs)])
         except Stopped:
             pass
@@ -73,7 +73,7 @@ class Retraining:
             problem = error
         self._on_end(problem)
 
-    def _passed(self, steps: int) -> None:
+    def _on_steps(self, steps: int) -> None:
         if self._stopped.is_set():
             raise Stopped
         self._steps += steps
@@ -84,7 +84,7 @@ class Retraining:
 
 
 def _pairs(runs: list[Run]) -> Iterator[tuple[Run, Run]]:
-    """The pruned runs that came to their end, each with its dense twin."""
+    """Yield the pruned runs that came to their end, each with its dense twin."""
     dense = next(run for run in runs if run.experiment.pruning is None)
     return ((run, dense) for run in runs if run.experiment.pruning is not None and run.status == "done")
 

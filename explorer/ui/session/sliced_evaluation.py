@@ -1,4 +1,4 @@
-"""Asks networks about all validation images, a slice of time after the other, so that nobody has to wait."""
+"""Evaluates networks on all validation images, a slice of time after the other, so that nobody waits."""
 
 import time
 
@@ -10,40 +10,40 @@ from explorer.engine.network.forward_backward import eval_batch_size
 from explorer.engine.network.losses import predictions
 from explorer.engine.network.state import LaneView
 from explorer.engine.training.trainer import Trainer
-from explorer.ui.session.frames import Answers
+from explorer.ui.session.frames import Predictions
 
 
 class SlicedEvaluation:
-    """What the lanes of a trainer answer; `found` grows with each slice of work.
+    """What the lanes of a trainer predict; `predictions` grows with each slice of work.
 
     Args:
         trainer: whose network and validation images.
-        views: the weights of each lane; lanes that share them are asked once.
+        views: the weights of each lane; lanes that share them are evaluated once.
         step: of these weights.
     """
 
     def __init__(self, trainer: Trainer, views: list[LaneView], step: int) -> None:
         self._network, (self._x, _) = trainer.network, trainer.observer.validation
-        self._size = eval_batch_size(trainer.device)
-        places = [view.row.data_ptr() for view in views]
-        self._views = dict(zip(places, views, strict=True))
-        self._places, self._step, self._done = places, step, 0
-        self._found: dict[int, list[Tensor]] = {place: [] for place in places}
+        self._batch_size = eval_batch_size(trainer.device)
+        self._keys = [view.row.data_ptr() for view in views]  # of each lane's weights
+        self._views = dict(zip(self._keys, views, strict=True))
+        self._parts: dict[int, list[Tensor]] = {key: [] for key in self._keys}
+        self._step, self._images = step, 0
 
     @property
-    def found(self) -> Answers:
-        """What there is so far: the answers to the first images."""
-        each = {place: torch.cat(found) for place, found in self._found.items()}
-        return Answers(self._step, [each[place] for place in self._places])
+    def predictions(self) -> Predictions:
+        """What there is so far: the classes of the first images."""
+        rows = {key: torch.cat(parts) for key, parts in self._parts.items()}
+        return Predictions(self._step, [rows[key] for key in self._keys])
 
     def work(self, seconds: float) -> bool:
-        """Asks about some more images, some at least; True where there are more."""
+        """Evaluate some more images, some at least; return whether there are more."""
         started = time.perf_counter()
-        while self._done < len(self._x):
-            part = self._x[self._done : self._done + self._size]
-            for place, view in self._views.items():
-                self._found[place].append(predictions(logits(self._network, view, part)).cpu())
-            self._done += len(part)
+        while self._images < len(self._x):
+            batch = self._x[self._images : self._images + self._batch_size]
+            for key, view in self._views.items():
+                self._parts[key].append(predictions(logits(self._network, view, batch)).cpu())
+            self._images += len(batch)
             if time.perf_counter() - started > seconds:
                 break
-        return self._done < len(self._x)
+        return self._images < len(self._x)

@@ -1,6 +1,6 @@
 """Gradients: norms before and after clipping, how often the clip bound, and what reaches each layer."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -9,21 +9,19 @@ from explorer import figures
 from explorer.engine.training.append_log import StepLog
 from explorer.engine.training.history import Row
 from explorer.engine.training.trainer import Trainer
-from explorer.figures import through_depth
+from explorer.figures import layer_gradients
+from explorer.figures.gradients import norm_table
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.session import Session
-from explorer.ui.tabs.tab import Charts, Context, Tab, Tables, columns, events
+from explorer.ui.session.throttle import Throttle
+from explorer.ui.tabs.tab import Charts, Context, Tab, Tables, events
 
 # Every string that a person reads here.
-TITLE = "Gradients"
-TIP = "The gradient's norm before and after clipping, how often it was clipped, and what reaches each layer"
-CLIPPED = "{:.0f} % of the last {} steps clipped"
 NO_CLIPPING = "no clipping"
 NOT_KEPT = "no longer kept of this record"
 
 SHOWN = 300  # steps drawn as marks, evenly taken from all
-RECENT = 200  # steps over which the share of clipped ones is told
-STATES = ("not clipped", "clipped", "after clipping")
+RECENT = 200  # steps over which the share of clipped ones is given
 BARS = 48  # of the share of clipped steps, at most; else four an epoch
 
 
@@ -31,22 +29,24 @@ class Gradients(Tab):
     """What reaches the optimizer, and each layer."""
 
     name = "gradients"
-    title = TITLE
-    tip = TIP
+    title = "Gradients"
+    tip = (
+        "The gradient's norm before and after clipping, how often it was clipped, and what reaches each layer"
+    )
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._seen: Hashable = None
-        self._layered: Tables = {}  # what changes at records alone
+        self._throttle = Throttle()
+        self._layer_tables: Tables = {}  # they change at records alone
         self._log: object = None  # the list of steps that `_bound` is of
         self._bound = np.zeros(0, np.uint8)
 
-    def hidden(self) -> None:
-        """Draws the layers anew when the tab is shown again."""
-        self._seen = None
+    def on_hide(self) -> None:
+        """Draw the layers anew when the tab is shown again."""
+        self._throttle.reset()
 
     def charts(self, trainer: Trainer) -> Charts:
-        """Norms and the share of clipped steps over epochs; norms and sizes of entries by layer."""
+        """Return norms and the share of clipped steps over epochs; norms and sizes of entries by layer."""
         epochs, layers = trainer.lanes[0].experiment.epochs, list(trainer.observer.edges)
         return {
             "gradients": figures.gradients(epochs=epochs),
@@ -56,11 +56,11 @@ class Gradients(Tab):
         }
 
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
-        """Steps as marks and as bars; the layers where there is a new record."""
-        return {**self._steps(frame), **self._by_layer(frame)}
+        """Return steps as marks and as bars; the layers anew where there is another record."""
+        return {**self._step_tables(frame), **self._by_layer(frame)}
 
-    def _bounds(self, frame: Frame) -> np.ndarray:
-        """Whether each step so far was clipped; steps that have been looked at are not looked at again."""
+    def _clipped(self, frame: Frame) -> np.ndarray:
+        """Return whether each step so far was clipped; only the steps since the last frame are looked at."""
         log = frame.trainer.flush()
         if self._log is not log or len(self._bound) > len(log):
             self._log, self._bound = log, np.zeros(0, np.uint8)
@@ -68,17 +68,17 @@ class Gradients(Tab):
         self._bound = np.concatenate([self._bound, new.astype(np.uint8)])
         return self._bound[: frame.step]
 
-    def _steps(self, frame: Frame) -> Tables:
+    def _step_tables(self, frame: Frame) -> Tables:
         trainer = frame.trainer
-        clipping, per_epoch = trainer.lanes[0].experiment.clipping, trainer.per_epoch
+        clipping, per_epoch = frame.lanes[0].experiment.clipping, trainer.per_epoch  # the rule in force then
         a_bar = max(round(per_epoch / 4), -(-trainer.total // BARS))
-        bound = None if clipping is None else self._bounds(frame)
+        bound = None if clipping is None else self._clipped(frame)
         shares = figures.share_tables(bound, max(1, a_bar), per_epoch)
         limit = clipping.max_norm if clipping and "norm" in clipping.rules else None
-        note = NO_CLIPPING if bound is None else _share(bound[-RECENT:])
-        marks, happened = _marks(trainer.flush(), frame.step, per_epoch), events(frame)
+        note = NO_CLIPPING if bound is None else _recent_share(bound[-RECENT:])
+        happened = events(frame)
         return {
-            ("gradients", "norms"): columns(marks, ("epoch", "norm", "state")),
+            ("gradients", "norms"): norm_table(_norms_by_step(trainer.flush(), frame.step, per_epoch)),
             ("gradients", "clip"): figures.clip_at(limit),
             ("gradients", "note"): {"text": [note]},
             ("gradients", "events"): happened,
@@ -88,30 +88,26 @@ class Gradients(Tab):
 
     def _by_layer(self, frame: Frame) -> Tables:
         trainer = frame.trainer
-        seen = id(trainer), len(trainer.lanes[0].history.history), frame.past
-        if seen != self._seen:
-            self._seen, self._layered = seen, {**_depth(frame), **_spread(frame)}
-        return self._layered
+        key = id(trainer), len(trainer.lanes[0].history.history), frame.viewed_step
+        if self._throttle.due(key):
+            with self._throttle.work(key):
+                self._layer_tables = {**_depth(frame), **_spread(frame)}
+        return self._layer_tables
 
 
-def _marks(log: StepLog, until: int, per_epoch: int) -> list[tuple[float, float, str]]:
-    """Some of the steps: the norm of each before clipping, and after it where that is another one."""
-    rows = []
+def _norms_by_step(log: StepLog, until: int, per_epoch: int) -> Iterator[tuple[float, float, float, float]]:
+    """Return some of the steps: epoch, norm before clipping, norm after it, and whether the bound held."""
     steps = range(0, min(until, len(log)), max(1, -(-min(until, len(log)) // SHOWN)))
     measured = (log.series(0, measure, every=steps.step).tolist() for measure in (1, 2, 3))
-    for i, norm, after, bound in zip(steps, *measured, strict=False):
-        rows.append((i / per_epoch, norm, STATES[int(bound)]))
-        if bound:
-            rows.append((i / per_epoch, after, STATES[2]))
-    return rows
+    return zip((i / per_epoch for i in steps), *measured, strict=False)
 
 
-def _share(bound: np.ndarray) -> str:
-    return CLIPPED.format(100 * float(bound.mean()), len(bound)) if len(bound) else ""
+def _recent_share(bound: np.ndarray) -> str:
+    return f"{100 * float(bound.mean()):.0f} % of the last {len(bound)} steps clipped" if len(bound) else ""
 
 
 def _depth(frame: Frame) -> Tables:
-    """The norms of the first and the last record."""
+    """Return the norms of the first and the last record."""
     history = frame.trainer.lanes[0].history.history
     first = _norms(history, frame.step)
     last = _norms(reversed(history), frame.step)[::-1]
@@ -120,7 +116,7 @@ def _depth(frame: Frame) -> Tables:
 
 
 def _norms(history: Iterable[Row], until: int) -> list[tuple[float, str, float]]:
-    """Epoch, layer and norm of all layers at the first record that there is, up to a step."""
+    """Return epoch, layer and norm of all layers at the first record that there is, up to a step."""
     rows: list[tuple[float, str, float]] = []
     for step, epoch, metric, layer, value in history:
         if metric == "grad_norm" and layer is not None and step <= until:
@@ -131,33 +127,27 @@ def _norms(history: Iterable[Row], until: int) -> list[tuple[float, str, float]]
 
 
 def _spread(frame: Frame) -> Tables:
-    """The entries of the gradient of the step before the last record; in the past, before the one shown."""
+    """Return the gradient's entries of the step before the last record; in the past, before the one shown."""
     trainer, lane = frame.trainer, frame.lanes[0]
-    gradient = (frame.point or trainer).gradient
+    gradient = (frame.snapshot or trainer).gradient
     recorded = lane.history.history[-1][0] if lane.history.history else 0
-    found = figures.spread_tables({}, 0.0)
-    if gradient is None or (frame.past is not None and frame.past != frame.held):
-        found["note"] = {"text": [through_depth.NO_RECORD if gradient is None else NOT_KEPT]}
+    tables = figures.spread_tables({}, 0.0)
+    if gradient is None or (frame.viewed_step is not None and frame.viewed_step != frame.weights_step):
+        tables["note"] = {"text": [layer_gradients.NO_RECORD if gradient is None else NOT_KEPT]}
     else:
         row = gradient[lane.row]
         slices = {layer.name: layer.weight for layer in trainer.network.layout.layers}
         counted = {name: _counted(slot.of(row)) for name, slot in slices.items()}
-        found = figures.spread_tables(counted, recorded / trainer.per_epoch)
-    return {("gradient-spread", name): table for name, table in found.items()}
+        tables = figures.spread_tables(counted, recorded / trainer.per_epoch)
+    return {("gradient-spread", name): table for name, table in tables.items()}
 
 
 def _counted(gradient: torch.Tensor) -> tuple[np.ndarray, int]:
-    """Entries by the decade of their size, and how many are 0."""
-    bins = round((through_depth.MOST - through_depth.LEAST) / through_depth.STEP)
+    """Return the entries by the decade of their size, and how many are 0."""
+    bins = layer_gradients.BINS
     sizes = gradient.abs()
     zero = sizes == 0
-    places = (
-        sizes.log10_()
-        .sub_(through_depth.LEAST)
-        .div_(through_depth.STEP)
-        .nan_to_num_(0)
-        .clamp_(0, bins - 1)
-        .long()
-    )
+    places = sizes.log10_().sub_(layer_gradients.LEAST).div_(layer_gradients.STEP)
+    places = places.nan_to_num_(0).clamp_(0, bins - 1).long()
     counts = torch.bincount(places.masked_fill_(zero, bins), minlength=bins + 1).tolist()
     return np.array(counts[:-1]), counts[-1]

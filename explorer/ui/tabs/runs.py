@@ -7,7 +7,6 @@ import ipywidgets as w
 from explorer import figures
 from explorer.engine.training.train import run_of
 from explorer.engine.training.trainer import Trainer
-from explorer.experiment import Experiment
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.session import Session
 from explorer.ui.tabs.live import accuracies, pinned_curves
@@ -18,8 +17,6 @@ from explorer.ui.widgets.runs_table import RunsTable
 
 # Every string that a person reads here.
 PIN, PIN_TIP = "Pin this run", "Keep this run as it is now, to compare the next ones with it"
-SUBTITLE = "the present run and the pinned ones, n = {} validation images, 1 seed each"
-SPAN = "{:,} to {:,}"
 
 NAMES = 220  # pixels of a name in the legend
 PATIENCE = 60  # seconds for the worker to get there; it takes a step, or the making of a first frame
@@ -36,31 +33,31 @@ class Runs(Tab):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.table = RunsTable(context.guarded(self._act))
-        self.share = ExperimentText(self._go_to)
+        self.share = ExperimentText(context.go_to)
         pin = w.Button(description=PIN, tooltip=PIN_TIP).add_class("explorer-pin")
-        pin.on_click(context.guarded(lambda _: self.pin()))
+        pin.on_click(context.guarded(self._on_pin))
         self.panel = w.VBox([pin, self.table]).add_class("explorer-runs")
         self.below = w.VBox([self.share])
-        context.pins.on_change = self._changed
+        context.pins.on_change = self._refresh
 
     def pin(self) -> PinnedRun:
-        """Pins the run as it is now, between two steps; raises ValueError where it can't be."""
+        """Pin the run as it is now, between two steps; raise ValueError where it can't be."""
         session = self.context.session
-        pin: PinnedRun = session.call(lambda trainer: self._keep(trainer, session)).result(PATIENCE)
+        pin: PinnedRun = session.call(lambda trainer: self._add(trainer, session)).result(PATIENCE)
         return pin
 
     def key(self, trainer: Trainer) -> Hashable:
-        """The length of the longest run, how many images judge, and the names."""
+        """Return the length of the longest run, how many images it was evaluated on, and the names."""
         return self._epochs(trainer), self._subtitle(trainer), tuple(self.context.pins.names.items())
 
     def charts(self, trainer: Trainer) -> Charts:
-        """One chart of all."""
+        """Return one chart of all."""
         names = self.context.pins.names
         subtitle, epochs = self._subtitle(trainer), self._epochs(trainer)
         return {"runs": figures.accuracy(subtitle=subtitle, epochs=epochs, pins=names, names=NAMES)}
 
     def tables(self, frame: Frame, session: Session) -> Tables:
-        """The curves so far."""
+        """Return the curves so far."""
         self.share.show(session.experiment)
         return {
             ("runs", "points"): accuracies(frame, session),
@@ -75,16 +72,21 @@ class Runs(Tab):
     def _subtitle(self, trainer: Trainer) -> str:
         counts = [trainer.lanes[0].experiment.validation, *(pin.images for pin in self.context.pins.runs)]
         few, many = min(counts), max(counts)
-        return SUBTITLE.format(f"{few:,}" if few == many else SPAN.format(few, many))
+        n = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        return f"the present run and the pinned ones, n = {n} validation images, 1 seed each"
 
-    def _keep(self, trainer: Trainer, session: Session) -> PinnedRun:
-        """On the worker."""
-        kept = session.kept(trainer)
-        run = run_of(trainer, kept.status)
-        return self.context.pins.add(kept, run.summary, run.dense.summary if run.dense else None)
+    def _on_pin(self, _button: w.Button) -> None:
+        self.pin()
 
-    def _act(self, asked: tuple[str, int, str]) -> None:
-        what, ident, name = asked
+    def _add(self, trainer: Trainer, session: Session) -> PinnedRun:
+        """Pin the run, on the worker."""
+        saved = session.saved_run(trainer)
+        run = run_of(trainer, saved.status)
+        return self.context.pins.add(saved, run.summary, run.dense.summary if run.dense else None)
+
+    def _act(self, request: tuple[str, int, str]) -> None:
+        """Do what was asked for at a row of the table."""
+        what, ident, name = request
         pins = self.context.pins
         if what == "rename":
             pins.rename(ident, name)
@@ -93,9 +95,6 @@ class Runs(Tab):
         else:
             self.context.restore(pins.get(ident).saved)
 
-    def _go_to(self, experiment: Experiment) -> None:
-        self.context.show(experiment)
-
-    def _changed(self) -> None:
+    def _refresh(self) -> None:
         self.table.show(self.context.pins.runs)
         self.context.session.refresh()

@@ -1,4 +1,4 @@
-"""What a tab is: one look at the run, drawn only while it is shown."""
+"""What a tab is: one view of the run, drawn only while it is shown; and what several of them use."""
 
 import bisect
 from collections.abc import Callable, Hashable
@@ -17,7 +17,7 @@ from explorer.ui.session.session import Session
 from explorer.ui.session.snapshots import SavedRun
 from explorer.ui.widgets.pinned_runs import PinnedRuns
 
-DRAWN = 300  # points of a curve, at most
+MOST_POINTS = 300  # of a curve
 Charts = dict[str, alt.TopLevelMixin]
 Tables = dict[tuple[str, str], Any]  # (chart, dataset) to a table
 
@@ -27,16 +27,16 @@ class Context:
     """What a tab may use; `session` changes with the device, so ask for it each time."""
 
     session: Session
-    show: Callable[[Experiment], None]  # moves the controls there, and begins anew if a run is under way
-    tell: Callable[[Exception], None]  # puts an error into the error box
+    go_to: Callable[[Experiment], None]  # moves the controls there, and begins anew if a run is under way
+    report: Callable[[Exception], None]  # puts an error into the error box
     guarded: Callable[[Callable[[Any], None]], Callable[[Any], None]]  # a callback whose errors go there
-    settle: Callable[[float], None] = lambda _: None  # sets the threshold, as letting its slider go does
+    commit: Callable[[float], None] = lambda _: None  # sets the threshold, as letting its slider go does
     restore: Callable[[SavedRun], None] = lambda _: None  # shows a run again, and moves the controls to it
     pins: PinnedRuns = field(default_factory=PinnedRuns)  # the runs that are compared
 
 
 class Tab:
-    """One look at the run. Subclass it in a file of its own and list that in `explorer/ui/tabs`.
+    """One view of the run. Subclass it in a file of its own and list that in `explorer/ui/tabs`.
 
     All but `__init__` and the hooks run on the session's worker, between two steps.
     """
@@ -52,37 +52,37 @@ class Tab:
         self.context = context
 
     def key(self, trainer: Trainer) -> Hashable:
-        """What the charts depend on; where it changes they are made anew. By default layers and length."""
+        """Return what the charts depend on, by default layers and length: they are made anew with it."""
         return tuple(trainer.observer.edges), trainer.lanes[0].experiment.epochs
 
     def charts(self, trainer: Trainer) -> Charts:  # noqa: ARG002
-        """The live charts by name; names are unique among all tabs."""
+        """Return the live charts by name; names are unique among all tabs."""
         return {}
 
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
-        """The data of the charts at a frame; widgets of the tab's own may be set here too."""
+        """Return the data of the charts at a frame; fill the tab's own widgets."""
         return {}
 
     def pictures(self) -> Charts:
-        """What the tab shows beside its charts, as figures for export; may be called on any thread."""
+        """Return what the tab shows beside its charts as figures for export; may be called on any thread."""
         return {}
 
     def overview(self, trainer: Trainer) -> tuple[str, ...]:  # noqa: ARG002
-        """The charts that an overview of the run has beside those of its record, where they are of it."""
+        """Return the charts that an overview of the run has beside those of its record."""
         return ()
 
-    def shown(self) -> None:
-        """Called when the tab is chosen."""
+    def on_show(self) -> None:
+        """Prepare for the next frame: the tab is chosen."""
 
-    def hidden(self) -> None:
-        """Called when another one is."""
+    def on_hide(self) -> None:
+        """Let go of what the run owns: another tab is chosen."""
 
     def close(self) -> None:
-        """Called at the end: stop threads that the tab started."""
+        """Stop the threads that the tab started: the explorer ends."""
 
 
 def columns(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, Any]:
-    """Rows as a table of columns."""
+    """Return rows as a table of columns."""
     if not rows:
         return {name: [] for name in names}
     values = list(zip(*rows, strict=True))
@@ -94,30 +94,28 @@ def columns(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, An
 
 
 def until(points: list[Point], step: int) -> list[Point]:
-    """The points up to a step; they are in order."""
+    """Return the points up to a step; they are in order."""
     return points[: bisect.bisect_right(points, step, key=lambda point: point.step)]
 
 
 def thinned(points: list[Point]) -> list[Point]:
-    """No more points than a chart can show, the last one always: a long run costs a frame no more."""
-    judged: list[Point] = []
-    others: list[Point] = []
-    for point in points:
-        (judged if "val_accuracy" in point.lanes[0] else others).append(point)
-    return sorted([*_some(judged), *_some(others)], key=lambda point: point.step)
+    """Return no more points than a chart can show, the last one always: a long run costs a frame no more."""
+    evaluated = [point for point in points if "val_accuracy" in point.lanes[0]]
+    others = [point for point in points if "val_accuracy" not in point.lanes[0]]
+    return sorted([*_some(evaluated), *_some(others)], key=lambda point: point.step)
 
 
 def _some(points: list[Point]) -> list[Point]:
-    """Every second, fourth, … point: those that are there stay until there are twice as many."""
+    """Return every second, fourth, … point: those that are there stay until there are twice as many."""
     every = 1
-    while len(points) > every * DRAWN:
+    while len(points) > every * MOST_POINTS:
         every *= 2
     last = points[-1:] if (len(points) - 1) % every else []
     return [*points[::every], *last]
 
 
 def events(frame: Frame) -> dict[str, Any]:
-    """Prune events and slider moves so far, as the "events" dataset of a figure over epochs."""
+    """Return prune events and slider moves so far, as the "events" dataset of a figure over epochs."""
     trainer = frame.trainer
-    happened = [event for event in trainer.lanes[0].history.events if event[0] <= frame.step]
-    return figures.event_table(happened, 1 / trainer.per_epoch)
+    so_far = [event for event in trainer.lanes[0].history.events if event[0] <= frame.step]
+    return figures.event_table(so_far, 1 / trainer.per_epoch)

@@ -1,24 +1,23 @@
-"""Weights: each layer's histogram, the threshold in every currency, and what each layer keeps."""
+"""Weights: each layer's histogram, the threshold in all its units, and what each layer keeps."""
 
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as w
+import numpy as np
 
 from explorer import figures
 from explorer.engine.pruning.pruner import PruneDecision
 from explorer.engine.training import history
 from explorer.engine.training.trainer import Trainer
+from explorer.figures.weights import layer_tables
 from explorer.ui.session.frames import Frame
 from explorer.ui.session.session import Session
-from explorer.ui.tabs import layer_density, recorded_histograms
+from explorer.ui.tabs.parts import layer_density, recorded_histograms
+from explorer.ui.tabs.parts.threshold_fields import ThresholdFields, cuts_weights
 from explorer.ui.tabs.tab import Charts, Context, Tab, Tables
-from explorer.ui.tabs.threshold_fields import ThresholdFields
 
 # Every string that a person reads here.
-TITLE = "Weights"
-TIP = "What each layer's weights and scores are, what it keeps, and the threshold in all its units"
 UNSCORED = "scored when the network is pruned"
 COUNTS = (("linear counts", "linear"), ("log counts", "log"))
 COUNTS_TIPS = ("Heights in proportion to counts", "Every bin with a weight in it can be seen")
@@ -30,31 +29,32 @@ class Weights(Tab):
     """What is kept and what falls, layer by layer."""
 
     name = "weights"
-    title = TITLE
-    tip = TIP
+    title = "Weights"
+    tip = "What each layer's weights and scores are, what it keeps, and the threshold in all its units"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.currencies = ThresholdFields(context)
-        self._decided: tuple[PruneDecision | None, Tables] = (None, {})
+        self.threshold = ThresholdFields(lambda: context.session, context.guarded, context.commit)
         self.counts = w.ToggleButtons(options=COUNTS, tooltips=COUNTS_TIPS).add_class("explorer-counts")
-        self.counts.observe(context.guarded(self._on_counts), "value")
-        self.keeps = w.HTML().add_class("explorer-keep-rates")
+        self.counts.observe(context.guarded(lambda _: context.session.refresh()), "value")
+        self.densities = w.HTML().add_class("explorer-keep-rates")
         style = w.HTML(f"<style>{CSS}</style>").add_class("explorer-style")
-        foot = w.HBox([self.currencies.told, self.counts]).add_class("explorer-currencies-foot")
-        self.panel = w.VBox([style, self.currencies.box, foot, self.keeps]).add_class("explorer-weights")
+        foot = w.HBox([self.threshold.source_text, self.counts]).add_class("explorer-currencies-foot")
+        self.panel = w.VBox([style, self.threshold.box, foot, self.densities]).add_class("explorer-weights")
+        self._decision: PruneDecision | None = None
+        self._scored: tuple[list[str], Tables] = [], {}  # by that decision
 
-    def hidden(self) -> None:
-        """Lets go of the weights."""
-        self.currencies.forget()
-        self._decided = None, {}
+    def on_hide(self) -> None:
+        """Let go of the weights."""
+        self.threshold.release()
+        self._decision, self._scored = None, ([], {})
 
     def key(self, trainer: Trainer) -> Hashable:
-        """The layers, which of them have scores to show, and how counts are drawn."""
+        """Return the layers, which of them have scores to show, and how counts are drawn."""
         return tuple(trainer.observer.edges), tuple(scored_layers(trainer)), self.counts.value
 
     def charts(self, trainer: Trainer) -> Charts:
-        """One chart a layer, and one of its scores."""
+        """Return one chart a layer, and one of its scores."""
         counts = self.counts.value
         scored = scored_layers(trainer)
         return {
@@ -63,34 +63,33 @@ class Weights(Tab):
         }
 
     def tables(self, frame: Frame, session: Session) -> Tables:  # noqa: ARG002
-        """Counts by bin, and where the threshold cuts."""
-        pruning = frame.trainer.lanes[0].experiment.pruning
-        self.currencies.draw(frame)
-        self.keeps.value = layer_density.html(
-            layer_density.keeps(frame), pruning, tried=frame.preview is not None
-        )
+        """Return counts by bin, and where the threshold cuts."""
+        pruning = frame.lanes[0].experiment.pruning  # of then: it is what left the layers as they are shown
+        self.threshold.draw(frame)
+        densities, preview = layer_density.measure(frame), frame.preview is not None
+        self.densities.value = layer_density.html(densities, pruning, preview=preview)
         scored = scored_layers(frame.trainer)
         return {
             **_weights(frame, cut=not scored),
             **self._scores(frame, scored),
-            **recorded_histograms.tables(frame, scored),
+            **recorded_histograms.tables(frame, scored, cuts_weights=cuts_weights(pruning)),
         }
 
     def _scores(self, frame: Frame, layers: list[str]) -> Tables:
-        """The scores' histograms; those of one decision stay as they are."""
-        if frame.decision is None or frame.decision is not self._decided[0]:
-            self._decided = frame.decision, _scores(frame, layers)
-        return self._decided[1]
-
-    def _on_counts(self, change: Any) -> None:  # noqa: ARG002
-        self.context.session.refresh()
+        """Return the scores' histograms; those of one decision stay as they are."""
+        if frame.decision is None or frame.decision is not self._decision or self._scored[0] != layers:
+            tables, charts = _scores(frame, layers), {f"scores-{name}" for name in layers}
+            # a decision from before a branch may have scored other layers
+            self._scored = layers, {key: table for key, table in tables.items() if key[0] in charts}
+            self._decision = frame.decision
+        return self._scored[1]
 
 
 def scored_layers(trainer: Trainer) -> list[str]:
-    """The layers whose scores have a chart of their own; none where the score is |w|, seen in the weights."""
+    """Return the layers whose scores have a chart of their own; none where the weights' charts show them."""
     lane = trainer.lanes[0]
     pruning = lane.experiment.pruning
-    if pruning is None or (pruning.criterion == "magnitude" and pruning.granularity == "weight"):
+    if pruning is None or cuts_weights(pruning):
         return []
     return [layer.name for layer in trainer.pruner.eligible(trainer.view(lane), pruning)]
 
@@ -99,25 +98,27 @@ def _weights(frame: Frame, cut: bool) -> Tables:
     observer, decision = frame.trainer.observer, frame.decision
     layers = zip(decision.layers, decision.cutoffs, strict=True) if decision and cut else ()
     cutoffs = {layer.name: cutoff for layer, cutoff in layers}
-    found: Tables = {}
+    tables: Tables = {}
     for name, counts in observer.counts(frame.view).items():
-        sides, total = observer.edges[name].numpy(), int(counts.sum())
-        found[f"weights-{name}", "bins"] = figures.stacked(sides[:-1], sides[1:], *counts.cpu().numpy())
-        found[f"weights-{name}", "cutoffs"] = figures.cutoffs_at(cutoffs.get(name))
-        found[f"weights-{name}", "note"] = figures.kept_note(total - int(counts[1].sum()), total)
-    return found
+        sides, own = observer.edges[name].numpy(), counts.cpu().numpy()
+        tables |= histogram(f"weights-{name}", sides, own, cutoffs.get(name), "weight")
+    return tables
 
 
 def _scores(frame: Frame, layers: list[str]) -> Tables:
     decision = frame.decision
     if decision is None:
         return {(f"scores-{name}", "note"): {"text": [UNSCORED]} for name in layers}
-    found: Tables = {}
+    tables: Tables = {}
     for i, layer in enumerate(decision.layers if layers else []):
-        scores, keep, name = decision.scores[i], decision.units[i], f"scores-{layer.name}"
+        scores = decision.scores[i]
         edges = history.score_edges(scores)
-        counts, sides = history.score_counts(scores, keep, edges).cpu().numpy(), edges.numpy()
-        found[name, "bins"] = figures.stacked(sides[:-1], sides[1:], *counts)
-        found[name, "cutoffs"] = figures.cutoffs_at(decision.cutoffs[i], "score")
-        found[name, "note"] = figures.kept_note(int(keep.sum()), len(keep))
-    return found
+        counts = history.score_counts(scores, decision.units[i], edges).cpu().numpy()
+        tables |= histogram(f"scores-{layer.name}", edges.numpy(), counts, decision.cutoffs[i], "score")
+    return tables
+
+
+def histogram(chart: str, sides: np.ndarray, counts: np.ndarray, cutoff: float | None, axis: str) -> Tables:
+    """Return a chart's datasets from the edges of bins, [BINS + 1], and the counts in them, [3, BINS]."""
+    tables = layer_tables(sides[:-1], sides[1:], *counts, cutoff=cutoff, axis=axis)
+    return {(chart, name): table for name, table in tables.items()}

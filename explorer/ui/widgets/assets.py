@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from explorer.figures import theme
-from explorer.figures.tiles import FAINT, NONE
+from explorer.figures.image_sheets import FAINT, NONE
 
 FOLDER = Path(__file__).parent
 # CSS variables, by the roles that colours have in figures

@@ -12,7 +12,8 @@ import traitlets
 
 from explorer import figures
 from explorer.engine.training.run import WRITERS, Run
-from explorer.figures import embedding, theme
+from explorer.figures import saving
+from explorer.figures.provenance import usermeta
 from explorer.ui.session.session import Session
 from explorer.ui.widgets import assets
 
@@ -80,8 +81,8 @@ class ExportMenu(anywidget.AnyWidget):
                 name, spec = self._figure() if what == "shown" else (what, self._overview(run))
                 if spec is None:
                     raise ValueError(NOTHING_SHOWN)
-                signed = {**spec, "usermeta": embedding.usermeta([run.provenance])}
-                return theme.write(signed, folder / f"{start}{name}.{kind}")
+                signed = {**spec, "usermeta": usermeta([run.provenance])}
+                return saving.write(signed, folder / f"{start}{name}.{kind}")
             case "run":
                 return run.save(folder / run.experiment.hash)
         inside = f"{kind}.csv" if what == "data" else f"{what}.{kind}"

@@ -18,7 +18,7 @@ import traitlets
 import vl_convert
 
 from explorer import registry
-from explorer.figures import theme
+from explorer.figures import combining, saving, theme
 from explorer.ui.widgets import assets, vega
 
 MAX_LABELS = 256  # a column of text travels as one byte a row
@@ -216,11 +216,11 @@ class LiveChart(anywidget.AnyWidget):
     def page(self) -> dict[str, Any] | None:
         """Return the charts that are shown as one Vega-Lite specification; None where there are no data."""
         specs = self.specs()
-        return theme.page(specs) if specs else None
+        return combining.page(specs) if specs else None
 
     def save(self, name: str, path: str | Path, scale: float = 2) -> Path:
         """Write one chart with the data it shows now: .png, .svg, .pdf, .html or .json."""
-        return theme.save(self.chart(name), path, scale)
+        return saving.save(self.chart(name), path, scale)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a picture for readers without a kernel; the widget's own view wins where there is one."""
@@ -228,6 +228,6 @@ class LiveChart(anywidget.AnyWidget):
         page = self.page()
         if bundle is None or page is None:
             return bundle
-        version = theme.vegalite_version()
+        version = saving.vegalite_version()
         png = vl_convert.vegalite_to_png(page, vl_version=version, scale=SNAPSHOT_SCALE)
         return {**bundle[0], "image/png": base64.b64encode(png).decode()}, bundle[1]

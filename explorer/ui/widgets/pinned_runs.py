@@ -13,8 +13,7 @@ from explorer import registry
 from explorer.engine.training.branch import diff, fields
 from explorer.experiment import Experiment
 from explorer.study.intervals import t_interval, wilson_interval
-from explorer.ui.controls import method_options
-from explorer.ui.controls.controls import LABELS
+from explorer.ui.controls import labels
 from explorer.ui.session.snapshots import SavedRun
 
 # Every string that a person reads here.
@@ -48,12 +47,12 @@ class PinnedRun:
     @property
     def experiment(self) -> Experiment:
         """Its settings."""
-        return self.saved.point.lanes[0].experiment
+        return self.saved.snapshot.lanes[0].experiment
 
     @property
     def steered(self) -> bool:
         """Whether settings were moved on the way, so that the Experiment alone does not make it."""
-        return self.saved.point.lanes[0].steered
+        return self.saved.snapshot.lanes[0].steered
 
     @property
     def shift(self) -> float | None:
@@ -63,7 +62,7 @@ class PinnedRun:
     @property
     def recipe(self) -> Any:
         """What runs share that differ in nothing but the seed."""
-        same = self.experiment.replace(seed=0).hash, self.saved.point.step, self.saved.status == "diverged"
+        same = self.experiment.replace(seed=0).hash, self.saved.snapshot.step, self.saved.status == "diverged"
         return (same, self.ident) if self.steered else (same, None)
 
 
@@ -100,11 +99,11 @@ class PinnedRuns:
 
     def check(self, saved: SavedRun) -> None:
         """Raise ValueError where a run can't be pinned."""
-        if not saved.point.step:
+        if not saved.snapshot.step:
             raise ValueError(UNTRAINED)
         if len(self.runs) >= MOST:
             raise ValueError(FULL.format(MOST))
-        lane = saved.point.lanes[0]
+        lane = saved.snapshot.lanes[0]
         for run in self.runs:
             if lane.experiment == run.experiment and _trace(saved) == _trace(run.saved):
                 raise ValueError(TWICE.format(run.name))
@@ -117,7 +116,7 @@ class PinnedRuns:
             saved=saved,
             ident=self._next,
             slot=free,
-            name=self.name_for(saved.point.lanes[0].experiment),
+            name=self.name_for(saved.snapshot.lanes[0].experiment),
             accuracy=summary["val_accuracy"],
             dense=dense["val_accuracy"] if dense else None,
             sparsity=summary["sparsity"],
@@ -161,8 +160,8 @@ class PinnedRuns:
 
 def _trace(saved: SavedRun) -> tuple[Any, ...]:
     """Return what tells two runs of one Experiment apart."""
-    lane = saved.point.lanes[0]
-    return saved.point.step, len(saved.point.lanes), lane.steered and lane.history.events
+    lane = saved.snapshot.lanes[0]
+    return saved.snapshot.step, len(saved.snapshot.lanes), lane.steered and lane.history.events
 
 
 def _unique(name: str, others: Sequence[str]) -> str:
@@ -186,9 +185,9 @@ def headline(experiment: Experiment) -> str:
 def label(name: str) -> str:
     """Return what a setting is called on the page, by its dotted name."""
     place, _, last = name.rpartition(".")
-    return (
-        method_options.label(last) if place.endswith("options") else LABELS.get(last, leaf(name).capitalize())
-    )
+    if place.endswith("options"):
+        return labels.option_label(last)
+    return labels.LABELS.get(last, leaf(name).capitalize())
 
 
 def leaf(name: str) -> str:
@@ -245,10 +244,9 @@ def _pool(runs: list[PinnedRun]) -> RunGroup:
     low, high = wilson_interval(mean, runs[0].images)
     if len(accuracies) == 1:
         return RunGroup(runs, mean, None, low, high)
-    spread = stdev(accuracies)
-    lowest, highest = t_interval(mean, spread, len(accuracies))
+    lowest, highest = t_interval(accuracies)
     # all seeds are judged by the same images, so their mean is no surer than those allow
-    return RunGroup(runs, mean, spread, min(low, lowest), max(high, highest))
+    return RunGroup(runs, mean, stdev(accuracies), min(low, lowest), max(high, highest))
 
 
 def comparable(runs: Sequence[PinnedRun]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import platformdirs
 import vl_convert
 
-from explorer.figures import theme
+from explorer.figures import saving
 from explorer.ui.widgets import assets
 
 SNIPPET = "explorerVega.embed = vegaEmbed;"  # the bundle's own `vega` is null, only `vegaEmbed` works
@@ -23,12 +23,12 @@ def module(name: str) -> str:
 
 def bundle() -> str:
     """Return Vega as one script, out of the user's cache or made by vl-convert (1 to 2 s, no network)."""
-    name = f"vega-{version('vl-convert-python')}-{theme.vegalite_version()}.js"
+    name = f"vega-{version('vl-convert-python')}-{saving.vegalite_version()}.js"
     path = Path(platformdirs.user_cache_dir("pruning-explorer")) / name
     try:
         return path.read_text(encoding="utf-8")
     except OSError:
-        script = vl_convert.javascript_bundle(SNIPPET, vl_version=theme.vegalite_version())
+        script = vl_convert.javascript_bundle(SNIPPET, vl_version=saving.vegalite_version())
         _write_cache(path, script)
         return script
 
@@ -47,4 +47,4 @@ def _write_cache(path: Path, script: str) -> None:
 @functools.lru_cache(maxsize=128)
 def compile_spec(spec: str) -> dict[str, Any]:
     """Compile Vega-Lite JSON to Vega; equal specifications cost once. Not to be changed by the caller."""
-    return vl_convert.vegalite_to_vega(spec, vl_version=theme.vegalite_version())
+    return vl_convert.vegalite_to_vega(spec, vl_version=saving.vegalite_version())

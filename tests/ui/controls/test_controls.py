@@ -5,7 +5,7 @@ from hands import MOVES, PATIENCE, by_class, move, told
 
 import explorer as ex
 from explorer import registry
-from explorer.ui.controls import controls, groups
+from explorer.ui.controls import groups, labels
 
 MENUS = {
     "dataset": "dataset",
@@ -22,22 +22,22 @@ MENUS = {
 
 def test_every_control_has_its_class_label_and_tooltip(opened):
     explorer = opened()
-    names = [*controls.LABELS]
+    names = [*labels.LABELS]
     assert {"preset", *(name for group in groups.GROUPS.values() for name in group)} == set(names)
     for name in names:
         found = by_class(explorer, name.replace("_", "-"))
         assert len(found) == (2 if name == "threshold" else 1), name  # one of its two sliders is shown
-        assert all(widget.description.startswith(controls.LABELS[name]) for widget in found)
+        assert all(widget.description.startswith(labels.LABELS[name]) for widget in found)
         assert all(widget.tooltip for widget in found)
     for name in ("train", "pause", "stop", "reset", "progress", "status", "error", "hint"):
         assert len(by_class(explorer, name)) == 1, name
 
 
 def test_menus_are_the_registry(opened):
-    controls = opened()._controls
+    controls = opened().controls
     for name, axis in MENUS.items():
-        assert tuple(controls[name].widget.options) == registry.names(axis), name
-    assert controls["rule"].widget.options == ("none", *registry.names("rule"))
+        assert tuple(controls[name].options) == registry.names(axis), name
+    assert controls["rule"].options == ("none", *registry.names("rule"))
 
 
 def test_a_method_registered_here_and_now_is_in_the_menu(opened, scratch_registry):
@@ -46,7 +46,7 @@ def test_a_method_registered_here_and_now_is_in_the_menu(opened, scratch_registr
         """My own."""
         return weight
 
-    assert "mine" in opened()._controls["criterion"].widget.options
+    assert "mine" in opened().controls["criterion"].options
 
 
 def test_a_control_changes_its_field_and_no_other(opened):
@@ -57,12 +57,12 @@ def test_a_control_changes_its_field_and_no_other(opened):
         assert told(explorer) == "", name
         assert explorer.experiment == before.replace(changes), name
         assert explorer.experiment != before, name
-        assert explorer._controls[name].widget.value == value, name
+        assert explorer.controls[name].value == value, name
         explorer.experiment = before
 
 
-def test_the_moves_above_are_of_all_controls(opened):
-    assert set(MOVES) | {"unit", "device", "end_epoch"} == set(opened()._controls)
+def test_the_moves_above_are_of_all_controls():
+    assert {*MOVES, "unit", "device", "end_epoch"} == set(labels.CONTROLS) - {"preset", "threshold"}
 
 
 def test_adam_and_back_leave_no_momentum_behind(opened):
@@ -77,10 +77,10 @@ def test_no_clip_rule_is_no_clipping_and_no_clip_norm(opened):
     explorer = opened()
     move(explorer, "rule", "none")
     assert explorer.experiment.clipping is None
-    assert explorer._controls["max_norm"].widget.disabled
+    assert explorer.controls["max_norm"].disabled
     move(explorer, "rule", "norm")
     assert explorer.experiment.clipping == ex.Clipping()
-    assert not explorer._controls["max_norm"].widget.disabled
+    assert not explorer.controls["max_norm"].disabled
 
 
 def test_the_device_changes_and_the_experiment_stays(opened):
@@ -94,7 +94,7 @@ def test_the_device_changes_and_the_experiment_stays(opened):
 
 def test_a_method_from_a_notebook_is_offered_at_once(opened, scratch_registry):
     explorer = opened()
-    menu = explorer._controls["criterion"].widget
+    menu = explorer.controls["criterion"]
     before, chosen = menu.options, menu.value
 
     @scratch_registry.register("criterion", "mine")

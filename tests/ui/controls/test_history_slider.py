@@ -8,7 +8,7 @@ from explorer.ui.session.snapshots import SnapshotStore
 
 
 def status(explorer):
-    return explorer._status.value
+    return explorer.controls["status"].value
 
 
 def slider(explorer):
@@ -97,7 +97,7 @@ def test_the_weights_tab_shows_the_recorded_histograms(done, kept):
     settled(done)
     now = bins(done)
     if not kept:
-        done.session.album.forget_from(0)
+        done.session.snapshots.discard_from(0)
     drag(done, 3)
     run = done.run.histograms
     for state in ("kept", "pruned"):
@@ -140,7 +140,7 @@ def test_training_goes_on_while_the_past_is_looked_at(opened):
     explorer.session.start()
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < 20:
         pass
-    explorer.session.look(8)
+    explorer.session.view_step(8)
     settled(explorer)
     before = explorer.session.call(lambda trainer: trainer.step).result(PATIENCE)
     while explorer.session.call(lambda trainer: trainer.step).result(PATIENCE) < before + 5:
@@ -149,7 +149,7 @@ def test_training_goes_on_while_the_past_is_looked_at(opened):
     explorer.stop()
     explorer.session.start()
     settled(explorer)
-    assert explorer.session.past is None
+    assert explorer.session.viewed_step is None
     explorer.stop()
 
 
@@ -165,7 +165,7 @@ def test_a_branch_without_changes_ends_where_the_run_ended(done):
     assert run.row.equal(whole.row)
     assert not run.summary["steered"]
     assert run.events.rows() == [*whole.events.rows(), (20, "branch", None, None)]
-    assert done.session.past is None
+    assert done.session.viewed_step is None
     labels = [row["label"] for row in chart_data(done, "accuracy")["events"]]
     assert labels == ["pruned to 90 %", "branch"]
 
@@ -208,8 +208,8 @@ def test_what_cannot_branch_is_told_and_the_run_stays(done):
 
 
 def test_where_weights_are_not_kept_the_button_says_so(done):
-    album = done.session.album
-    album._points = {step: point for step, point in album._points.items() if step != 16}
+    album = done.session.snapshots
+    album._snapshots = {step: point for step, point in album._snapshots.items() if step != 16}
     drag(done, 4)
     assert button(done, "branch").disabled
     assert "those of epochs 0, 0.25, 0.5" in button(done, "branch").tooltip
@@ -256,7 +256,7 @@ class Snap:
 def test_an_album_is_bounded_and_thins_out_evenly():
     album = SnapshotStore(most=50)
     for step in range(0, 101, 5):
-        album.keep(Snap(step))
+        album.append(Snap(step))
         assert len(album.steps) <= 5
     assert (album.steps[0], album.steps[-1]) == (0, 100)
     gaps = [b - a for a, b in zip(album.steps, album.steps[1:], strict=False)]
@@ -266,7 +266,7 @@ def test_an_album_is_bounded_and_thins_out_evenly():
 def test_only_moments_that_stay_are_compared_with_those_before():
     album, snaps = SnapshotStore(most=50), [Snap(step) for step in range(64)]
     for snap in snaps:
-        album.keep(snap)
+        album.append(snap)
     compared = [pair for snap in snaps for pair in snap.compared]
     assert set(album.steps[1:-1]) <= {step for step, _ in compared}
     assert all(before < step for step, before in compared)
@@ -276,32 +276,30 @@ def test_only_moments_that_stay_are_compared_with_those_before():
 def test_what_snapshots_share_counts_once():
     album, shared = SnapshotStore(most=50), Snap(-1)
     for step in range(10):
-        album.keep(Snap(step, shared))
+        album.append(Snap(step, shared))
     assert len(album.steps) == 4
 
 
 def test_snapshots_hold_only_what_changed_and_are_the_same_to_the_bit(done):
-    points = [done.session.album.at(step) for step in (20, 24)]
+    points = [done.session.snapshots.at(step) for step in (20, 24)]
     for name in ("mask", "pruned_values"):  # they changed at the prune event of step 16
         first, second = (getattr(point.state, name) for point in points)
         assert first is second
-    assert (
-        points[0].state.criterion_memory["initial_weight"]
-        is points[1].state.criterion_memory["initial_weight"]
-    )
+    first, second = (point.state.criterion_memory["initial_weight"] for point in points)
+    assert first is second
     assert not points[0].state.theta.equal(points[1].state.theta)
 
 
 def test_an_album_keeps_two_however_large():
     album = SnapshotStore(most=5)
     for step in range(4):
-        album.keep(Snap(step))
+        album.append(Snap(step))
     assert album.steps == [0, 3]
 
 
 def test_a_new_run_forgets_the_old_ones_past(done):
-    assert done.session.album.steps == [0, 4, 8, 12, 16, 20, 24, 28, 32]
+    assert done.session.snapshots.steps == [0, 4, 8, 12, 16, 20, 24, 28, 32]
     done.experiment = done.experiment.replace(seed=3)
     settled(done)
-    assert done.session.album.steps == []
+    assert done.session.snapshots.steps == []
     assert by_class(done, "scrub")[0].layout.display == "none"

@@ -11,16 +11,16 @@ import explorer as ex
 from explorer import registry
 from explorer.registry import Option
 from explorer.ui.controls import fields
-from explorer.ui.controls.method_options import PLACES
+from explorer.ui.controls.method_options import OPTION_PATHS, option_names
 
 
 def options(explorer):
     """The option controls on the page, by name."""
-    return {each.name: each for axis in PLACES for each in explorer._options.controls[axis]}
+    return {name: explorer.controls[name] for name in option_names() if name in explorer.controls}
 
 
 def put(explorer, name, value):
-    options(explorer)[name].widget.value = value
+    options(explorer)[name].value = value
 
 
 # -- one widget for each kind of option ---------------------------------------------------------------
@@ -46,14 +46,14 @@ def put(explorer, name, value):
 def test_the_annotation_says_which_widget(annotation, default, kind):
     field = fields.field(Option("x", default, annotation))
     assert type(field.widget) is kind
-    field.widget.value = field.shown(default)
-    assert field.said(field.widget.value) == pytest.approx(default)
+    field.widget.value = field.format(default)
+    assert field.parse(field.widget.value) == pytest.approx(default)
 
 
 def every_option():
     return [
         (axis, method, option)
-        for axis in PLACES
+        for axis in OPTION_PATHS
         for method in registry.methods(axis)
         for option in method.options.values()
     ]
@@ -65,28 +65,28 @@ def every_option():
 def test_every_option_in_the_registry_has_a_widget_whose_values_it_takes(axis, method, option):  # noqa: ARG001
     field = fields.field(option)
     start = (0.5, 0.5) if option.required else option.default
-    field.widget.value = field.shown(start)
-    assert option.check(field.said(field.widget.value)) == pytest.approx(start)
+    field.widget.value = field.format(start)
+    assert option.check(field.parse(field.widget.value)) == pytest.approx(start)
     for end in ("min", "max"):
         if isinstance(field.widget, w.FloatLogSlider):
             field.widget.value = 10 ** getattr(field.widget, end)
         elif isinstance(field.widget, w.FloatSlider | w.IntSlider):
             field.widget.value = getattr(field.widget, end)
-        option.check(field.said(field.widget.value))
+        option.check(field.parse(field.widget.value))
 
 
 @pytest.mark.parametrize("text", ["a", "0.1, x", ""])
 def test_numbers_that_are_none_are_told(text):
     field = fields.field(Option("shares", (0.1,), tuple[float, ...]))
     with pytest.raises(ValueError, match=r"shares = .*commas between them, such as 0.08, 0.09, 0.26"):
-        field.said(text)
+        field.parse(text)
 
 
 def test_a_number_may_be_left_out():
     field = fields.optional_number("tolerance")
-    assert [field.said(text) for text in ("", " ", "0.5")] == [None, None, 0.5]
+    assert [field.parse(text) for text in ("", " ", "0.5")] == [None, None, 0.5]
     with pytest.raises(ValueError, match="tolerance = 'much': must be a number, or empty"):
-        field.said("much")
+        field.parse("much")
 
 
 # -- in the explorer ----------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_an_option_is_a_control_below_its_method(opened):
             node = getattr(node, part)
         wanted = {"0.02": 0.02, "10": 10, "0.2, 0.8": (0.2, 0.8)}.get(value, value)
         assert node[name] == pytest.approx(wanted), name
-        assert options(explorer)[name].widget.value == pytest.approx(value), name
+        assert options(explorer)[name].value == pytest.approx(value), name
         explorer.experiment = before
 
 
@@ -141,10 +141,10 @@ def test_another_method_drops_what_it_does_not_know_and_keeps_the_rest(opened):
 def test_each_schedule_and_rule_can_be_chosen_one_after_the_other(opened):
     explorer = opened()
     for axis in ("schedule", "rule", "allocation"):
-        for name in explorer._controls[axis].widget.options:
+        for name in explorer.controls[axis].options:
             move(explorer, axis, name)
             assert told(explorer) == "", (axis, name)
-            assert explorer._controls[axis].widget.value == name
+            assert explorer.controls[axis].value == name
 
 
 @pytest.mark.parametrize(("model", "layers"), [("mlp-784-128-10", 2), ("lenet-300-100", 3)])
@@ -170,10 +170,10 @@ def test_shares_of_the_wrong_number_are_refused_before_a_run_is_given_up_for_the
     move(explorer, "allocation", "shares")
     put(explorer, "shares", "0.1, 0.2, 0.3")
     assert "3 entries, but 2 layers are pruned" in told(explorer)
-    assert options(explorer)["shares"].widget.value == "0.1, 0.1"
+    assert options(explorer)["shares"].value == "0.1, 0.1"
     put(explorer, "shares", "much")
     assert "commas between them" in told(explorer)
-    assert options(explorer)["shares"].widget.value == "0.1, 0.1"
+    assert options(explorer)["shares"].value == "0.1, 0.1"
     put(explorer, "shares", "0.3, 0.6")
     assert told(explorer) == ""
 
@@ -185,7 +185,7 @@ def test_a_granularity_that_the_network_has_not_is_refused_and_goes_back(opened,
     run = explorer.wait(PATIENCE)
     move(explorer, "granularity", granularity)
     assert "here there are none" in told(explorer)
-    assert explorer._controls["granularity"].widget.value == "weight"
+    assert explorer.controls["granularity"].value == "weight"
     assert explorer.experiment == run.experiment
     assert explorer.run.summary["steps"] == run.summary["steps"]  # the run is still there
 
@@ -202,8 +202,8 @@ def test_what_fails_on_the_worker_goes_back_too(opened, scratch_registry):
     explorer.session.call(id).result(PATIENCE)
     assert "cannot be fetched" in told(explorer)
     assert explorer.experiment == before
-    assert explorer._controls["dataset"].widget.value == "tiny"
-    explorer._button["train"].click()
+    assert explorer.controls["dataset"].value == "tiny"
+    explorer.controls["train"].click()
     assert explorer.wait(PATIENCE).status == "done"
 
 
@@ -213,31 +213,31 @@ def test_a_method_switches_what_it_insists_on_and_says_so(opened):
     move(explorer, "schedule", "rigl")
     assert told(explorer) == ""
     assert explorer.experiment.pruning.granularity == "weight"
-    assert "With rigl, granularity is now weight" in explorer._hint.value
+    assert "With rigl, granularity is now weight" in explorer.controls["hint"].value
     move(explorer, "granularity", "neuron")  # but what is asked for does not overrule what came first
     assert "does not go with" in told(explorer)
-    assert explorer._controls["granularity"].widget.value == "weight"
+    assert explorer.controls["granularity"].value == "weight"
 
 
 def test_a_setting_without_effect_is_remarked_on(opened):
     explorer = opened(pruning={"granularity": "n:m"})
     move(explorer, "allocation", "uniform")
     assert told(explorer) == ""
-    assert "no effect" in explorer._hint.value
+    assert "no effect" in explorer.controls["hint"].value
 
 
 def test_the_threshold_rests_where_the_options_say_it(opened):
     explorer = opened()
     move(explorer, "granularity", "n:m")
-    assert explorer._threshold.share.disabled
-    assert explorer._threshold.share.value == 50
+    assert explorer.controls["threshold"].disabled
+    assert explorer.controls["threshold"].value == 50
     put(explorer, "n", 1)
     assert explorer.experiment.pruning.threshold == 0.75
 
 
 def test_end_epoch_is_offered_where_the_schedule_ends(opened):
     explorer = opened()
-    end = explorer._controls["end_epoch"].widget
+    end = explorer.controls["end_epoch"]
     assert "explorer-unused" in end._dom_classes
     move(explorer, "schedule", "gradual")
     assert "explorer-unused" not in end._dom_classes

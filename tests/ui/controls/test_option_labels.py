@@ -4,23 +4,23 @@ import pytest
 from hands import by_class, move
 
 from explorer import registry
-from explorer.ui.controls import method_options
+from explorer.ui.controls import labels, method_options
 from explorer.ui.widgets import pinned_runs
 
-EACH = [(axis, method) for axis in method_options.PLACES for method in registry.methods(axis)]
+EACH = [(axis, method) for axis in method_options.OPTION_PATHS for method in registry.methods(axis)]
 NAMES = {name for _, method in EACH for name in method.options}
 
 
 def test_every_option_has_a_label_and_no_label_is_left_over():
-    assert set(method_options.LABELS) == NAMES
-    assert set(method_options.CHOICES) <= NAMES
+    assert set(labels.OPTIONS) == NAMES
+    assert set(labels.CHOICES) <= NAMES
 
 
 @pytest.mark.parametrize(("axis", "method"), EACH, ids=lambda part: getattr(part, "name", part))
 def test_the_tooltip_says_what_to_type_and_what_it_does(axis, method):
     for option in method.options.values():
-        made = method_options.control(axis, method, option).widget
-        assert made.description == method_options.LABELS[option.name]
+        made = method_options.option_control(axis, method, option).widget
+        assert made.description == labels.OPTIONS[option.name]
         assert made.tooltip.startswith(f"{option.name}, an option of {method.name}\n{method.help}")
 
 
@@ -44,7 +44,7 @@ def test_a_method_of_the_users_own_goes_by_its_own_names(scratch_registry):
         """Mine."""
 
     method = registry.get("schedule", "mine")
-    made = [method_options.label(name, method) for name in method.options]
+    made = [labels.option_label(name, method) for name in method.options]
     assert made == ["Eps", "My number"]
 
 

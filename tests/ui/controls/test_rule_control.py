@@ -14,7 +14,7 @@ from explorer.ui.tabs.gradients import Gradients
 def shown(experiment):
     made = controls.build("cpu")
     for name in ("rule", "max_norm"):
-        made[name].show(experiment)
+        made[name].sync(experiment)
     return made["rule"].widget, made["max_norm"].widget
 
 
@@ -28,7 +28,7 @@ def test_the_menu_offers_every_rule_and_tells_what_it_does():
 def test_a_chain_is_an_entry_of_its_own_and_comes_back_as_it_was():
     exp = ex.Experiment(clipping={"rule": ("value", "norm"), "max_norm": 0.5})
     control = controls.build("cpu")["rule"]
-    control.show(exp)
+    control.sync(exp)
     assert control.widget.value == "value + norm"
     assert exp.replace(control.changes("value + norm")) == exp
     assert exp.replace(control.changes("value")).clipping.rule == "value"
@@ -55,6 +55,6 @@ def test_the_clip_norm_can_be_moved_where_it_bounds_something(clipping, enabled)
 )
 def test_the_chart_draws_the_clip_norm_where_it_bounds_the_norm(tiny, rule, values):
     trainer = Trainer([tiny(clipping={"rule": rule, "max_norm": 0.5}, pruning=None)], "cpu")
-    frame = SimpleNamespace(trainer=trainer, lanes=trainer.lanes, point=None, step=0, past=None)
+    frame = SimpleNamespace(trainer=trainer, lanes=trainer.lanes, snapshot=None, step=0, viewed_step=None)
     tables = Gradients(None).tables(frame, None)
     assert tables["gradients", "clip"]["value"] == values

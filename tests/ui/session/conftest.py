@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import pytest
 from laws import left
 
-from explorer.ui.session import session as session_module
+from explorer.ui.session import worker
 from explorer.ui.session.session import Session
 
 
 @pytest.fixture(autouse=True)
 def _one_core(monkeypatch):
     """The worker leaves one core to the page; with two it trains on one thread, as these tests do."""
-    monkeypatch.setattr(session_module, "os", SimpleNamespace(cpu_count=lambda: 2))
+    monkeypatch.setattr(worker, "os", SimpleNamespace(cpu_count=lambda: 2))
 
 
 @pytest.fixture

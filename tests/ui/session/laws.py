@@ -36,17 +36,18 @@ def hold(session, go, reached):
 
     The worker itself looks, before each step: however busy the machine is, no step comes in between.
     """
-    advance, held = session._advance, threading.Event()
+    thread, held = session._thread, threading.Event()
+    advance = thread.work
 
     def look():
-        if reached(session._trainer):
-            session._advance = advance
-            session.pause()  # comes before the next step
-            held.set()
-        else:
-            advance()
+        if not reached(session._worker.trainer):
+            return advance()
+        thread.work = advance
+        session.pause()  # comes before the next step
+        held.set()
+        return True
 
-    session._advance = look
+    thread.work = look
     go()
     assert held.wait(PATIENCE), "never reached"
     session.call(id).result(PATIENCE)

@@ -1,7 +1,7 @@
 """The Digits tab asks the networks only where nobody has asked yet, and then a slice of time at a time."""
 
 import pytest
-from hands import ENDLESS, PATIENCE, well
+from hands import ENDLESS, PATIENCE, tab_of, well
 
 from explorer.ui.session import sliced_evaluation
 from explorer.ui.session.sliced_evaluation import SlicedEvaluation
@@ -27,14 +27,14 @@ def test_what_is_known_is_not_asked_again(opened, asked):
     well(explorer)
     explorer.session.start()
     explorer.wait(PATIENCE)
-    assert "Of 100 validation images" in well(explorer).told.value
+    assert "Of 100 validation images" in well(explorer).summary_text.value
     explorer.session.preview(0.5)
     assert "Trying the threshold 0.5, not trained any further, beside the dense twin of epoch 2" in (
-        well(explorer).told.value
+        well(explorer).summary_text.value
     )
-    explorer.session.look(12)
-    assert "As of epoch 0.75. " in well(explorer).told.value
-    explorer.session.look(None)
+    explorer.session.view_step(12)
+    assert "As of epoch 0.75. " in well(explorer).summary_text.value
+    explorer.session.view_step(None)
     well(explorer)
     assert asked == []
 
@@ -50,7 +50,7 @@ def test_between_two_records_it_asks_in_slices_and_says_how_far_it_is(opened, as
 
     def elsewhere(trainer):
         """Neither at a record nor where the camera has judged."""
-        known = explorer.session._camera._known(trainer)
+        known = explorer.session.frames.newest_predictions(trainer)
         return known.step != trainer.step
 
     while not explorer.session.call(elsewhere).result(PATIENCE):
@@ -58,8 +58,8 @@ def test_between_two_records_it_asks_in_slices_and_says_how_far_it_is(opened, as
         explorer.session.call(id).result(PATIENCE)
         explorer.session.pause()
     told = []
-    tab = explorer._gallery.tabs["digits"]
-    tab.told.observe(lambda change: told.append(change["new"]), "value")
+    tab = tab_of(explorer, "digits")
+    tab.summary_text.observe(lambda change: told.append(change["new"]), "value")
     explorer.tab = "digits"
     for _ in range(5):
         well(explorer)
@@ -76,7 +76,7 @@ def test_lanes_that_share_their_weights_are_asked_once(opened, asked):
     asking = SlicedEvaluation(trainer, [trainer.view(lane) for lane in trainer.lanes], 0)
     assert not asking.work(60)
     assert asked == [100]
-    first, second = asking.found.lanes
+    first, second = asking.predictions.lanes
     assert first.equal(second)
 
 
@@ -84,10 +84,10 @@ def test_a_tab_that_is_left_asks_no_further(opened, asked, monkeypatch):
     monkeypatch.setattr("explorer.engine.network.forward_backward.CPU_IMAGES", 1)
     monkeypatch.setattr("explorer.ui.tabs.digits.SLICE", 0)
     explorer = opened()
-    explorer.session._camera.forget_from(0)  # nobody knows
+    explorer.session.frames.discard_from(0)  # nobody knows
     explorer.tab = "digits"
     explorer.tab = "live"
     for _ in range(5):
         well(explorer)
     assert len(asked) < 10
-    assert explorer._gallery.tabs["digits"]._asking is None
+    assert tab_of(explorer, "digits").evaluation is None

@@ -46,9 +46,11 @@ def test_filters_that_fell_are_dead_in_pictures_and_words(trained):
     dead = [[not filter_.any() for filter_ in masks[f"conv{i}.weight"]] for i in (1, 2)]
     assert [sheet.dead for sheet in tab.units.sheets] == dead
     assert sum(map(sum, dead)) == 12
-    assert f"Dead in other layers: {sum(dead[1])} of 16 filters of conv2." in tab.told.value
+    assert f"Dead in other layers: {sum(dead[1])} of 16 filters of conv2." in tab.summary_text.value
     fell = sum(dead[0])
-    assert (f"{fell} of 8 filters are dead" if fell else "No filter of conv1 is dead.") in tab.told.value
+    assert (
+        f"{fell} of 8 filters are dead" if fell else "No filter of conv1 is dead."
+    ) in tab.summary_text.value
 
 
 def test_the_order_holds_for_every_convolution(trained):

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from hands import PATIENCE, chart_data, well
+from hands import PATIENCE, chart_data, page_says, tab_of, well
 
 from explorer.engine.analysis import predictions
 from explorer.engine.data import datasets
 from explorer.ui.explorer import Explorer
+
+RANDOM = {"type": "random"}
 
 
 def plain(explorer):
@@ -36,7 +38,10 @@ def test_flipped_images_are_those_of_a_plain_loop(trained):
     assert sheets["lost"].captions[0] == f"true {truth}\n{dense} → {pruned}"
     assert f"{len(lost)} images" in sheets["lost"].note or f"20 of {len(lost)} images" in sheets["lost"].note
     assert sheets["gained"].count == min(20, len(gained))
-    assert f"loses {len(lost)} that its dense twin gets right, and gains {len(gained)} " in tab.told.value
+    assert (
+        f"loses {len(lost)} that its dense twin gets right, and gains {len(gained)} "
+        in tab.summary_text.value
+    )
 
 
 def test_charts_count_flips_and_mistakes_of_each_digit(trained):
@@ -55,29 +60,29 @@ def test_before_anything_is_pruned_the_two_are_one(opened):
     explorer = opened()
     explorer.tab = "digits"
     tab = well(explorer)
-    assert "Nothing is pruned yet" in tab.told.value
+    assert "Nothing is pruned yet" in tab.summary_text.value
     assert [sheet.count for sheet in tab.images.sheets] == [0, 0]
 
 
 def test_a_threshold_that_is_tried_out_is_looked_at(trained):
     explorer, tab = trained("digits", lr=0.3)
-    before = tab.told.value
+    before = tab.summary_text.value
     explorer.session.preview(0.99)
-    assert "Trying the threshold 0.99" in well(explorer).told.value
+    assert "Trying the threshold 0.99" in well(explorer).summary_text.value
     explorer.session.refresh()
-    assert well(explorer).told.value == before
+    assert well(explorer).summary_text.value == before
 
 
 def test_runs_without_a_pair_say_so(opened, tiny):
     explorer = opened(pruning=None)
     explorer.tab = "digits"
-    assert "This run prunes nothing" in well(explorer).told.value
+    assert "This run prunes nothing" in well(explorer).summary_text.value
     assert set(explorer._chart.visible) == {"digits-pruned"}
-    explorer._gallery.tabs["digits"]._on_asked()
-    assert set(well(explorer).sketch._bars["nets"]) == {"dense"}
+    page_says(tab_of(explorer, "digits").pad, RANDOM)
+    assert set(well(explorer).pad._bars["nets"]) == {"dense"}
     alone = Explorer(tiny(), device="cpu", twin=False)
     alone.tab = "digits"
-    assert "No dense twin" in well(alone).told.value
+    assert "No dense twin" in well(alone).summary_text.value
     alone.close()
 
 
@@ -85,16 +90,16 @@ def test_without_validation_images_nothing_is_looked_at(opened):
     explorer = opened(validation=0)
     explorer.tab = "digits"
     tab = well(explorer)
-    assert "No validation images are held out" in tab.told.value
-    assert not tab.sketch.offers
-    tab._on_drawn(torch.eye(140).mul(255).byte())
-    assert set(well(explorer).sketch._bars["nets"]) == {"pruned", "dense"}
+    assert "No validation images are held out" in tab.summary_text.value
+    assert not tab.pad.offers
+    page_says(tab.pad, {"type": "drawn", "side": 140}, torch.eye(140).mul(255).byte().numpy().tobytes())
+    assert set(well(explorer).pad._bars["nets"]) == {"pruned", "dense"}
 
 
 def test_one_output_answers_yes_or_no(trained):
     explorer, tab = trained("digits", model="binary-digit", model_options={"digit": 3})
-    tab._on_asked()
-    bars = well(explorer).sketch._bars
+    page_says(tab.pad, RANDOM)
+    bars = well(explorer).pad._bars
     assert bars["names"] == ["not 3", "3"]
     assert all(sum(values) == pytest.approx(1) for values in bars["nets"].values())
     assert len(rows(explorer, "digits-pruned", "cells")) == 4
@@ -105,22 +110,22 @@ def test_one_output_answers_yes_or_no(trained):
 
 def test_a_validation_image_gets_each_networks_own_probabilities(trained):
     explorer, tab = trained("digits", lr=0.3)
-    tab._on_asked()
-    bars = well(explorer).sketch._bars
-    pixels = torch.frombuffer(bytearray(tab.sketch._image), dtype=torch.uint8).view(1, 1, 28, 28)
+    page_says(tab.pad, RANDOM)
+    bars = well(explorer).pad._bars
+    pixels = torch.frombuffer(bytearray(tab.pad._image), dtype=torch.uint8).view(1, 1, 28, 28)
     x = datasets.normalised(pixels, True, torch.float32)
     for net, run in (("pruned", explorer.run), ("dense", explorer.run.dense)):
         assert bars["nets"][net] == pytest.approx(run.model()(x)[0].softmax(0).tolist(), abs=1e-5)
-    assert tab.sketch.source.startswith("Validation image ")
-    tab._on_cleared()
-    assert tab.sketch._image == b""
+    assert tab.pad.source.startswith("Validation image ")
+    page_says(tab.pad, {"type": "clear"})
+    assert tab.pad._image == b""
 
 
 def test_outputs_of_a_network_trained_with_mse_are_not_called_probabilities(opened):
     explorer = opened(loss="mse")
     explorer.tab = "digits"
-    well(explorer)._on_asked()
-    bars = well(explorer).sketch._bars
+    page_says(well(explorer).pad, RANDOM)
+    bars = well(explorer).pad._bars
     assert bars["unit"] == "output"
     assert all(0 <= value <= 1 for values in bars["nets"].values() for value in values)
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hands import PATIENCE, chart_data
+from hands import PATIENCE, chart_data, settled
 
-from explorer.figures import through_depth
-from explorer.ui.tabs.gradients import _counted
+from explorer.figures import layer_gradients
+from explorer.ui.tabs.gradients import Gradients, _counted
 
 
 @pytest.fixture
@@ -73,20 +73,25 @@ def test_entries_are_all_counted_and_zeros_told(gradients):
 
 def test_entries_go_into_the_bin_of_their_size():
     counts, zeros = _counted(torch.tensor([0.0, 0.0, 1.5e-3, -1.5e-3, 1e-30, 1e9]))
-    edges = through_depth.edges()
+    edges = layer_gradients.edges()
     assert zeros == 2
     assert counts.sum() == 4
     assert counts[np.searchsorted(edges, np.log10(1.5e-3)) - 1] == 2
     assert counts[0] == counts[-1] == 1  # what lies beyond the edges
 
 
-def test_layers_are_worked_out_at_records_alone(gradients):
+def test_layers_are_worked_out_at_records_alone(gradients, monkeypatch):
+    tables, build = [], Gradients.tables
+    monkeypatch.setattr(Gradients, "tables", lambda *args: tables.append(build(*args)) or tables[-1])
     explorer, _ = gradients()
-    tab = explorer._gallery.tabs["gradients"]
-    before = tab._layered
+    settled(explorer)
+    layers = ("gradient-depth", "norms"), ("gradient-spread", "bins")
+    before = tables[-1]
     explorer.session.refresh()
-    explorer.session.call(id).result(PATIENCE)
-    assert tab._layered is before
+    settled(explorer)
+    assert tables[-1] is not before
+    assert all(tables[-1][name] is before[name] for name in layers)
     explorer.session.start()
     explorer.wait(PATIENCE)
-    assert tab._layered is not before
+    settled(explorer)
+    assert not any(tables[-1][name] is before[name] for name in layers)

@@ -23,8 +23,8 @@ def test_the_map_is_a_plain_count_of_kept_weights(trained):
     shown = np.frombuffer(sheet(tab, "map").codes, "<u2")
     plain = [sum(bool(unit[pixel]) for unit in mask) for pixel in range(784)]
     assert shown.tolist() == plain
-    assert f"{plain.count(0)} of 784 pixels are read by no unit" in tab.told.value
-    assert f"fc1 keeps {int(mask.sum()):,} of its 100,352 weights" in tab.told.value
+    assert f"{plain.count(0)} of 784 pixels are read by no unit" in tab.summary_text.value
+    assert f"fc1 keeps {int(mask.sum()):,} of its 100,352 weights" in tab.summary_text.value
 
 
 def test_dead_units_are_those_without_weights_in_or_out(trained):
@@ -34,7 +34,7 @@ def test_dead_units_are_those_without_weights_in_or_out(trained):
     dead = [not fc1[i].any() or not fc2[:, i].any() for i in range(128)]
     assert 0 < sum(dead) < 128
     assert units.dead == dead
-    assert f"{sum(dead)} of 128 hidden units are dead" in tab.told.value
+    assert f"{sum(dead)} of 128 hidden units are dead" in tab.summary_text.value
     assert units.tips[3] == f"hidden unit 3: {fc1[3].sum()} of 784 weights in, {fc2[:, 3].sum()} of 10 out"
 
 
@@ -68,7 +68,7 @@ def test_every_model_has_its_masks(opened, model):
     linear = [la for la in layers[1:] if len(la.weight.shape) == 2]
     assert Counter(s.name for s in tab.maps.sheets) == Counter(map=1, layer=len(linear))
     assert sheet(tab, "units").count == min(300, layers[0].weight.shape[0])
-    assert "Nothing is pruned yet. " in tab.told.value
+    assert "Nothing is pruned yet. " in tab.summary_text.value
     assert explorer._error.value == ""
 
 
@@ -84,7 +84,7 @@ def test_a_network_whose_layers_read_no_pixels_says_so(opened, scratch_registry)
     explorer = opened(model="pooled")
     explorer.tab = "masks"
     tab = settled(explorer)
-    assert "No layer that can be pruned reads the 784 pixels directly" in tab.told.value
+    assert "No layer that can be pruned reads the 784 pixels directly" in tab.summary_text.value
     assert [s.title for s in tab.maps.sheets] == ["2: 100.0 % kept"]
     assert tab.units.sheets == ()
 
@@ -92,13 +92,13 @@ def test_a_network_whose_layers_read_no_pixels_says_so(opened, scratch_registry)
 def test_a_dense_run_says_so_and_a_threshold_tried_out_is_shown(opened):
     explorer = opened(pruning=None)
     explorer.tab = "masks"
-    assert "This run prunes nothing. " in settled(explorer).told.value
+    assert "This run prunes nothing. " in settled(explorer).summary_text.value
     explorer = opened()
     explorer.tab = "masks"
     explorer.session.preview(0.5)
     tab = settled(explorer)
     kept = sum(np.frombuffer(sheet(tab, "map").codes, "<u2"))
-    assert f"fc1 keeps {kept:,} of its 100,352 weights" in tab.told.value
+    assert f"fc1 keeps {kept:,} of its 100,352 weights" in tab.summary_text.value
     assert 0.4 < kept / 100_352 < 0.6
 
 
@@ -106,9 +106,9 @@ def test_a_dense_run_says_so_and_a_threshold_tried_out_is_shown(opened):
 def test_between_two_pictures_half_a_second_passes_unless_the_mask_changes(opened, monkeypatch):
     drawn = []
     monkeypatch.setattr(Masks, "draw", lambda self, frame: drawn.append(frame))  # noqa: ARG005
+    monkeypatch.setattr("explorer.ui.tabs.masks.SECONDS", 1e9)
     explorer = opened(epochs=3)
     explorer.tab = "masks"
-    monkeypatch.setattr("explorer.ui.tabs.masks.SECONDS", 1e9)
     monkeypatch.setattr("explorer.ui.session.frames.FRAME_SECONDS", 0)
     explorer.session.start()
     explorer.wait(PATIENCE)

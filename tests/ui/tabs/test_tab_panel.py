@@ -5,7 +5,7 @@ from collections import Counter
 
 import ipywidgets as w
 import pytest
-from hands import PATIENCE, by_class, chart_data, settled
+from hands import PATIENCE, by_class, chart_data, settled, tab_of
 
 from explorer import figures
 from explorer.ui.explorer import Explorer
@@ -115,10 +115,10 @@ class Mine(Tab):
         self.panel.value = f"{session.status} {frame.trainer.step}"
         return {("mine", "note"): {"text": ["hello"]}}
 
-    def shown(self):
+    def on_show(self):
         self.heard.append("shown")
 
-    def hidden(self):
+    def on_hide(self):
         self.heard.append("hidden")
 
     def close(self):
@@ -128,7 +128,7 @@ class Mine(Tab):
 def test_a_tab_of_somebody_elses_needs_one_line(tiny, monkeypatch):
     monkeypatch.setattr("explorer.ui.tabs.tab_panel.TABS", (*TABS, Mine))
     explorer = Explorer(tiny(), device="cpu")
-    tab = explorer._gallery.tabs["mine"]
+    tab = tab_of(explorer, "mine")
     above, below = by_class(explorer, "panel-mine")[0], by_class(explorer, "below-mine")[0]
     settled(explorer)
     assert (above.layout.display, below.layout.display) == ("none", "none")

@@ -1,7 +1,7 @@
 """Runs: pinned, shown in a table and as curves, brought back, shared as text."""
 
 import pytest
-from hands import ENDLESS, PATIENCE, by_class, chart_data, move, settled, told
+from hands import ENDLESS, PATIENCE, by_class, chart_data, move, page_says, settled, tab_of, told
 
 import explorer as ex
 from explorer.study.intervals import wilson_interval
@@ -17,7 +17,7 @@ def trained(explorer, **changes):
 
 
 def tab(explorer):
-    return explorer._gallery.tabs["runs"]
+    return tab_of(explorer, "runs")
 
 
 def pressed(explorer, name):
@@ -26,7 +26,7 @@ def pressed(explorer, name):
 
 
 def act(explorer, what, run, **more):
-    tab(explorer).table._handle_custom_msg({"type": what, "run": run, **more}, [])
+    page_says(tab(explorer).table, {"type": what, "run": run, **more})
     settled(explorer)
 
 
@@ -148,8 +148,8 @@ def test_a_run_is_pinned_while_it_goes_on(opened):
     explorer.stop()
     run = explorer.wait(PATIENCE)
     assert pin.saved.status == "stopped"
-    assert pin.saved.point.step <= run.summary["steps"]
-    assert pin.saved.points[-1].step <= pin.saved.point.step
+    assert pin.saved.snapshot.step <= run.summary["steps"]
+    assert pin.saved.points[-1].step <= pin.saved.snapshot.step
 
 
 @pytest.mark.slow
@@ -205,12 +205,12 @@ def test_the_text_follows_the_controls_and_moves_them(opened):
     assert ex.Experiment.from_json(box.json).seed == 4
     wanted = explorer.experiment.replace(lr=0.5, seed=9)
     explorer._error.value = "of before"
-    box._handle_custom_msg({"type": "apply", "text": wanted.code()}, [])
+    page_says(box, {"type": "apply", "text": wanted.code()})
     assert explorer.experiment == wanted
     assert explorer._controls["seed"].widget.value == 9
     assert not explorer._error.value
     assert sent[-1] == {"type": "reply", "ok": True, "text": experiment_text.APPLIED}
-    box._handle_custom_msg({"type": "apply", "text": "ex.Experiment(seed=-1)"}, [])
+    page_says(box, {"type": "apply", "text": "ex.Experiment(seed=-1)"})
     assert not sent[-1]["ok"]
     assert "seed = -1" in sent[-1]["text"]
     assert explorer.experiment == wanted

@@ -1,7 +1,9 @@
 """Trade-off: the curve follows the weights, the mark follows the slider, retraining comes seed by seed."""
 
+import threading
+
 import pytest
-from hands import PATIENCE, by_class, chart_data, inside, let_go, told
+from hands import PATIENCE, by_class, chart_data, inside, let_go, tab_of, told
 
 from explorer.engine.analysis import sparsity_curve
 from explorer.ui.session import retraining
@@ -22,10 +24,10 @@ def _few_points(monkeypatch):
 
 def settled(explorer):
     """Waits until the worker has nothing more to do on the curve."""
-    tab = explorer._gallery.tabs["tradeoff"]
+    tab = tab_of(explorer, "tradeoff")
     for _ in range(200):
         explorer.session.call(id).result(PATIENCE)
-        if tab._follower._walk is None:
+        if tab.follower._walk is None:
             explorer.session.refresh()
             explorer.session.call(id).result(PATIENCE)
             return
@@ -78,7 +80,7 @@ def test_the_mark_follows_the_slider(at_tab):
     explorer.wait(PATIENCE)
     settled(explorer)
     assert data(explorer)["mark"][0]["compression"] == pytest.approx(10, rel=1e-3)
-    explorer._threshold.hear("grab", [90, 1.0])
+    explorer._threshold.on_page_event("grab", [90, 1.0])
     explorer._threshold.share.value = 50
     explorer.session.call(id).result(PATIENCE)
     mark = data(explorer)["mark"][0]
@@ -95,7 +97,7 @@ def test_nothing_is_worked_out_while_nobody_looks(opened):
     explorer = opened()
     explorer.session.start()
     explorer.wait(PATIENCE)
-    assert explorer._gallery.tabs["tradeoff"]._follower.points == []
+    assert tab_of(explorer, "tradeoff").follower.points == []
 
 
 @pytest.mark.parametrize(
@@ -113,10 +115,10 @@ def test_where_there_is_no_curve_it_says_why(at_tab, fields, told_there):
 def test_retraining_brings_points_with_their_spread(at_tab, monkeypatch):
     monkeypatch.setattr(tradeoff, "COMPRESSIONS", (2, 8))
     explorer = at_tab(lr=0.3)
-    tab = explorer._gallery.tabs["tradeoff"]
+    tab = tab_of(explorer, "tradeoff")
     by_class(explorer, "retrain")[0].click()
-    tab._retraining.join(PATIENCE)
-    assert tab.told.value == tradeoff.DONE
+    tab.retraining.join(PATIENCE)
+    assert tab.progress_text.value == tradeoff.DONE
     settled(explorer)
     found = data(explorer)
     assert [row["compression"] for row in found["retrained"]] == pytest.approx([2, 8], rel=1e-3)
@@ -134,24 +136,24 @@ def test_retraining_brings_points_with_their_spread(at_tab, monkeypatch):
 
 def test_retraining_stops_and_can_begin_anew(at_tab):
     explorer = at_tab(epochs=20)
-    tab = explorer._gallery.tabs["tradeoff"]
+    tab = tab_of(explorer, "tradeoff")
     start, stop = by_class(explorer, "retrain")[0], by_class(explorer, "retrain-stop")[0]
     assert (start.disabled, stop.disabled) == (False, True)
     start.click()
     assert (start.disabled, stop.disabled) == (True, False)
     stop.click()
-    tab._retraining.join(PATIENCE)
+    tab.retraining.join(PATIENCE)
     assert (start.disabled, stop.disabled) == (False, True)
-    assert tab.told.value == tradeoff.STOPPED
+    assert tab.progress_text.value == tradeoff.STOPPED
 
 
 def test_a_double_click_retrains_once(at_tab):
     explorer = at_tab(epochs=20)
-    tab, start = explorer._gallery.tabs["tradeoff"], by_class(explorer, "retrain")[0]
+    tab, start = tab_of(explorer, "tradeoff"), by_class(explorer, "retrain")[0]
     start.click()
-    first = tab._retraining
+    first = tab.retraining
     start.click()
-    assert tab._retraining is first
+    assert tab.retraining is first
     assert told(explorer) == ""
 
 
@@ -162,8 +164,8 @@ def test_what_goes_wrong_is_told_beside_the_button(at_tab, monkeypatch):
     monkeypatch.setattr(retraining, "train_stacks", broken)
     explorer = at_tab()
     by_class(explorer, "retrain")[0].click()
-    explorer._gallery.tabs["tradeoff"]._retraining.join(PATIENCE)
-    assert "no &lt;memory&gt;" in explorer._gallery.tabs["tradeoff"].told.value
+    tab_of(explorer, "tradeoff").retraining.join(PATIENCE)
+    assert "no &lt;memory&gt;" in tab_of(explorer, "tradeoff").progress_text.value
 
 
 @pytest.mark.slow
@@ -171,7 +173,7 @@ def test_closing_ends_the_retraining(at_tab):
     explorer = at_tab(epochs=20)
     by_class(explorer, "retrain")[0].click()
     explorer.close()
-    assert not explorer._gallery.tabs["tradeoff"]._retraining._thread.is_alive()
+    assert "explorer-retraining" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.slow
@@ -189,6 +191,6 @@ def test_a_process_of_its_own_trains_what_the_explorer_itself_brings():
 
 @pytest.mark.slow
 def test_no_string_is_left_without_a_widget(at_tab):
-    parts = [getattr(part, "description", "") for part in inside(at_tab()._gallery.tabs["tradeoff"].panel)]
+    parts = [getattr(part, "description", "") for part in inside(tab_of(at_tab(), "tradeoff").panel)]
     assert tradeoff.RETRAIN in parts
     assert tradeoff.STOP in parts

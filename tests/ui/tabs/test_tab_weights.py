@@ -1,14 +1,13 @@
-"""The Weights tab: the threshold in every currency, log counts, and what each layer keeps."""
+"""The Weights tab: the threshold in all its units, log counts, and what each layer keeps."""
 
 import re
 
 import pytest
-from hands import PATIENCE, settled, told
+from hands import PATIENCE, settled, tab_of, told
 
 from explorer.experiment import Pruning
-from explorer.ui.tabs import layer_density
-from explorer.ui.tabs.layer_density import LayerDensity, alarms
-from explorer.ui.tabs.threshold_fields import NOTHING, parsed
+from explorer.ui.tabs.parts.layer_density import LayerDensity, alarms
+from explorer.ui.tabs.parts.threshold_fields import NOTHING, parse
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def same(one, other):
 
 
 def type_in(explorer, tab, name, text):
-    tab.currencies.fields[name].value = text
+    tab.threshold.fields[name].value = text
     run = explorer.wait(PATIENCE)
     settled(explorer)
     return run
@@ -39,7 +38,7 @@ def test_what_is_read_can_be_typed_in_and_cuts_the_same(weights, unit):
     if unit == "score":
         explorer._change({"pruning.unit": "score"})
         explorer.wait(PATIENCE)
-    before = {name: field.value for name, field in tab.currencies.fields.items()}
+    before = {name: field.value for name, field in tab.threshold.fields.items()}
     assert not [text for text in before.values() if text == NOTHING]
     kept = masks(explorer)
     for name, text in before.items():
@@ -59,7 +58,7 @@ def test_a_field_moves_the_slider_and_the_other_fields(weights):
     assert explorer._threshold.share.value == pytest.approx(100 * explorer.experiment.pruning.threshold)
     assert run.summary["sparsity"] == pytest.approx(1 - 1 / 150, abs=1e-5)
     assert explorer._threshold.wanted is None
-    assert parsed("sparsity", tab.currencies.fields["sparsity"].value) == pytest.approx(1 - 1 / 150, abs=1e-5)
+    assert parse("sparsity", tab.threshold.fields["sparsity"].value) == pytest.approx(1 - 1 / 150, abs=1e-5)
 
 
 @pytest.mark.slow
@@ -68,10 +67,10 @@ def test_the_pages_own_rounding_of_a_typed_threshold_is_no_move(weights, monkeyp
     type_in(explorer, tab, "compression", "150")
     monkeypatch.setattr("explorer.ui.controls.threshold.RELEASE_SECONDS", 1e6)  # it never rests
     explorer._threshold.share.value = 99.33  # what the page makes of it
-    assert explorer._threshold.wanted is None
+    assert explorer._threshold.pending is None
     assert explorer.experiment.pruning.threshold == pytest.approx(1 - 1 / 150)
     explorer._threshold.share.value = 99  # a person
-    assert explorer._threshold.wanted == 0.99
+    assert explorer._threshold.pending == 0.99
 
 
 @pytest.mark.parametrize(
@@ -84,16 +83,16 @@ def test_the_pages_own_rounding_of_a_typed_threshold_is_no_move(weights, monkeyp
 )
 def test_what_makes_no_sense_is_told_and_taken_back(weights, name, text, advice):
     explorer, tab = weights()
-    before = tab.currencies.fields[name].value
+    before = tab.threshold.fields[name].value
     type_in(explorer, tab, name, text)
     assert advice in told(explorer)
-    assert tab.currencies.fields[name].value == before
+    assert tab.threshold.fields[name].value == before
     assert explorer.experiment.pruning.threshold == 0.9
 
 
 def test_fields_without_meaning_can_not_be_typed_into(weights):
     _, tab = weights(criterion="movement")
-    fields = tab.currencies.fields
+    fields = tab.threshold.fields
     assert [name for name, field in fields.items() if field.disabled] == ["std", "mean"]
     assert fields["std"].value == NOTHING
     assert fields["score"].description == "Score"
@@ -103,18 +102,18 @@ def test_without_pruning_there_is_no_threshold(opened):
     explorer = opened(pruning=None)
     explorer.tab = "weights"
     settled(explorer)
-    tab = explorer._gallery.tabs["weights"]
-    assert all(field.disabled for field in tab.currencies.fields.values())
-    assert "prunes nothing" in tab.currencies.told.value
+    tab = tab_of(explorer, "weights")
+    assert all(field.disabled for field in tab.threshold.fields.values())
+    assert "prunes nothing" in tab.threshold.source_text.value
 
 
 @pytest.mark.slow
 def test_the_unit_in_use_is_marked(weights):
     _, tab = weights(unit="std", threshold=1.0)
-    used = [n for n, f in tab.currencies.fields.items() if "explorer-as-used" in f._dom_classes]
+    used = [n for n, f in tab.threshold.fields.items() if "explorer-as-used" in f._dom_classes]
     assert used == ["std"]
-    assert tab.currencies.fields["std"].value == "1"
-    assert " – " in tab.currencies.fields["score"].value
+    assert tab.threshold.fields["std"].value == "1"
+    assert " – " in tab.threshold.fields["score"].value
 
 
 @pytest.mark.slow
@@ -160,16 +159,16 @@ def test_advice_names_the_layer_and_what_is_not_done_yet():
 
 def test_a_layer_near_its_end_is_seen_while_dragging(weights):
     explorer, tab = weights()
-    assert "explorer-alarm" not in tab.keeps.value
+    assert "explorer-alarm" not in tab.densities.value
     explorer._threshold.hear("grab", [90, 1.0])
     explorer._threshold.share.value = 99.5
     settled(explorer)
-    assert "explorer-alarm-none" in tab.keeps.value
-    assert "this threshold would keep" in tab.keeps.value
-    assert re.search(r'explorer-keep-none" data-layer="fc1"', tab.keeps.value)
+    assert "explorer-alarm-none" in tab.densities.value
+    assert "this threshold would keep" in tab.densities.value
+    assert re.search(r'explorer-keep-none" data-layer="fc1"', tab.densities.value)
     explorer._threshold.share.value = 90
     settled(explorer)
-    assert "explorer-alarm" not in tab.keeps.value
+    assert "explorer-alarm" not in tab.densities.value
     explorer._threshold.hear("release", [90, 1.0])
 
 
@@ -184,4 +183,4 @@ def test_a_layer_near_its_end_is_seen_while_dragging(weights):
     ],
 )
 def test_a_share_is_never_rounded_to_none_or_all(kept, all_, text):
-    assert layer_density.percent(LayerDensity("fc1", kept, all_, 1)) == text
+    assert LayerDensity("fc1", kept, all_, 1).percent == text

@@ -18,7 +18,7 @@ def test_the_trade_off_is_there_once_it_has_been_looked_at_and_while_it_holds(op
     explorer.session.start()
     explorer.wait(PATIENCE)
     explorer.tab = "tradeoff"
-    follower = explorer._gallery.tabs["tradeoff"]._follower
+    follower = explorer._gallery.tabs["tradeoff"].follower
     while not explorer.session.call(follower.knows).result(PATIENCE):
         settled(explorer)
     settled(explorer)

@@ -79,7 +79,7 @@ def test_exported_digits_are_the_images_that_flipped(shown, tmp_path):
 
 def test_a_figure_of_the_past_says_of_when_it_is(shown, tmp_path):
     explorer = shown("masks", epochs=2)
-    explorer.session.look(12)
+    explorer.session.view_step(12)
     explorer.session.call(id).result(PATIENCE)
     path = explorer._gallery.export.write("shown", "json", tmp_path)
     words = json.loads(path.read_text(encoding="utf-8"))["datasets"]["masks-units-words"]

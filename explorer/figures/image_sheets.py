@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import altair as alt
 import numpy as np
 
-from explorer.figures import png, theme
+from explorer.figures import theme
 
 GAP, FAR = 4, (14, 7)  # pixels between images; of those that are made of kernels, across and down
 TITLE, LINE, LETTER = 20, 15, 6.6  # pixels: heights of a title and of a line of text, width of a letter
@@ -28,7 +28,7 @@ Row = dict[str, Any]
 
 
 class Sheet(Protocol):
-    """What is asked of a sheet: the fields of `explorer.ui.widgets.image_grid.ImageSheet`."""
+    """What a sheet has to have: the fields of `explorer.ui.widgets.image_grid.ImageSheet`."""
 
     name: str
     kind: str
@@ -54,28 +54,28 @@ def tiles(sheets: Sequence[Sheet], *, width: int = 2 * theme.WIDTH) -> alt.Layer
         sheets: Each of one kind: "weights", "counts", "shares" or "image".
         width: Pixels, which the images of a sheet fill row by row.
     """
-    made = _Drawing(width)
+    drawing = _Drawing(width)
     for sheet in sheets:
-        made.add(sheet)
-    place = {"x": _axis("x", width), "y": _axis("y", made.high)}
-    chart = alt.layer(*made.layers(place)).properties(
+        drawing.add(sheet)
+    place = {"x": _axis("x", width), "y": _axis("y", drawing.high)}
+    chart = alt.LayerChart(layer=drawing.layers(place)).properties(
         width=width,
-        height=made.high,
+        height=drawing.high,
         description=" ".join(sheet.text for sheet in sheets),
         config=theme.config(),
     )
-    return theme.inline(chart, made.tables())
+    return theme.inline(chart, drawing.tables())
 
 
 def _axis(name: str, pixels: float) -> Any:
-    """A scale that is the pixels themselves, downwards for y."""
+    """Return an axis whose scale is the pixels themselves, downwards for y."""
     kind = alt.X if name == "x" else alt.Y
     scale = alt.Scale(domain=[0, pixels], range=[0, pixels], nice=False, zero=False)
     return kind(f"{name}:Q", axis=None, scale=scale)
 
 
 class _Drawing:
-    """Places one sheet after the other, and keeps what is to be drawn as rows of tables."""
+    """Sheets one below the other, as the rows of the tables that draw them."""
 
     def __init__(self, width: int) -> None:
         self.width, self.high = width, 0
@@ -85,7 +85,7 @@ class _Drawing:
         self.words: list[Row] = []
 
     def add(self, sheet: Sheet) -> None:
-        """Draws a sheet below the others."""
+        """Draw a sheet below the others."""
         self.high += AFTER if self.high else 0
         for role, text, high in (("title", sheet.title, TITLE), ("note", sheet.note, TITLE)):
             if text:
@@ -112,7 +112,7 @@ class _Drawing:
         self.high = rows[-1]["y"] + sheet.height + below
 
     def _around(self, sheet: Sheet, i: int, x: int, y: int) -> None:
-        """The frame of an image, its cross, its meter and its caption."""
+        """Draw the frame of an image, its cross, its meter and its caption."""
         right, foot = x + sheet.width, y + sheet.height
         if i < len(sheet.dead) and sheet.dead[i]:
             self._cross(x, y, right, foot)
@@ -132,12 +132,12 @@ class _Drawing:
         self.lines.append({"x": x, "y": foot, "x2": right, "y2": y})
 
     def _box(self, *corners: float, fill: str = "", stroke: str = "", opacity: float = 1.0) -> None:
-        named = dict(zip(("x", "y", "x2", "y2"), corners, strict=True))
+        place = dict(zip(("x", "y", "x2", "y2"), corners, strict=True))
         look = {"fill": fill or "transparent", "stroke": stroke or "transparent", "opacity": opacity}
-        self.boxes.append({**named, **look})
+        self.boxes.append({**place, **look})
 
-    def _legend(self, sheet: Sheet, colours: np.ndarray) -> None:
-        """What the colours mean, in one line, or more where there is no room."""
+    def _legend(self, sheet: Sheet, colours: theme.Bytes) -> None:
+        """Draw what the colours mean, in one line, or more where there is no room."""
         words = sheet.legend
         if not words:
             return
@@ -161,11 +161,13 @@ class _Drawing:
     def _word(self, x: float, text: str) -> None:
         self.words.append({"x": x, "y": self.high + SWATCH / 2, "text": text, "role": "legend"})
 
-    def _swatch(self, name: str, x: float, wide: float, colours: np.ndarray) -> None:
+    def _swatch(self, name: str, x: float, wide: float, colours: theme.Bytes) -> None:
         y, right, foot = self.high, x + wide, self.high + SWATCH
         if name == "scale":
             ramp = np.linspace(1, 255, int(wide)).round().astype(np.uint8)[None]
-            self.images.append((int(wide), SWATCH, [{"x": x, "y": y, "url": _url(ramp, colours), "tip": ""}]))
+            self.images.append(
+                (int(wide), SWATCH, [{"x": x, "y": y, "url": theme.png_url(ramp, colours), "tip": ""}])
+            )
             self._box(x, y, right, foot, stroke=theme.GRID)
         elif name == "none":
             self._box(x, y, right, foot, fill=theme.DENSE, opacity=NONE)
@@ -177,17 +179,17 @@ class _Drawing:
     # -- what is drawn --------------------------------------------------------------------------------
 
     def layers(self, place: Mapping[str, Any]) -> list[alt.Chart]:
-        """The marks, the images first."""
+        """Return the marks, the images first."""
         ends = {"x2": alt.X2("x2"), "y2": alt.Y2("y2")}
-        found = [
-            alt.Chart(theme.named(f"images-{i}"))
+        marks: list[alt.Chart] = [
+            theme.on(f"images-{i}")
             .mark_image(width=wide, height=high, align="left", baseline="top", aspect=False)
             .encode(**place, url=alt.Url("url:N"), tooltip=alt.Tooltip("tip:N", title=None))
             for i, (wide, high, _) in enumerate(self.images)
         ]
         opacity = alt.FillOpacity("opacity:Q", scale=None, legend=None)
-        boxes = alt.Chart(theme.named("boxes")).mark_rect(strokeWidth=1)
-        found.append(
+        boxes = theme.on("boxes").mark_rect(strokeWidth=1)
+        marks.append(
             boxes.encode(
                 **place,
                 **ends,
@@ -196,24 +198,25 @@ class _Drawing:
                 fillOpacity=opacity,
             )
         )
-        lines = alt.Chart(theme.named("lines")).mark_rule(color=theme.INK, opacity=0.6, strokeWidth=1.2)
-        found.append(lines.encode(**place, **ends))
-        return [*found, *(self._text(role, place) for role in ("title", "note", "caption", "legend"))]
+        lines = theme.on("lines").mark_rule(color=theme.INK, opacity=0.6, strokeWidth=1.2)
+        marks.append(lines.encode(**place, **ends))
+        return [*marks, *(self._text(role, place) for role in ("title", "note", "caption", "legend"))]
 
     @staticmethod
     def _text(role: str, place: Mapping[str, Any]) -> alt.Chart:
-        look = {
+        look: dict[str, dict[str, Any]] = {
             "title": {"fontSize": 14, "fontWeight": 600},
             "note": {"color": theme.MUTED},
             "caption": {"fontSize": 11, "align": "center", "lineBreak": "\n", "lineHeight": 13},
             "legend": {},
         }
         mark = theme.text(**{"align": "left", "baseline": "middle", **look[role]})
-        words = alt.Chart(theme.named("words")).transform_filter(f"datum.role == '{role}'")
-        return words.mark_text(**mark).encode(**place, text="text:N")
+        data = theme.on("words").transform_filter(f"datum.role == '{role}'")
+        words: alt.Chart = data.mark_text(**mark)
+        return words.encode(**place, text="text:N")
 
     def tables(self) -> dict[str, Any]:
-        """The datasets."""
+        """Return the datasets."""
         images = {f"images-{i}": _table(rows) for i, (_, _, rows) in enumerate(self.images)}
         return {
             **images,
@@ -223,7 +226,7 @@ class _Drawing:
         }
 
 
-def _table(rows: list[Row]) -> dict[str, list[Any]]:
+def _table(rows: list[Row]) -> theme.Columns:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {"x": []}
 
 
@@ -234,7 +237,7 @@ def _wide(text: str) -> float:
 # -- images -------------------------------------------------------------------------------------------
 
 
-def urls_of(sheet: Sheet) -> tuple[list[str], np.ndarray]:
+def urls_of(sheet: Sheet) -> tuple[list[str], theme.Bytes]:
     """Return each image of a sheet as a PNG in a URL, and the colours of its codes, uint8 [256, 4]."""
     if sheet.kind == "counts":
         counts = np.frombuffer(sheet.codes, "<u2").astype(float)
@@ -247,25 +250,21 @@ def urls_of(sheet: Sheet) -> tuple[list[str], np.ndarray]:
     colours = palette(sheet.kind)
     times = max(1, -(-FINE * sheet.width // sheet.columns))
     images = codes.reshape(-1, sheet.rows, sheet.columns).repeat(times, 1).repeat(times, 2)
-    return [_url(image, colours) for image in images], colours
+    return [theme.png_url(image, colours) for image in images], colours
 
 
-def palette(kind: str) -> np.ndarray:
+def palette(kind: str) -> theme.Bytes:
     """Return the colour of each code on a light page, uint8 [256, 4]; its alpha lets the page through."""
     code = np.arange(256)
     if kind == "image":
-        return _coloured([theme.INK] * 256, code / 255)
+        return _palette([theme.INK] * 256, code / 255)
     grey = [theme.DENSE]
     if kind == "weights":
         signs = [theme.REMOVED] * 127 + [theme.PRUNED] * 128
-        return _coloured(grey + signs, np.where(code, abs(code - 128) / 127, NONE))
-    return _coloured(grey + [theme.PRUNED] * 255, np.where(code, FAINT + (1 - FAINT) * code / 255, NONE))
+        return _palette(grey + signs, np.where(code, abs(code - 128) / 127, NONE))
+    return _palette(grey + [theme.PRUNED] * 255, np.where(code, FAINT + (1 - FAINT) * code / 255, NONE))
 
 
-def _coloured(names: Sequence[str], alpha: np.ndarray) -> np.ndarray:
-    rgb = np.array([png.rgb(name) for name in names])
+def _palette(names: Sequence[str], alpha: Any) -> theme.Bytes:
+    rgb = np.array([theme.rgb(name) for name in names])
     return np.column_stack([rgb, (255 * alpha.clip(0, 1)).round()]).astype(np.uint8)
-
-
-def _url(image: np.ndarray, colours: np.ndarray) -> str:
-    return png.url(png.encode(image, colours))

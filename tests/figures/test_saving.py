@@ -4,7 +4,8 @@ import json
 import re
 from html.parser import HTMLParser
 
-from explorer.figures import embedding, theme
+from explorer.figures import saving
+from explorer.figures.provenance import usermeta
 
 AWKWARD = "</script></head><b>mine"
 SPEC = {"data": {"values": [{"name": AWKWARD}]}, "mark": "point", "encoding": {"y": {"field": "name"}}}
@@ -32,12 +33,12 @@ class Scripts(HTMLParser):
 
 
 def scripts(spec, path):
-    return Scripts(theme.write(spec, path).read_text(encoding="utf-8")).texts
+    return Scripts(saving.write(spec, path).read_text(encoding="utf-8")).texts
 
 
 def test_the_scripts_of_a_page_are_whole(tmp_path):
     vega, _ = scripts(SPEC, tmp_path / "plain.html")
-    signed = {**SPEC, "usermeta": embedding.usermeta([{"note": AWKWARD}])}
+    signed = {**SPEC, "usermeta": usermeta([{"note": AWKWARD}])}
     made, same, drawing = scripts(signed, tmp_path / "signed.html")
     assert same == vega
     assert json.loads(made) == [{"note": AWKWARD}]

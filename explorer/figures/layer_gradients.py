@@ -18,14 +18,14 @@ import numpy as np
 import polars as pl
 
 from explorer.figures import theme
-from explorer.figures.embedding import signed
+from explorer.figures.provenance import with_recipe
 
 DEPTH_TITLE, SPREAD_TITLE = "Gradient norm of each layer", "Sizes of gradient entries"
 DEPTH_X, SPREAD_X = "L2 norm of the weights' gradient (log scale)", "|∂L/∂w| before clipping (log scale)"
 RECORDS = ("first record", "last record")
 DEPTH_NOTE = "epochs {:g}, {:g}: {}"
 FIRST_NOTE = "epoch {:g}: {}"
-RATIO, GONE = "{} = {} / {}", "{} has none"
+RATIO, NO_GRADIENT = "{} = {} / {}", "{} has none"
 NO_RECORD = "measured at the first record after a step"
 SPREAD_NOTE = "n = {:,} weights, masked, epoch {:g}"
 ZEROS, ALL_ZERO = "{} % are 0", "all are 0"
@@ -37,6 +37,7 @@ SPREAD_TEXT = "A histogram for each layer, from the input at the top, of the abs
 HEIGHT, ROW = 150, 17  # pixels; of all, and of a layer's line where there are many
 FULL = 0.85  # of its line a layer's highest bar takes
 STEP, LEAST, MOST = 0.25, -14, 4  # of the bins, in decades
+BINS = round((MOST - LEAST) / STEP)
 
 
 def height(layers: Sequence[str]) -> int:
@@ -54,12 +55,12 @@ def depth(layers: Sequence[str], norms: Any = None, note: Any = None) -> alt.Lay
     shape = alt.Shape("record:N", scale=alt.Scale(domain=RECORDS, range=["diamond", "circle"]))
     dash = alt.StrokeDash("record:N", scale=alt.Scale(domain=RECORDS, range=[[4, 3], [1, 0]]))
     tooltip = [alt.Tooltip("layer:N"), alt.Tooltip("record:N"), alt.Tooltip("norm:Q", format=".3~g")]
-    data = alt.Chart(theme.named("norms")).transform_filter("datum.norm > 0")
+    data = theme.on("norms").transform_filter("datum.norm > 0")
     line = data.mark_line(strokeWidth=1.5).encode(x, y, colour, dash, order="place:Q")
     dots = data.mark_point(filled=True, size=55, opacity=1).encode(x, y, colour, shape, tooltip=tooltip)
-    chart = alt.layer(line, dots, _note())
-    chart = _dressed(chart, DEPTH_TITLE, DEPTH_TEXT, height(layers))
-    return chart if norms is None else theme.inline(chart, {"norms": norms, "note": note})
+    chart = alt.LayerChart(layer=[line, dots, theme.note()])
+    tables = {"norms": norms, "note": note}
+    return theme.finish(chart, tables, theme.beside_note(DEPTH_TITLE), DEPTH_TEXT, height(layers))
 
 
 def spread(layers: Sequence[str], bins: Any = None, zeros: Any = None, note: Any = None) -> alt.LayerChart:
@@ -77,7 +78,7 @@ def spread(layers: Sequence[str], bins: Any = None, zeros: Any = None, note: Any
         alt.Tooltip("left:Q", title="from", format=".2~e"),
         alt.Tooltip("right:Q", title="to", format=".2~e"),
     ]
-    bars = alt.Chart(theme.named("bins")).mark_bar(color=theme.PRUNED, binSpacing=0)
+    bars: alt.Chart = theme.on("bins").mark_bar(color=theme.PRUNED, binSpacing=0)
     bars = bars.encode(
         x,
         alt.X2("right"),
@@ -86,31 +87,14 @@ def spread(layers: Sequence[str], bins: Any = None, zeros: Any = None, note: Any
         tooltip=tooltip,
     )
     mark = theme.text(align="left", baseline="bottom", dx=6, dy=-2, color=theme.MUTED, fontSize=11)
-    words = theme.label(
-        alt.Chart(theme.named("zeros")), mark, x=alt.value("width"), y=alt.Y("place:Q"), text="text:N"
-    )
-    chart = _dressed(alt.layer(bars, words, _note()), SPREAD_TITLE, SPREAD_TEXT, height(layers))
-    return chart if bins is None else theme.inline(chart, {"bins": bins, "zeros": zeros, "note": note})
+    words = theme.label(theme.on("zeros"), mark, x=alt.value("width"), y=alt.Y("place:Q"), text="text:N")
+    chart = alt.LayerChart(layer=[bars, words, theme.note()])
+    tables = {"bins": bins, "zeros": zeros, "note": note}
+    return theme.finish(chart, tables, theme.beside_note(SPREAD_TITLE), SPREAD_TEXT, height(layers))
 
 
 def _layer_axis() -> alt.Axis:
     return alt.Axis(grid=True, minExtent=30, ticks=False, domain=False)
-
-
-def _note() -> alt.Chart:
-    mark = theme.text(align="left", baseline="bottom", color=theme.MUTED)
-    place = {"x": alt.value(0), "y": alt.value(-8)}
-    return alt.Chart(theme.named("note")).mark_text(**mark).encode(**place, text="text:N")
-
-
-def _dressed(chart: alt.LayerChart, title: str, text: str, high: int) -> alt.LayerChart:
-    return chart.properties(
-        title=alt.Title(title, offset=4),
-        width=theme.WIDTH,
-        height=high,
-        description=text,
-        config=theme.config(),
-    )
 
 
 # -- tables -------------------------------------------------------------------------------------------
@@ -118,21 +102,17 @@ def _dressed(chart: alt.LayerChart, title: str, text: str, high: int) -> alt.Lay
 
 def depth_tables(rows: Sequence[tuple[float, str, float]]) -> dict[str, Any]:
     """Return "norms" and "note" from recorded rows of epoch, layer, norm: the first and the last epoch's."""
+    names = ("layer", "place", "norm", "record")
     if not rows:
-        empty: dict[str, list[Any]] = {"layer": [], "place": [], "norm": [], "record": []}
-        return {"norms": empty, "note": {"text": [NO_RECORD]}}
+        return {"norms": theme.columns([], names), "note": {"text": [NO_RECORD]}}
     first, last = rows[0][0], rows[-1][0]
-    shown = [(RECORDS[0], first)] * (first != last) + [(RECORDS[1], last)]
-    found = [
+    norms = [
         (layer, place, norm, record)
-        for record, epoch in shown
+        for record, epoch in [(RECORDS[0], first)] * (first != last) + [(RECORDS[1], last)]
         for place, (layer, norm) in enumerate([(la, value) for at, la, value in rows if at == epoch])
     ]
-    names = ("layer", "place", "norm", "record")
-    return {
-        "norms": {name: list(column) for name, column in zip(names, zip(*found, strict=True), strict=True)},
-        "note": {"text": [_depth_note(first, last, {la: v for at, la, v in rows if at == last})]},
-    }
+    note = _depth_note(first, last, {la: value for at, la, value in rows if at == last})
+    return {"norms": theme.columns(norms, names), "note": {"text": [note]}}
 
 
 def _depth_note(first: float, last: float, norms: Mapping[str, float]) -> str:
@@ -143,7 +123,7 @@ def _depth_note(first: float, last: float, norms: Mapping[str, float]) -> str:
     without = [layer for layer, norm in norms.items() if norm == 0]
     times = float(f"{positive[high] / positive[low]:.2g}")
     ratio = RATIO.format(low, high, f"{times:,.0f}" if times >= 10 else f"{times:g}")
-    words = GONE.format(", ".join(without)) if without else ratio
+    words = NO_GRADIENT.format(", ".join(without)) if without else ratio
     first, last = round(first, 2), round(last, 2)
     return FIRST_NOTE.format(last, words) if first == last else DEPTH_NOTE.format(first, last, words)
 
@@ -160,10 +140,9 @@ def spread_tables(entries: Mapping[str, tuple[np.ndarray, int]], epoch: float) -
             bins.append((place, place, high, sides[i], sides[i + 1], int(counts[i]), layer))
         zeros.append((place, ALL_ZERO if none == total else ZEROS.format(_percent(none, total))))
     n = sum(int(counts.sum()) + none for counts, none in entries.values())
-    names = ("place", "base", "top", "left", "right", "count", "layer")
     return {
-        "bins": {name: [row[i] for row in bins] for i, name in enumerate(names)},
-        "zeros": {name: [row[i] for row in zeros] for i, name in enumerate(("place", "text"))},
+        "bins": theme.columns(bins, ("place", "base", "top", "left", "right", "count", "layer")),
+        "zeros": theme.columns(zeros, ("place", "text")),
         "note": {"text": [SPREAD_NOTE.format(n, round(epoch, 2))]},
     }
 
@@ -174,15 +153,15 @@ def edges() -> np.ndarray:
 
 
 def _percent(part: int, total: int) -> str:
-    """A share that is never rounded to none or all."""
+    """Return a share in percent, never rounded to none or all."""
     return "0" if not part else f"{min(max(100 * part / total, 0.1), 99.9):.1f}"
 
 
-@signed
+@with_recipe
 def depth_of(run: Any) -> alt.LayerChart:
     """Draw the norm of each layer's gradient at the first and the last record of a run."""
-    found = list(_layered(run).select("epoch", "layer", "value").iter_rows())
-    return depth(list(dict.fromkeys(layer for _, layer, _ in found)), **depth_tables(found))
+    rows = list(_layered(run).select("epoch", "layer", "value").iter_rows())
+    return depth(list(dict.fromkeys(layer for _, layer, _ in rows)), **depth_tables(rows))
 
 
 def has_depth(run: Any) -> bool:
@@ -191,4 +170,5 @@ def has_depth(run: Any) -> bool:
 
 
 def _layered(run: Any) -> pl.DataFrame:
-    return run.history.filter((pl.col("metric") == "grad_norm") & pl.col("layer").is_not_null())
+    history: pl.DataFrame = run.history
+    return history.filter((pl.col("metric") == "grad_norm") & pl.col("layer").is_not_null())

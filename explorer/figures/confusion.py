@@ -16,7 +16,7 @@ import altair as alt
 import numpy as np
 
 from explorer.figures import theme
-from explorer.figures.embedding import signed
+from explorer.figures.provenance import with_recipe
 
 FLIPS_TITLE, FLIPS_X, FLIPS_Y = "Answers that flipped", "images; p: McNemar's exact test", "digit"
 SIDES = ("lost", "gained")
@@ -53,7 +53,6 @@ def flips(table: Any = None, note: Any = None) -> alt.LayerChart:
         table: of `flip_table`.
         note: Table of text; of `flip_note`.
     """
-    data = alt.Chart(theme.named("flips"))
     y = alt.Y("digit:N", title=FLIPS_Y, axis=alt.Axis(ticks=False, domain=False))
     expression = "format(abs(datum.value), ',')"
     x = alt.X("count:Q", title=FLIPS_X, axis=alt.Axis(labelExpr=expression, tickMinStep=1, tickCount=6))
@@ -64,22 +63,11 @@ def flips(table: Any = None, note: Any = None) -> alt.LayerChart:
         legend=alt.Legend(labelExpr=words, labelLimit=300, columns=1),
     )
     tooltip = [alt.Tooltip("digit:N"), alt.Tooltip("side:N"), alt.Tooltip("count:Q")]
-    bars = data.mark_bar(height={"band": 0.7}).encode(x, y, colour, tooltip=tooltip)
+    bars = theme.on("flips").mark_bar(height={"band": 0.7}).encode(x, y, colour, tooltip=tooltip)
     zero = alt.Chart().mark_rule(color=theme.LINE).encode(x=alt.datum(0))
-    chart = alt.layer(bars, zero, _note()).properties(
-        title=alt.Title(FLIPS_TITLE, offset=4),
-        width=theme.WIDTH,
-        height=alt.Step(CELL),
-        description=FLIPS_TEXT,
-        config=theme.config(),
-    )
-    return chart if table is None else theme.inline(chart, {"flips": table, "note": note})
-
-
-def _note() -> alt.Chart:
-    mark = theme.text(align="left", baseline="bottom", color=theme.MUTED)
-    data = alt.Chart(theme.named("note"))
-    return data.mark_text(**mark).encode(x=alt.value(0), y=alt.value(-8), text="text:N")
+    chart = alt.LayerChart(layer=[bars, zero, theme.note()])
+    tables = {"flips": table, "note": note}
+    return theme.finish(chart, tables, theme.beside_note(FLIPS_TITLE), FLIPS_TEXT, alt.Step(CELL))
 
 
 def confusion(table: Any = None, *, which: str = "pruned") -> alt.LayerChart:
@@ -94,7 +82,7 @@ def confusion(table: Any = None, *, which: str = "pruned") -> alt.LayerChart:
     plain = alt.Axis(ticks=False, domain=False, labelAngle=0)
     x = alt.X("answer:N", title=ANSWER, axis=plain, scale=scale)
     y = alt.Y("truth:N", title=TRUTH, axis=plain, scale=scale)
-    data = alt.Chart(theme.named("cells"))
+    data = theme.on("cells")
     tooltip = [alt.Tooltip("truth:N", title=TRUTH), alt.Tooltip("answer:N"), alt.Tooltip("count:Q")]
     right = data.transform_filter("datum.truth == datum.answer").mark_rect(color=theme.GRID)
     wrong = data.transform_filter("datum.truth != datum.answer").mark_rect()
@@ -106,19 +94,14 @@ def confusion(table: Any = None, *, which: str = "pruned") -> alt.LayerChart:
         text=alt.Text("count:Q", format="+," if change else ","),
     )
     cells = [right.encode(x, y, tooltip=tooltip), wrong.encode(x, y, color=_shade(change), tooltip=tooltip)]
+    chart = alt.LayerChart(layer=[*cells, numbers])
+    tables = {"cells": table}
     title = alt.Title(CONFUSION_TITLES[which], subtitle=CONFUSION_NOTE.get(which, CONFUSION_PLAIN))
-    chart = alt.layer(*cells, numbers).properties(
-        title=title,
-        width=theme.WIDTH,
-        height=HEIGHT,
-        description=CONFUSION_TEXT.format(CONFUSION_TITLES[which]),
-        config=theme.config(),
-    )
-    return chart if table is None else theme.inline(chart, {"cells": table})
+    return theme.finish(chart, tables, title, CONFUSION_TEXT.format(CONFUSION_TITLES[which]), HEIGHT)
 
 
 def _shade(change: bool) -> alt.Color:
-    """The colour of a mistake by its count; of fewer mistakes, where they are differences."""
+    """Return the colour of a mistake by its count; of fewer mistakes, where counts are differences."""
     scale = alt.Scale(
         domainMin=alt.ExprRef(f"-{MOST}") if change else 0,
         domainMax=alt.ExprRef(MOST),
@@ -144,7 +127,7 @@ def flip_table(truth: Any, dense: Any, pruned: Any, names: Sequence[str]) -> dic
     }
 
 
-@signed
+@with_recipe
 def flips_of(run: Any) -> alt.LayerChart:
     """Draw for each digit what a run's pruning lost and gained in its validation images, at the last record.
 
@@ -164,15 +147,15 @@ def flips_of(run: Any) -> alt.LayerChart:
 
 def has_flips(run: Any) -> bool:
     """Return whether a run and its dense twin have answers that can be compared."""
-    found = [getattr(run, "truth", None), getattr(run, "answers", None), getattr(run.dense, "answers", None)]
-    return all(each is not None and len(each) for each in found)
+    labels = [getattr(run, "truth", None), getattr(run, "answers", None), getattr(run.dense, "answers", None)]
+    return all(each is not None and len(each) for each in labels)
 
 
 def flip_note(lost: int, gained: int) -> dict[str, list[str]]:
     """Return the "note" columns: both counts, and what chance has to say of their difference."""
     p = mcnemar(lost, gained)
-    told = f"< {SMALL}" if p < SMALL else f"= {p:.2g}"
-    return {"text": [TEST.format(lost=lost, gained=gained, p=told)]}
+    words = f"< {SMALL}" if p < SMALL else f"= {p:.2g}"
+    return {"text": [TEST.format(lost=lost, gained=gained, p=words)]}
 
 
 def mcnemar(lost: int, gained: int) -> float:

@@ -8,6 +8,7 @@ import pytest
 import vl_convert
 
 from explorer import figures
+from explorer.figures import saving
 
 BAR = re.compile(r'aria-roledescription="bar" d="([^"]+)"')
 
@@ -21,7 +22,7 @@ def histogram():
 def drawn(chart):
     """The shapes of its bars, and to which side of the threshold its label stands."""
     spec = json.dumps(chart.to_dict(validate=False))
-    svg = vl_convert.vegalite_to_svg(spec, vl_version=figures.theme.vegalite_version())
+    svg = vl_convert.vegalite_to_svg(spec, vl_version=saving.vegalite_version())
     return BAR.findall(svg), re.findall(r'text-anchor="(\w+)"[^>]*>τ = 0.97<', svg)
 
 

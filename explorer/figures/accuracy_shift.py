@@ -21,7 +21,7 @@ HEIGHT = 84
 # A shift of a tenth of a point is chance, and must not fill the chart.
 LOW = "length(data('points')) ? min(-1, extent(pluck(data('points'),'shift'))[0]) : -1"
 HIGH = "length(data('points')) ? max(0.2, extent(pluck(data('points'),'shift'))[1]) : 0.2"
-SHIFTS = {"epoch": pl.Float64, "shift": pl.Float64}
+LABEL = {"epoch": pl.Float64, "accuracy": pl.Float64, "label": pl.String}
 
 
 def shift_band(points: Any = None, events: Any = None, *, epochs: float | None = None) -> alt.LayerChart:
@@ -32,22 +32,21 @@ def shift_band(points: Any = None, events: Any = None, *, epochs: float | None =
         events: Table of epoch, label, kind.
         epochs: Length of the run, which keeps the horizontal axis still.
     """
-    chart = alt.layer(_area(epochs), *timeline.event_marks(), _zero(), _line()).properties(
-        title=TITLE, width=theme.WIDTH, height=HEIGHT, description=DESCRIPTION, config=theme.config()
-    )
-    return chart if points is None else theme.inline(chart, {"points": points, "events": events})
+    chart = alt.LayerChart(layer=[_area(epochs), *timeline.event_marks(), _zero(), _line()])
+    return theme.finish(chart, {"points": points, "events": events}, TITLE, DESCRIPTION, HEIGHT)
 
 
 def _area(epochs: float | None) -> alt.Chart:
     scale = alt.Scale(domainMin=alt.ExprRef(LOW), domainMax=alt.ExprRef(HIGH), nice=False)
     axis = alt.Axis(tickCount=3, format=timeline.NUMBER, minExtent=timeline.AXIS_EXTENT)
     y = alt.Y("shift:Q", title=Y_TITLE, scale=scale, axis=axis)
-    area = alt.Chart(theme.named("points")).mark_area(clip=True, color=theme.PRUNED, opacity=0.25)
+    area: alt.Chart = theme.on("points").mark_area(clip=True, color=theme.PRUNED, opacity=0.25)
     return area.encode(timeline.epoch_axis(epochs), y, alt.Y2Datum(0))
 
 
 def _zero() -> alt.Chart:
-    return alt.Chart().mark_rule(color=theme.DENSE, strokeDash=[5, 3]).encode(y=alt.datum(0))
+    rule: alt.Chart = alt.Chart().mark_rule(color=theme.DENSE, strokeDash=[5, 3])
+    return rule.encode(y=alt.datum(0))
 
 
 def _line() -> alt.Chart:
@@ -55,7 +54,7 @@ def _line() -> alt.Chart:
         alt.Tooltip("epoch:Q", format=".2f"),
         alt.Tooltip("shift:Q", format="+.2f", title=Y_TITLE),
     ]
-    line = alt.Chart(theme.named("points")).mark_line(clip=True, color=theme.PRUNED, strokeWidth=2)
+    line: alt.Chart = theme.on("points").mark_line(clip=True, color=theme.PRUNED, strokeWidth=2)
     return line.encode(alt.X("epoch:Q"), alt.Y("shift:Q"), tooltip=tooltip)
 
 
@@ -65,27 +64,36 @@ def shift_label(pruned: float, dense: float) -> str:
     return f"{'−' if points < 0 else '+' if points > 0 else '±'}{abs(points):.1f} points"
 
 
-def shift_of(points: pl.DataFrame) -> pl.DataFrame:
-    """Return the gap at the last epoch at which both networks were measured; empty without a pair."""
-    pairs = _pairs(points)
-    if not pairs.height:
-        return pl.DataFrame(schema={"epoch": pl.Float64, "accuracy": pl.Float64, "label": pl.String})
-    epoch, pruned, dense = pairs.row(-1)
-    return pl.DataFrame(
-        {"epoch": [epoch], "accuracy": [min(pruned, dense)], "label": [shift_label(pruned, dense)]}
-    )
+def shift_of(points: theme.Table) -> pl.DataFrame:
+    """Return the gap at the last epoch at which both networks were measured; empty without a pair.
+
+    Args:
+        points: Table of epoch, accuracy in percent, net.
+    """
+    return pl.DataFrame(label_table(points), schema=LABEL)
 
 
-def shifts_of(points: pl.DataFrame) -> pl.DataFrame:
-    """Return the difference in points at every epoch at which both networks were measured."""
-    return _pairs(points).select("epoch", shift=pl.col("pruned") - pl.col("dense"))
+def label_table(points: theme.Table) -> theme.Columns:
+    """Return the same as columns: epoch, accuracy, label."""
+    last = _pairs(points)[-1:]
+    rows = [(epoch, min(pruned, dense), shift_label(pruned, dense)) for epoch, pruned, dense in last]
+    return theme.columns(rows, LABEL)
 
 
-def _pairs(points: pl.DataFrame) -> pl.DataFrame:
+def shift_table(points: theme.Table) -> theme.Columns:
+    """Return the difference in points at every epoch at which both networks were measured.
+
+    Args:
+        points: Table of epoch, accuracy in percent, net.
+    """
+    rows = [(epoch, pruned - dense) for epoch, pruned, dense in _pairs(points)]
+    return theme.columns(rows, ("epoch", "shift"))
+
+
+def _pairs(points: theme.Table) -> list[tuple[float, float, float]]:
     """Return epoch, pruned, dense; two rows at the epoch of a prune event, in the order of the points."""
-    pruned, dense = (
-        points.filter(pl.col("net") == net).select("epoch", pl.col("accuracy").alias(net))
-        for net in timeline.NETS
-    )
-    pairs = pruned.with_row_index().join(dense, on="epoch", how="inner")
-    return pairs.sort("epoch", "index").drop("index")
+    rows = list(zip(points["epoch"], points["accuracy"], points["net"], strict=True))
+    dense = {float(epoch): float(accuracy) for epoch, accuracy, net in rows if net == "dense"}
+    pruned = [(float(epoch), float(accuracy)) for epoch, accuracy, net in rows if net == "pruned"]
+    pairs = [(epoch, accuracy, dense[epoch]) for epoch, accuracy in pruned if epoch in dense]
+    return sorted(pairs, key=lambda pair: pair[0])
