@@ -67,6 +67,50 @@ def tiny(scratch_registry):
 
 
 @pytest.fixture
+def stripes(scratch_registry):
+    """A data set of a user's own: 300 images of 12 × 12 pixels and 3 classes, and a model for it.
+
+    `stripes(**traits)` registers both and returns a list that grows as images are loaded;
+    `stripes.experiment(**fields)` makes an Experiment.
+    """
+    import torch
+    from torch import nn
+
+    import explorer as ex
+    from explorer.engine.data.datasets import Images
+
+    def register(train=240, **traits):
+        calls = []
+
+        @scratch_registry.register("dataset", "stripes", **traits)
+        def stripes():
+            """A bright stripe in a dim picture, in one of three places."""
+            calls.append(train)
+            generator = torch.Generator().manual_seed(3)
+            labels = torch.randint(3, (train + 60,), generator=generator)
+            pixels = torch.randint(-90, 90, (train + 60, 1, 12, 12), generator=generator).clamp(min=0)
+            for image, label in zip(pixels, labels, strict=True):
+                image[0, 4 * int(label) : 4 * int(label) + 2] += 100
+            images = Images(pixels.to(torch.uint8), labels, 0.2, 0.2)
+            return images[:train], images[train:]
+
+        @scratch_registry.register("model", "stripes-net")
+        def net():
+            """A convolution and a hidden layer, for 12 × 12 pixels and three classes."""
+            parts = [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 16), nn.ReLU()]
+            return nn.Sequential(*parts, nn.Linear(16, 3))
+
+        return calls
+
+    def experiment(**fields):
+        few = {"dataset": "stripes", "model": "stripes-net", "batch_size": 20, "validation": 40, "epochs": 1}
+        return ex.Experiment(**(few | fields))
+
+    register.experiment = experiment
+    return register
+
+
+@pytest.fixture
 def normed(tiny, scratch_registry):
     """Experiments of a network as `small-cnn` is, batch normalisation included, on images of 7 × 7 pixels."""
     from torch import nn

@@ -210,6 +210,20 @@ def test_public_names_are_what_they_say():
         assert getattr(ex, name).__name__ == name
 
 
+def test_type_checkers_read_the_same_names_from_the_same_homes():
+    import explorer as ex
+
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    imports = [
+        node for node in stub.body if isinstance(node, ast.ImportFrom) and "IPython" not in node.module
+    ]
+    homes = {alias.asname: (node.module, alias.name) for node in imports for alias in node.names}
+    assert sorted(homes) == ex.__all__
+    for name, (home, attribute) in homes.items():
+        expected = f"{home}.{name}:" if home == "explorer" else f"{home}:{attribute}"
+        assert ex._HOMES[name] == expected
+
+
 @pytest.mark.slow
 def test_no_grammar_of_addresses_is_read_before_the_first_look():
     """rfc3987_syntax, which JupyterLab has, takes three seconds to import; it can be had later."""

@@ -1,8 +1,6 @@
 """Intervals in which an accuracy lies: over the images that it was counted on, and over seeds."""
 
-from collections.abc import Sequence
 from math import sqrt
-from statistics import fmean, stdev
 
 CONFIDENCE = 0.95
 
@@ -21,14 +19,13 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     return (middle - half) / (1 + z), (middle + half) / (1 + z)
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of two values or more, one a seed.
+def t_interval(mean: float, sd: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a mean over n seeds, two or more, with this standard deviation.
 
-    Formula: mean ± t sd/√n, t of n − 1 degrees of freedom
+    Formula: m ± t s/√n, t the quantile of Student's distribution with n − 1 degrees of freedom
     Reference: Student 1908, https://doi.org/10.1093/biomet/6.1.1
     """
     from scipy.special import stdtrit  # noqa: PLC0415
 
-    n, mean = len(values), fmean(values)
-    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * stdev(values) / sqrt(n)
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * sd / sqrt(n)
     return mean - half, mean + half

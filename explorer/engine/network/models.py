@@ -145,7 +145,9 @@ def check_data(module: nn.Module, experiment: Experiment) -> None:
             outputs = module(weight.new_zeros(2, *info.shape)).shape[-1]
     except Exception as error:
         shape = " × ".join(map(str, info.shape))
-        raise ValueError(f"{named} cannot take {experiment.dataset!r}'s {shape} images: {error}") from error
+        raise ValueError(
+            f"{named} cannot take the {shape} images of {experiment.dataset}: {error}"
+        ) from error
     if max(2, outputs) < info.classes and model.traits.labels is None:  # one output tells two classes apart
         raise ValueError(
             f"{named} has {outputs} outputs, but {experiment.dataset!r} has {info.classes} classes"

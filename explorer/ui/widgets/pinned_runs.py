@@ -1,6 +1,6 @@
 """Pinned runs: their names and numbers, what tells them apart, and which order is more than chance.
 
-No widget: what `runs_table` shows and the figures draw. The intervals stand at the end.
+No widget: what `runs_table` shows and the figures draw.
 """
 
 import math

@@ -1,9 +1,11 @@
 """Whether a pruning fits a network is asked before anything is trained, and of the engine alone."""
 
 import pytest
+import torch
 from torch import nn
 
 import explorer as ex
+from explorer.engine.data.datasets import Images
 from explorer.engine.network import models
 from explorer.engine.pruning import pruner
 from explorer.engine.pruning.resolved import resolve
@@ -47,12 +49,22 @@ def test_a_network_is_built_once_until_it_is_another(crossed, scratch_registry, 
         pruner.check(crossed)
 
 
-@pytest.mark.parametrize("traits", [{"shape": (1, 2, 4)}, {}], ids=["of a shape that is told", "unknown"])
+TRAITS = {"sizes": (9, 3), "shape": (1, 2, 4), "classes": 3}
+
+
+@pytest.mark.parametrize("traits", [TRAITS, {}], ids=["of a shape that is told", "unknown"])
 def test_images_may_have_another_shape(scratch_registry, traits):
-    scratch_registry.register("dataset", "small", **traits)(lambda: None)
+    @scratch_registry.register("dataset", "small", **traits)
+    def small():
+        """Blank images; they are not loaded where their shape is told."""
+        assert not traits
+        images = Images(torch.zeros(12, 1, 2, 4, dtype=torch.uint8), torch.arange(12) % 3)
+        return images[:9], images[9:]
+
     net = nn.Sequential(nn.Flatten(), nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3))
     scratch_registry.register("model", "small")(lambda: net)
-    exp = ex.Experiment(model="small", dataset="small", pruning={"granularity": "neuron"})
+    few = {"validation": 3, "batch_size": 2}
+    exp = ex.Experiment(model="small", dataset="small", pruning={"granularity": "neuron"}, **few)
     assert pruner.prunable_layers(exp) == ["1"]
 
 
