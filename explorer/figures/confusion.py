@@ -15,6 +15,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from explorer import registry
 from explorer.figures import theme
 from explorer.figures.provenance import with_recipe
 
@@ -138,7 +139,8 @@ def flips_of(run: Any) -> alt.LayerChart:
         raise ValueError(NO_ANSWERS)
     truth, dense, pruned = (np.asarray(each) for each in (run.truth, run.dense.answers, run.answers))
     count = int(max(each.max() for each in (truth, dense, pruned))) + 1
-    names = YES_OR_NO if run.experiment.model == BINARY else [str(i) for i in range(max(count, 10))]
+    classes = registry.get("dataset", run.experiment.dataset).traits.classes or 0
+    names = YES_OR_NO if run.experiment.model == BINARY else [str(i) for i in range(max(count, classes))]
     lost, gained = (dense == truth) & (pruned != truth), (dense != truth) & (pruned == truth)
     note = flip_note(int(lost.sum()), int(gained.sum()))["text"][0]
     table = flip_table(truth, dense, pruned, names)

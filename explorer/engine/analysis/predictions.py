@@ -1,6 +1,6 @@
-"""What networks say: logits of many images, probabilities of one, and drawings as MNIST has them.
+"""What networks say: logits of many images, probabilities of one, and drawings as a data set has its images.
 
-H rows and W columns of an image.
+C channels, H rows and W columns of an image.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def logits(network: Network, view: LaneView, x: Tensor) -> Tensor:
 
 
 def probabilities(network: Network, view: LaneView, x: Tensor, loss: str) -> list[float]:
-    """Return the probability of each class that a network sees in one image, [1, 1, H, W].
+    """Return the probability of each class that a network sees in one image, [1, C, H, W].
 
     A network trained with "mse" gives no probabilities: its outputs are to be 1 or 0, and are cut off there.
     """
@@ -54,35 +54,41 @@ def class_names(trainer: Trainer) -> list[str]:
 
 
 def as_input(pixels: Tensor, experiment: Experiment, trainer: Trainer) -> Tensor:
-    """Return one picture, uint8 [H, W], as the network sees it, [1, 1, H, W]."""
+    """Return an image, uint8 [C, H, W], as the network sees it, [1, C, H, W]; one of grey for all channels."""
     train = trainer.split.train
-    pixels = pixels.to(trainer.device)[None, None]
+    pixels = pixels.to(trainer.device).expand(train.pixels.shape[1], -1, -1)[None]
     return datasets.normalised(pixels, experiment.normalise, trainer.dtype, train.mean, train.std)
 
 
-def as_digit(ink: Tensor) -> Tensor | None:
-    """Return a drawing, [H, W] with 0 for paper, as MNIST was made, uint8 [28, 28]; None for an empty one.
+def grey(pixels: Tensor) -> Tensor:
+    """Return images of any channels, uint8 [..., C, H, W], as pictures without colour, uint8 [..., H, W]."""
+    return pixels.float().mean(-3).round().to(torch.uint8)
 
-    It is scaled to fit a box of 20 pixels, its shape kept, and moved so that its centre of mass is in the
-    middle of 28 by 28 pixels. LeCun, Cortes & Burges 1998, "The MNIST database".
+
+def as_digit(ink: Tensor, rows: int = SIDE, columns: int = SIDE) -> Tensor | None:
+    """Return a drawing, [H, W] with 0 for paper, as MNIST was made, uint8 [rows, columns]; None if empty.
+
+    It is scaled to fit a box of 20 pixels in 28, its shape kept, and moved so that its centre of mass is in
+    the middle. LeCun, Cortes & Burges 1998, "The MNIST database".
     """
     if not ink.any():
         return None
-    rows, columns = (ink.any(dim).nonzero().flatten() for dim in (1, 0))
-    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].float()
-    size = [max(1, round(BOX * side / max(cut.shape))) for side in cut.shape]
+    down, across = (ink.any(dim).nonzero().flatten() for dim in (1, 0))
+    cut = ink[down[0] : down[-1] + 1, across[0] : across[-1] + 1].float()
+    box = BOX * min(rows, columns) / SIDE
+    size = [max(1, round(box * side / max(cut.shape))) for side in cut.shape]
     small = F.interpolate(cut[None, None], size=size, mode="bilinear", antialias=True)[0, 0]
     small = small * (255 / small.max())
-    top, left = (_start(small.sum(1 - dim)) for dim in (0, 1))
-    digit = torch.zeros(SIDE, SIDE)
+    top, left = (_start(small.sum(1 - dim), side) for dim, side in enumerate((rows, columns)))
+    digit = torch.zeros(rows, columns)
     digit[top : top + size[0], left : left + size[1]] = small
     return digit.round().to(torch.uint8)
 
 
-def _start(mass: Tensor) -> int:
+def _start(mass: Tensor, side: int) -> int:
     """Return where a line of masses has to begin, for its centre to be in the middle of the picture."""
     centre = float((mass * torch.arange(len(mass))).sum() / mass.sum())
-    return min(SIDE - len(mass), max(0, round(SIDE / 2 - centre)))
+    return min(side - len(mass), max(0, round(side / 2 - centre)))
 
 
 def flips(truth: Tensor, dense: Tensor, pruned: Tensor) -> tuple[Sequence[int], Sequence[int]]:

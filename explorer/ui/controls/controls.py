@@ -8,7 +8,7 @@ import ipywidgets as w
 import torch
 
 from explorer import registry
-from explorer.experiment import METHODS, Experiment
+from explorer.experiment import METHODS, Experiment, most_held_out
 from explorer.presets import PRESETS
 from explorer.ui.controls import fields, labels
 
@@ -33,9 +33,11 @@ class Control:
     read: Callable[[Experiment], Any]  # None where the Experiment has no such field now
     changes: Callable[[Any], Changes]
     used: Callable[[Experiment], bool] = lambda _: True  # whether there is any use in showing it
+    adapt: Callable[[Experiment], None] = lambda _: None  # lets range and tooltip follow the Experiment
 
     def sync(self, experiment: Experiment) -> None:
         """Move the widget to the Experiment's value; it widens where the value lies outside."""
+        self.adapt(experiment)
         value = self.read(experiment)
         self.widget.disabled = value is None
         toggle_class(self.widget, "explorer-unused", not self.used(experiment))
@@ -52,7 +54,7 @@ def build(device: str) -> dict[str, Control]:
         *(_epoch("begin_epoch"), _epoch("end_epoch")),
         *(_rule(), _max_norm(), _optimizer(), _device(device)),
         field_control("normalise", fields.Field(w.Checkbox(indent=True))),
-        field_control("validation", fields.Field(w.BoundedIntText(min=0, max=59_000))),
+        _validation(),
         field_control("seed", fields.Field(w.BoundedIntText(min=0, max=2**31 - 1))),
         field_control("lr", fields.log_slider(-4, 0, live=True)),
         field_control("epochs", fields.Field(w.IntSlider(min=1, max=20, continuous_update=False))),
@@ -112,6 +114,20 @@ def _methods_menu(axis: str) -> w.Dropdown:
 
 def _menu(axis: str, path: str) -> Control:
     return Control(axis, _methods_menu(axis), lambda e: value_at(e, path), lambda value: {path: value})
+
+
+def _validation() -> Control:
+    """Return the number of images held out; the data set bounds it as soon as its size is known."""
+    widget = w.BoundedIntText(min=0, max=fields.LARGEST)
+    control = field_control("validation", fields.Field(widget))
+    tooltip = widget.tooltip
+
+    def adapt(experiment: Experiment) -> None:
+        sizes = registry.get("dataset", experiment.dataset).traits.sizes
+        widget.max = most_held_out(sizes[0]) if sizes else fields.LARGEST
+        widget.tooltip = tooltip.replace(";", f", of {sizes[0]:,};") if sizes else tooltip
+
+    return replace(control, adapt=adapt)
 
 
 def _numbers(name: str, offered: tuple[float, ...]) -> Control:

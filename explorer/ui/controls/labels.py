@@ -11,7 +11,7 @@ CONTROLS = {  # label, tooltip
     ),
     "validation": (
         "Held out",
-        "Training images held out to judge by, of 60,000; without them there is no accuracy curve",
+        "Training images held out to judge by; without them there is no accuracy curve",
     ),
     "model": ("Model", "The network that is trained and pruned"),
     "loss": ("Loss", "What training makes small"),

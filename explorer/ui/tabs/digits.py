@@ -52,7 +52,7 @@ class Digits(Tab):
         self._classes: list[str] = []
         self._experiment: Experiment  # that the networks were trained by
         self._networks: dict[str, LaneView] = {}
-        self._pixels: Tensor | None = None  # what is on the pad, uint8 [28, 28]
+        self._pixels: Tensor | None = None  # what is on the pad, uint8 [C, H, W]
         self._source = ""  # where it comes from
         self.evaluation: tuple[Hashable, SlicedEvaluation] | None = None
         self._throttle = Throttle(SECONDS, SHARE)
@@ -120,6 +120,8 @@ class Digits(Tab):
             self._trainer, self._classes = trainer, predictions.class_names(trainer)
             self.evaluation = None
             self._throttle.reset()
+            if self._pixels is not None and self._pixels.shape[1:] != trainer.split.train.pixels.shape[2:]:
+                self._on_clear()  # it was made for images of another shape
             self.pad.offers = len(trainer.split.validation) > 0
 
     def _without_images(self) -> Tables:
@@ -192,15 +194,18 @@ class Digits(Tab):
             for net, view in self._networks.items()
         }
         unit = OUTPUT if loss == "mse" and len(self._classes) > 2 else PROBABILITY
-        self.pad.show(pixels, self._classes, outputs, source=self._source, unit=unit)
+        self.pad.show(predictions.grey(pixels), self._classes, outputs, source=self._source, unit=unit)
 
     # -- from the pad ---------------------------------------------------------------------------------
 
     def _on_draw(self, ink: Tensor) -> None:
-        pixels = predictions.as_digit(ink)
-        if pixels is not None:
-            self._pixels, self._source = pixels, ""
-            self._call(lambda _: self._evaluate_pad())
+        def draw(trainer: Trainer) -> None:
+            pixels = predictions.as_digit(ink, *trainer.split.train.pixels.shape[2:])
+            if pixels is not None:
+                self._pixels, self._source = pixels[None], ""
+                self._evaluate_pad()
+
+        self._call(draw)
 
     def _on_clear(self) -> None:
         self._pixels = None
@@ -211,7 +216,7 @@ class Digits(Tab):
             images = trainer.split.validation
             i = random.randrange(len(images))
             truth = self._classes[int(images.labels[i])]
-            self._pixels, self._source = images.pixels[i, 0].cpu(), f"Validation image {i:,}, true {truth}"
+            self._pixels, self._source = images.pixels[i].cpu(), f"Validation image {i:,}, true {truth}"
             self._evaluate_pad()
 
         self._call(pick)

@@ -3,7 +3,6 @@
 
 const SIDE = 140; // pixels of the pad's own
 const PEN = 12;
-const IMAGE = 28; // pixels of the picture that the networks see
 const EVERY = 100; // ms between two messages while the pen moves
 
 const inkOf = (canvas) => getComputedStyle(canvas).color;
@@ -78,9 +77,10 @@ function pen(pad, send) {
 
 /* ---- what comes back ---- */
 
-function picture(canvas, codes) {
+function picture(canvas, codes, [rows, columns]) {
+  [canvas.width, canvas.height] = [columns, rows];
   const context = canvas.getContext("2d");
-  const image = context.createImageData(IMAGE, IMAGE);
+  const image = context.createImageData(columns, rows);
   const ink = inkOf(canvas).match(/[\d.]+/g).map(Number);
   for (let i = 0; i < codes.byteLength; i += 1) image.data.set([...ink.slice(0, 3), codes.getUint8(i)], 4 * i);
   context.putImageData(image, 0, 0);
@@ -117,7 +117,7 @@ function render({ model, el }) {
   const imageRow = make("div", "explorer-sketch-seen");
   const place = make("div", "explorer-sketch-bars");
   const answer = make("div", "explorer-sketch-told");
-  [pad.width, pad.height, image.width, image.height] = [SIDE, SIDE, IMAGE, IMAGE];
+  [pad.width, pad.height] = [SIDE, SIDE];
   pad.setAttribute("role", "img");
   pad.setAttribute("aria-label", words.pad);
   answer.setAttribute("role", "status");
@@ -145,7 +145,7 @@ function render({ model, el }) {
     const [source, outputs] = [model.get("source"), model.get("_bars")];
     random.disabled = !model.get("offers");
     imageRow.style.visibility = codes.byteLength ? "" : "hidden";
-    if (codes.byteLength) picture(image, codes);
+    if (codes.byteLength) picture(image, codes, model.get("_shape"));
     if (source) drawing.show(image);
     bars(place, outputs);
     answer.textContent = outputs.text ? [source, outputs.text].filter(Boolean).join(": ") : words.empty;

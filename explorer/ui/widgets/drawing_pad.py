@@ -39,7 +39,8 @@ class DrawingPad(anywidget.AnyWidget):
     _esm = assets.script("drawing_pad.js")
     _css = assets.style("drawing_pad.css")
     _words = traitlets.Dict(WORDS).tag(sync=True)  # what a person reads there
-    _image = traitlets.Bytes().tag(sync=True)  # uint8 [28, 28], as the networks see it; empty for none
+    _image = traitlets.Bytes().tag(sync=True)  # uint8 [H, W], as the networks see it; empty for none
+    _shape = traitlets.List([28, 28]).tag(sync=True)  # its rows and columns
     _bars = traitlets.Dict().tag(sync=True)  # names, nets: their outputs, text: the answers, unit
     source = traitlets.Unicode().tag(sync=True)  # where the image comes from, in words; "" for a drawing
     offers = traitlets.Bool(True).tag(sync=True)  # whether there are validation images to take
@@ -68,10 +69,11 @@ class DrawingPad(anywidget.AnyWidget):
     def show(
         self, pixels: Tensor, names: Sequence[str], outputs: dict[str, list[float]], *, source: str, unit: str
     ) -> None:
-        """Show an image, uint8 [28, 28], and the outputs of each network by its name."""
+        """Show an image, uint8 [H, W], and the outputs of each network by its name."""
         text = "; ".join(_answer(net, names, values) for net, values in outputs.items())
         with self.hold_sync():
-            self._image, self.source = pixels.cpu().numpy().tobytes(), source
+            self._shape, self._image = list(pixels.shape), pixels.cpu().numpy().tobytes()
+            self.source = source
             self._bars = {"names": list(names), "nets": outputs, "text": text, "unit": unit}
 
 

@@ -244,9 +244,10 @@ def _pool(runs: list[PinnedRun]) -> RunGroup:
     low, high = wilson_interval(mean, runs[0].images)
     if len(accuracies) == 1:
         return RunGroup(runs, mean, None, low, high)
-    lowest, highest = t_interval(accuracies)
+    spread = stdev(accuracies)
+    lowest, highest = t_interval(mean, spread, len(accuracies))
     # all seeds are judged by the same images, so their mean is no surer than those allow
-    return RunGroup(runs, mean, stdev(accuracies), min(low, lowest), max(high, highest))
+    return RunGroup(runs, mean, spread, min(low, lowest), max(high, highest))
 
 
 def comparable(runs: Sequence[PinnedRun]) -> bool:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from explorer.engine.analysis.predictions import grey
 from explorer.ui.widgets.image_grid import ImageSheet
 
 # Every string that a person reads here; the sentences with numbers in them stand in the functions.
@@ -27,7 +27,7 @@ PIXELS = 56  # of each image on the page
 class AnsweredImages:
     """What each network answered to all validation images, or to the first of them."""
 
-    pixels: Tensor  # uint8 [all, 1, rows, columns]
+    pixels: Tensor  # uint8 [all, channels, rows, columns]
     truth: Tensor  # int [n]
     answers: dict[str, Tensor]  # int [n] each: of "dense" and "pruned", or of "pruned" alone
     names: Sequence[str]  # of the classes
@@ -42,7 +42,7 @@ class AnsweredImages:
         few = list(which[: MOST if self.paired else 2 * MOST])
         captions = [self._caption(i) for i in few]
         tips = [_tip(i, caption) for i, caption in zip(few, captions, strict=True)]
-        pixels = self.pixels[torch.tensor(few, dtype=torch.long, device=self.pixels.device), 0].cpu().numpy()
+        pixels = grey(self.pixels[torch.tensor(few, dtype=torch.long, device=self.pixels.device)])
         rows, columns = self.pixels.shape[-2:]
         title, note = TITLES[name], self._note(len(few), len(which))
         return ImageSheet(
@@ -50,7 +50,7 @@ class AnsweredImages:
             kind="image",
             rows=rows,
             columns=columns,
-            codes=pixels.astype(np.uint8).tobytes(),
+            codes=pixels.cpu().numpy().tobytes(),
             width=PIXELS,
             height=round(PIXELS * rows / columns),
             title=title,
