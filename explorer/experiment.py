@@ -236,9 +236,8 @@ class Experiment(_Part):
         for name in ("begin_epoch", "end_epoch"):
             epoch = getattr(self.pruning, name, None)
             if epoch is not None and epoch > self.epochs:
-                raise ValueError(
-                    f"pruning.{name} = {epoch} lies after the last epoch; allowed: 0 to {self.epochs}"
-                )
+                reason = f"lies after the last epoch; allowed: 0 to {self.epochs}"
+                raise ValueError(f"pruning.{name} = {epoch} {reason}")
         self._check_events()
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(
@@ -286,9 +285,8 @@ class Experiment(_Part):
         try:
             fields = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(
-                f"this is not JSON: {error}; expected what Experiment.to_json() returns"
-            ) from None
+            text = f"this is not JSON: {error}; expected what Experiment.to_json() returns"
+            raise ValueError(text) from None
         if not isinstance(fields, dict):
             raise ValueError(f"an Experiment is a JSON object, this is {text[:40]!r}")
         return cls(**fields)
