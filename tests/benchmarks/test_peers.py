@@ -9,7 +9,6 @@ import torch
 from peers import articles, explorer_peer, limit, resident, torch_prune
 from peers.work import Work
 
-from explorer.engine.data import datasets
 from explorer.engine.data.random import shuffled_indices
 from explorer.engine.execution.step import Stepper
 
@@ -22,8 +21,7 @@ def work(tiny):
         seed = tiny().seed
         return Work(dataset="tiny", batch=256, order=shuffled_indices(600, seed, 0).numpy(), **fields)
 
-    yield make
-    datasets.load.cache_clear()
+    return make
 
 
 def trained(peer):
