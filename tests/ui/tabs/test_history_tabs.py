@@ -79,7 +79,7 @@ def test_where_weights_are_not_kept_the_nearest_are_shown_and_named(done):
     )
     drag(done, 5)
     assert masks.summary_text.value.startswith("<p>As of epoch 1.25. fc1")
-    done.session.album.forget_from(0)
+    done.session.snapshots.discard_from(0)
     drag(done, 3)
     assert "As of step 32 (epoch 2): the weights of epoch 0.75 are no longer kept" in masks.summary_text.value
 

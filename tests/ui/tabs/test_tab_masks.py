@@ -109,7 +109,7 @@ def test_between_two_pictures_half_a_second_passes_unless_the_mask_changes(opene
     monkeypatch.setattr("explorer.ui.tabs.masks.SECONDS", 1e9)
     explorer = opened(epochs=3)
     explorer.tab = "masks"
-    monkeypatch.setattr("explorer.ui.session.frames.FRAME_SECONDS", 0)
+    monkeypatch.setattr("explorer.ui.session.frame_publisher.FRAME_SECONDS", 0)
     explorer.session.start()
     explorer.wait(PATIENCE)
     settled(explorer)

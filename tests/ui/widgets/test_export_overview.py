@@ -19,7 +19,7 @@ def test_the_trade_off_is_there_once_it_has_been_looked_at_and_while_it_holds(op
     explorer.wait(PATIENCE)
     explorer.tab = "tradeoff"
     follower = explorer._gallery.tabs["tradeoff"].follower
-    while not explorer.session.call(follower.knows).result(PATIENCE):
+    while not explorer.session.call(follower.is_current).result(PATIENCE):
         settled(explorer)
     settled(explorer)
     explorer.tab = "live"
