@@ -17,14 +17,14 @@ Charts over epochs
 Charts of a moment
     weights           each layer's histogram of weights or scores
     layer_gradients   norms through depth, and how entries are spread
-    confusion         which digits pruning costs
+    confusion         the confusion matrix, and which digits pruning costs
     image_sheets      masks, filters and digits as little images
 Charts of many runs
     tradeoff          accuracy against sparsity; with published, the points of papers
 Onto paper
     combining         many charts as one figure
     saving            a figure as a file
-    provenance        the recipe in that file, and out of it
+    provenance        the recipe into that file (PNG, SVG, PDF, HTML, JSON), and out of it
 
 To add a chart: a file with its datasets on top, a builder that ends in ``theme.finish``, a ``..._table`` that
 makes its rows for page and print alike, and a ``..._of(run)`` under ``with_recipe``; then name it here. A tab

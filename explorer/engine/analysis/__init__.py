@@ -1,7 +1,7 @@
 """What can be seen of a network and its masks without training it; everything here is only read by others.
 
 `sparsity_curve`   the accuracy of the weights as they are at many thresholds
-`threshold_units`  what a threshold amounts to in every unit, and back
+`threshold_units`  converts a threshold: sparsity, score, k · std, k · mean, compression
 `mask_stats`       what a mask leaves of each unit, pixel and block of a layer, and which units are dead
 `predictions`      what networks say of many images, of one, and of a drawing
 `memory_estimate`  the bytes that a stack will take at its peak, before it is built

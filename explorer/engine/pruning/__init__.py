@@ -3,10 +3,10 @@
 In the order in which a prune event goes through the files:
 
 `resolved`      a Pruning with its methods looked up, once for all that it decides
-`score_inputs`  what criteria may ask for by name: weights, gradients, activations, ...
+`score_inputs`  computes what criteria may ask for by name, over the scoring set: gradients, activations, ...
 `scoring`       a criterion, given these: the scores of each layer
-`unit_scores`   the scores of a lane's units: all that a threshold decides by
-`masking`       from scores to exact masks, on tensors, functions and numbers alone
+`unit_scores`   the scores of a lane's units (weights, neurons or filters), before a threshold is set
+`masking`       decides which units fall: from scores and a threshold to masks, ties included
 `unit_columns`  from the units of layers to columns of a row
 `pruner`        all of this for one row of a run, and whether a pruning fits a network at all
 `prune`         `ex.prune`: the same for any module of the user's

@@ -1,4 +1,4 @@
-"""The tabs, in the order in which they stand: a new one is a file here and a line in `TABS`.
+"""The tabs, in the order in which they stand: a new one is a file here and a line in `TABS` below.
 
 Read `tab` first: what a tab is told and asked. `tab_panel` draws the one that is shown.
 

@@ -9,7 +9,7 @@ file               class            what it is, and its messages
 `live_chart`       LiveChart        all charts: Vega views that stay, their data patched in place.
                                     page -> kernel: ready; kernel -> page: data (tag, tables, and a buffer
                                     for each column)
-`page`             Page             one invisible element for each explorer: hears the threshold's slider,
+`page`             Page             one invisible element for each explorer: its script hears the slider,
                                     names controls, reads out the state, shows tooltips, keeps keys.
                                     page -> kernel: grab, release (values of the sliders)
 `tab_bar`          TabBar           the row of tabs. Trait `selected`, no messages
