@@ -54,7 +54,7 @@ def class_names(trainer: Trainer) -> list[str]:
 
 
 def as_input(pixels: Tensor, experiment: Experiment, trainer: Trainer) -> Tensor:
-    """Return an image, uint8 [C, H, W], as the network sees it, [1, C, H, W]; one of grey for all channels."""
+    """Return an image, uint8 [C, H, W], as the network sees it, [1, C, H, W]; grey ones in every channel."""
     train = trainer.split.train
     pixels = pixels.to(trainer.device).expand(train.pixels.shape[1], -1, -1)[None]
     return datasets.normalised(pixels, experiment.normalise, trainer.dtype, train.mean, train.std)

@@ -92,7 +92,7 @@ def test_without_validation_images_nothing_is_looked_at(opened):
     tab = well(explorer)
     assert "No validation images are held out" in tab.summary_text.value
     assert not tab.pad.offers
-    page_says(tab.pad, {"type": "drawn", "side": 140}, torch.eye(140).mul(255).byte().numpy().tobytes())
+    page_says(tab.pad, {"type": "draw", "side": 140}, torch.eye(140).mul(255).byte().numpy().tobytes())
     assert set(well(explorer).pad._bars["nets"]) == {"pruned", "dense"}
 
 
