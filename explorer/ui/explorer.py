@@ -306,6 +306,7 @@ class Explorer(w.VBox):
         self._good = frame.trainer.lanes[0].experiment
         self._tag += 1
         with self._guard.muted():  # the run moves widgets here, and no hand
+            self._controls["validation"].adapt(self._good)  # its data set is known by now
             self._gallery.draw(frame, self._tag)
             self._progress.value = status_line.progress(frame)
             self._history.sync(frame)

@@ -69,3 +69,15 @@ def test_each_seed_of_a_grid_is_where_the_seeds_begin(tiny):
 def test_a_word_that_is_no_list_is_refused(tiny):
     with pytest.raises(ValueError, match="give a list"):
         ex.sweep(tiny(), {"pruning.criterion": "magnitude"}, progress=False)
+
+
+def test_a_data_set_of_ones_own_is_swept_and_networks_for_other_images_are_skipped(stripes):
+    calls, exp = stripes(), stripes.experiment(lr=0.2, epochs=3)
+    study = ex.sweep(exp, {"model": ["stripes-net", "lenet-5"]}, progress=False)
+    assert [run.experiment.model for run in study.runs] == ["stripes-net"]
+    assert study.runs[0].summary["steps"] == 3 * 10
+    assert study.runs[0].dense.summary["test_accuracy"] > 0.5  # by chance it would be 1/3
+    ((changes, why),) = study.skipped
+    assert changes == {"model": "lenet-5"}
+    assert "model = 'lenet-5' cannot take the 1 × 12 × 12 images of stripes" in why
+    assert len(calls) == 1

@@ -102,10 +102,8 @@ def _pruned_layers(experiment: Experiment, changes: Changes) -> int:
     own = model.own(options_of(experiment, "model"))
     options = granularity.own(options_of(experiment, "granularity"))
     pruning = Pruning(granularity=granularity.name, options=options)
-    dataset = changes.get("dataset", experiment.dataset)
-    few = {"validation": 0, "batch_size": 1}  # a small data set has no room for the defaults
-    after = Experiment(model=model.name, model_options=own, dataset=dataset, pruning=pruning, **few)
-    return len(prunable_layers(after))
+    images = {"dataset": changes.get("dataset", experiment.dataset), "validation": 0, "batch_size": 1}
+    return len(prunable_layers(Experiment(model=model.name, model_options=own, pruning=pruning, **images)))
 
 
 def keep_sparsity(session: Session, changes: Changes) -> Changes:
