@@ -58,7 +58,7 @@ from explorer.figures.loss import loss, loss_of
 from explorer.figures.provenance import provenance, recipe, recipes
 from explorer.figures.saving import save
 from explorer.figures.sparsity import sparsity, sparsity_of
-from explorer.figures.theme import dark
+from explorer.figures.theme import dark, inline
 from explorer.figures.timeline import event_table
 from explorer.figures.tradeoff import retrained_at, tradeoff, tradeoff_of
 from explorer.figures.weights import cutoffs_at, kept_note, layers_of, stacked, weights, weights_of
@@ -86,6 +86,7 @@ __all__ = [
     "flips_of",
     "gradients",
     "gradients_of",
+    "inline",
     "kept_note",
     "layers_of",
     "loss",

@@ -1,4 +1,7 @@
-"""What can be said of a lane's weights without changing them: accuracy, sparsity, norms, histograms."""
+"""What can be said of a lane's weights without changing them: accuracy, sparsity, norms, histograms.
+
+Shapes: L lanes, P parameters, n images.
+"""
 
 import torch
 from torch import Tensor
