@@ -6,7 +6,7 @@ import os
 import tempfile
 from types import ModuleType
 
-KERNELS = "explorer.engine.execution.numba_kernels"
+KERNELS = "explorer.engine.execution.kernel_calls"
 SWITCH = "EXPLORER_COMPILED"  # an environment variable: "0" leaves all steps to torch
 
 
@@ -16,7 +16,7 @@ def available() -> bool:
 
 
 def kernels() -> ModuleType:
-    """Return the module of compiled functions; compiled at its very first use, cached on disk."""
+    """Return the module that calls compiled functions; compiled at its very first use, cached on disk."""
     try:
         return importlib.import_module(KERNELS)
     except RuntimeError:  # numba can write neither beside the package nor into the user's home

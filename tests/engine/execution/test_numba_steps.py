@@ -285,6 +285,6 @@ for name in ("InTreeCacheLocator", "InTreeCacheLocatorFsAgnostic", "UserWideCach
     locator = getattr(caching, name)
     locator.from_function = classmethod(lambda cls, function, file: None)
 from explorer.engine.execution import kernel_loader
-assert "pruning-explorer-" in kernel_loader.kernels().nonzero.stats.cache_path
+assert "pruning-explorer-" in kernel_loader.kernels().numba_kernels.nonzero.stats.cache_path
 """
     subprocess.run([sys.executable, "-c", code], check=True)
