@@ -1,5 +1,6 @@
 """Machine code does what torch does, whatever is trained beside it and wherever its chunks are cut."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -227,6 +228,25 @@ def test_ctrl_c_waits_for_the_end_of_a_chunk(tiny, monkeypatch):
     assert whole.step == at[0]
     assert torch.equal(run.row, whole.state.theta[0])
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("setting", ["0", "1"])
+def test_torch_takes_the_steps_where_numba_is_to_compile_nothing(setting):
+    """A process of its own, as numba reads the variable when it is imported."""
+    code = """
+import explorer as ex
+from explorer.engine.data.datasets import load
+import torch
+train, test = load("mnist", torch.device("cpu"))
+ex.registry.register("dataset", "few")(lambda: (train[slice(200)], test[slice(50)]))
+run = ex.train(ex.Experiment(dataset="few", validation=50, epochs=1), progress=False)
+assert run.status == "done", run.status
+print(run.summary["compiled"])
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": setting}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (run.stdout.strip(), run.returncode) == (str(setting == "0"), 0), run.stderr
 
 
 def test_lit_pixels_are_where_they_are_and_nowhere_else():
