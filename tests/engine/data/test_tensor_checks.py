@@ -195,3 +195,40 @@ def test_a_model_for_other_images_names_both_shapes(own):
         ValueError, match=r"'mlp-784-128-10' cannot take the 3 × 32 × 32 images of own: .*784x128"
     ):
         ex.train(exp, progress=False)
+
+
+# -- sweeps ----------------------------------------------------------------------------------------------
+
+
+def test_sweeps_take_images_of_any_size(own, scratch_registry):
+    coloured = Images(part(1).pixels.expand(400, 3, 28, 28)[..., :12, :12], torch.arange(400) % 4)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 8), nn.ReLU(), nn.Linear(8, 4))
+    scratch_registry.register("model", "net")(lambda: net)
+    exp = own(coloured, coloured[:100], model="net", pruning={"threshold": 0.5})
+    study = ex.sweep(
+        exp, {"model": ["mlp-784-128-10", "net"], "pruning.threshold": [0.5, 0.8]}, progress=False
+    )
+    assert [run.status for run in study.runs] == ["done", "done"]
+    assert [changes["model"] for changes, _ in study.skipped] == ["mlp-784-128-10"] * 2
+    assert all("cannot take the 3 × 12 × 12 images of own" in reason for _, reason in study.skipped)
+
+
+def test_data_that_do_not_fit_never_end_a_sweep(own, scratch_registry):
+    exp = own(part())
+    scratch_registry.register("dataset", "none")(lambda: (part(labels=None), part(100)))
+    scratch_registry.register("dataset", "floats")(lambda: (part(pixels=FLOATS), part(100)))
+    scratch_registry.register("dataset", "fails")(lambda: part(1) / 0)
+    study = ex.sweep(exp, {"dataset": ["none", "own", "floats", "fails"]}, progress=False)
+    assert [run.status for run in study.runs] == ["done"]
+    reasons = [reason for _, reason in study.skipped]
+    assert [reason.split(" ")[0] for reason in reasons] == ["TypeError:", "dataset", "TypeError:"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_module_of_any_precision_trains_and_is_swept(own, scratch_registry, dtype):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.ReLU(), nn.Linear(8, 10)).to(dtype)
+    scratch_registry.register("model", "net")(lambda: net)
+    exp = own(part(), model="net", pruning={"threshold": 0.5})
+    assert ex.train(exp, progress=False).status == "done"
+    study = ex.sweep(exp, {"pruning.threshold": [0.5, 0.8]}, progress=False)
+    assert [run.status for run in study.runs] == ["done", "done"]
