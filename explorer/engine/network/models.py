@@ -137,18 +137,29 @@ def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module
 
 
 def check_data(module: nn.Module, experiment: Experiment) -> int:
-    """Return how many outputs a model has for two of the data set's images, tried once.
+    """Return how many outputs a model has for the data set's images, tried on two of them and on one.
 
     Raises ValueError where it cannot take them, answers with anything but a tensor [B, outputs], or cannot
     tell all classes.
     """
     info, model = dataset_info(experiment.dataset), get("model", experiment.model)
-    named = f"model = {experiment.model!r}"
-    images = f"{' × '.join(map(str, info.shape))} images of {experiment.dataset}"
     weight = next(module.parameters(), torch.empty(0))
+    outputs, _ = (_outputs(module, weight.new_zeros(n, *info.shape), experiment) for n in (2, 1))
+    if max(2, outputs) < info.classes and model.traits.labels is None:  # one output tells two classes apart
+        raise ValueError(
+            f"model = {experiment.model!r} has {outputs} outputs, but {experiment.dataset!r} has "
+            f"{info.classes} classes"
+        )
+    return outputs
+
+
+def _outputs(module: nn.Module, inputs: Tensor, experiment: Experiment) -> int:
+    """Return how many logits a module answers each image with; raise ValueError where it does not."""
+    named, count = f"model = {experiment.model!r}", len(inputs)
+    images = f"{' × '.join(map(str, inputs.shape[1:]))} images of {experiment.dataset}"
     try:
         with torch.no_grad():
-            answer = module(weight.new_zeros(2, *info.shape))
+            answer = module(inputs)
     except Exception as error:
         raise ValueError(f"{named} cannot take the {images}: {error}") from error
     if not isinstance(answer, Tensor):
@@ -156,17 +167,12 @@ def check_data(module: nn.Module, experiment: Experiment) -> int:
             f"{named} answers to the {images} with {type(answer).__name__}, but it must be a tensor "
             "[B, classes]: register a module whose forward returns the logits alone"
         )
-    if answer.dim() != 2 or len(answer) != 2 or not answer.shape[1]:
+    if answer.dim() != 2 or len(answer) != count or not answer.shape[1]:
         raise ValueError(
-            f"{named} answers to two of the {images} with shape {list(answer.shape)}, but it must be "
-            "[2, classes]: a line of logits for each image"
+            f"{named} answers to a batch of {count} of the {images} with shape {list(answer.shape)}, but it "
+            f"must be [{count}, classes]: a line of logits for each image"
         )
-    outputs = answer.shape[1]
-    if max(2, outputs) < info.classes and model.traits.labels is None:  # one output tells two classes apart
-        raise ValueError(
-            f"{named} has {outputs} outputs, but {experiment.dataset!r} has {info.classes} classes"
-        )
-    return outputs
+    return answer.shape[1]
 
 
 def relabel(split: Split, experiment: Experiment, outputs: int) -> Split:
@@ -182,7 +188,7 @@ def relabel(split: Split, experiment: Experiment, outputs: int) -> Split:
 
     def with_labels(images: Images) -> Images:
         if labels_of is not None:
-            labels = labels_of(images.labels, **experiment.model_options)
+            labels = labels_of(images.labels.clone(), **experiment.model_options)
             images = replace(images, labels=check_labels(labels, len(images), owner))
         check_range(images.labels, max(2, outputs), owner, f"{named} has {outputs} {noun}")
         return images

@@ -144,10 +144,14 @@ def test_pixels_laid_out_otherwise_train_the_same(own):
     assert torch.equal(first.row, again.row)
 
 
-def test_nothing_of_the_users_is_written_to(own):
+def test_nothing_of_the_users_is_written_to(own, scratch_registry):
     train, test = part(), part(100)
     copies = [tensor.clone() for each in (train, test) for tensor in (each.pixels, each.labels)]
     ex.train(own(train, test), progress=False)
+    scratch_registry.register("model", "turned", labels=lambda y: y.neg_().add_(9))(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    )
+    ex.train(own(train, test, model="turned"), progress=False)
     floats = torch.full((2, 1, 28, 28), 100.0)
     datasets.normalised(floats, True, torch.float32)
     assert (floats == 100).all()
@@ -174,6 +178,7 @@ ANSWERS = {
     "a tuple": (lambda z: (z, z), "with tuple, but it must be a tensor"),
     "no batch": (lambda z: z[0], r"shape \[10\]"),
     "one image": (lambda z: z[:1], r"shape \[1, 10\]"),
+    "a squeezed batch of one": (torch.squeeze, r"shape \[10\]"),
     "a map": (lambda z: z[:, :, None], r"shape \[2, 10, 1\]"),
     "nothing": (lambda z: z[:, :0], r"shape \[2, 0\]"),
 }
