@@ -118,8 +118,9 @@ def _combinations(
             first = experiment.replace(changes)
             variants = [first.replace(seed=first.seed + i) for i in range(seeds)]
             pruner.check(first)
-        except ValueError as error:
-            skipped.append((changes, str(error)))
+        except Exception as error:  # noqa: BLE001  whatever one does, the others train
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            skipped.append((changes, kind + str(error)))
             continue
         experiments += variants
         varied += [changes] * seeds

@@ -129,7 +129,8 @@ def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
     leaves = [part for part in module.modules() if not any(True for _ in part.children())]
     hooks = [p.register_forward_hook(lambda _m, _x, out: counts.append(out.numel())) for p in leaves]
     with torch.no_grad():
-        module.eval()(torch.zeros(1, *dataset_info(experiment.dataset).shape))
+        weight = next(module.parameters(), torch.empty(0))
+        module.eval()(weight.new_zeros(1, *dataset_info(experiment.dataset).shape))
     for hook in hooks:
         hook.remove()
     looked_at = GPU_IMAGES if rows > 1 else CPU_IMAGES

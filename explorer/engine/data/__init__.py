@@ -3,6 +3,7 @@
 Read in this order:
 
 - `datasets`: `Images` and `Split`, the registered data sets, an epoch's batches.
+- `tensor_checks`: what pixels and labels must be; whatever is not ends in an error when it is loaded.
 - `dataset_info`: a data set's size, shape and classes, without its images; the steps of an epoch.
 - `random`: the images' order, a generator for each purpose, torch's global numbers isolated.
 - `device`: "auto", "cpu", "cuda"; TF32.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from explorer.engine.data.tensor_checks import check_constants, check_labels, check_pixels, check_range
 from explorer.registry import get, register
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training pixels in [0, 1]
@@ -136,14 +137,44 @@ def load(dataset: str, device: torch.device) -> tuple[Images, Images]:
 def _load(
     function: Callable[[], tuple[Images, Images]], dataset: str, device: torch.device
 ) -> tuple[Images, Images]:
-    train, test = function()
-    sizes = get("dataset", dataset).traits.sizes
-    if sizes is not None and tuple(sizes) != (len(train), len(test)):
-        raise ValueError(
-            f"dataset = {dataset!r} is registered with sizes={sizes}, but has {len(train)} training and "
-            f"{len(test)} test images"
-        )
+    train, test = _checked(dataset, function())
     return train.to(device), test.to(device)
+
+
+def _checked(dataset: str, parts: object) -> tuple[Images, Images]:
+    """Return what a data set's function returned, as Images that fit each other and its traits."""
+    owner, traits = f"dataset = {dataset!r}", get("dataset", dataset).traits
+    if not isinstance(parts, tuple | list) or [isinstance(part, Images) for part in parts] != [True, True]:
+        kind = type(parts).__name__
+        kinds = [type(part).__name__ for part in parts] if isinstance(parts, tuple | list) else kind
+        raise TypeError(f"{owner} returns {kinds}; return its training and its test Images: (train, test)")
+    train, test = (
+        _checked_part(part, f"{owner} ({name})")
+        for part, name in zip(parts, ("training", "test"), strict=True)
+    )
+    shape, other = (tuple(part.pixels.shape[1:]) for part in (train, test))
+    if other != shape:
+        raise ValueError(
+            f"{owner} has training images of shape {shape} and test images of {other}; they must be the same"
+        )
+    sizes = (len(train), len(test))
+    if traits.sizes is not None and tuple(traits.sizes) != sizes:
+        raise ValueError(
+            f"{owner} is registered with sizes={traits.sizes}, but has {sizes[0]} training and "
+            f"{sizes[1]} test images"
+        )
+    if traits.shape is not None and tuple(traits.shape) != shape:
+        raise ValueError(f"{owner} is registered with shape={traits.shape}, but its images have {shape}")
+    if traits.classes is not None:
+        for part in (train, test):
+            check_range(part.labels, traits.classes, owner, f"is registered with classes={traits.classes}")
+    return train, test
+
+
+def _checked_part(part: Images, owner: str) -> Images:
+    pixels = check_pixels(part.pixels, owner)
+    check_constants(part.mean, part.std, owner)
+    return replace(part, pixels=pixels, labels=check_labels(part.labels, len(pixels), owner))
 
 
 def split(dataset: str, device: torch.device, validation: int) -> Split:
@@ -166,7 +197,7 @@ def normalised(
     pixels: Tensor, normalise: bool, dtype: torch.dtype, mean: float = MEAN, std: float = STD
 ) -> Tensor:
     """Return pixels 0 to 255 as (x/255 − mean)/std, MNIST's by default, or x/255 where `normalise` is off."""
-    return _scaled(pixels.to(dtype), normalise, mean, std)
+    return _scaled(pixels.to(dtype, copy=True), normalise, mean, std)
 
 
 def _scaled(x: Tensor, normalise: bool, mean: float, std: float) -> Tensor:

@@ -8,7 +8,8 @@ Read in this order:
 - `executor`: which way a chunk of steps goes, its batches, and how rows are evaluated.
 - `cuda_graphs`: many steps captured once and replayed, on a GPU.
 - `numba_steps`: many steps as machine code, on a CPU; says which experiments it supports.
-- `numba_kernels`, `kernel_layout`, `llvm_vectors`: that machine code, how its arrays lie in memory, and the
+- `kernel_calls`: what Python calls of it, each call held to sizes that fit.
+- `numba_kernels`, `kernel_layout`, `llvm_vectors`: the machine code, how its arrays lie in memory, and the
   vector instructions that numba has no word for; `kernel_loader` loads it where numba is there.
 
 To add a clip rule, write a function in `explorer/methods/clipping.py`; only where it needs a quantity that no

@@ -23,6 +23,7 @@ class PixelData(NamedTuple):
     labels: Any  # int64 [N]
     scale: Any  # what one unit of brightness is to the network
     background: Any  # what a pixel of 0 is to it, [pixels]
+    pixels: int  # of an image; all columns are below it
 
 
 LAYER = np.dtype(  # where a Linear layer lies
@@ -76,3 +77,20 @@ class Workspace(NamedTuple):
     blank: Any  # what the first layer makes of an image without light, [U]
     arange: Any  # 0, 1, 2, ...
     ones: Any
+
+
+def workspace_sizes(layers: Any, size: int) -> dict[str, int]:
+    """Return how many numbers each part of a workspace has for batches of `size` images, by its name."""
+    pixels, padded = int(layers["inputs"][0]), layers["padded_units"]
+    widest, most = int(padded.max()), max(pixels, size)
+    return {
+        "pixel_images": pixels * size,
+        "pixel_values": pixels * size,
+        "pixel_counts": pixels,
+        "transposed": int((layers["units"][1:] * padded[:-1]).max(initial=0)),
+        "outputs": int(size * padded.sum()),
+        "output_grad": size * widest,
+        "blank": widest,
+        "arange": most,
+        "ones": most,
+    }

@@ -4,7 +4,7 @@ What is fast here: four of five pixels are 0, and what is 0 is passed over; a st
 the batch to the new weights; Python's lock is free meanwhile, so rows train on as many cores as there are.
 A first layer adds up rows of its weight, [in + 1, U], one for each pixel that is not 0.
 
-Python calls `nonzero`, `reorder`, `evaluate` and `train`.
+`kernel_calls` calls `nonzero`, `reorder`, `evaluate` and `train`; sizes are checked there, not here.
 
 Shapes: N images, B images of a batch, U units of a layer in whole vectors.
 """

@@ -29,6 +29,7 @@ from explorer.engine.execution.kernel_layout import (
     PixelData,
     SgdNumbers,
     Workspace,
+    workspace_sizes,
 )
 from explorer.engine.execution.kernel_loader import available, kernels
 from explorer.engine.execution.step import RowGroup, StepInputs, Stepper
@@ -69,7 +70,7 @@ def supports(stepper: Stepper, images: Images, size: int) -> bool:
     return (
         (grad.device.type, grad.dtype) == ("cpu", torch.float32)
         and _supports(context.network, size, context.loss, context.optimizer.name, rules)
-        and context.network.layout.layers[0].weight.shape[1] == images.pixels[0].numel()
+        and context.network.layout.layers[0].weight.shape[1] == images.pixels.shape[1:].numel()
         and not (stepper.rates.l1 is not None or "movement" in state.criterion_memory or shadowed)
         and state.fill is None
     )
@@ -114,6 +115,7 @@ class NumbaSteps:
             images.labels.numpy(),
             np.float32(1 / (255 * std)),
             background,
+            images.pixels.shape[1:].numel(),
         )
 
     def _row(self, group: RowGroup) -> PackedRow:
@@ -124,19 +126,17 @@ class NumbaSteps:
         return PackedRow(*(_numbers(width if each else 0) for each in there))
 
     def _room(self) -> Workspace:
-        layers, size = self.net.layers, self.size
-        pixels, padded = int(layers["inputs"][0]), layers["padded_units"]
-        widest, most = int(padded.max()), max(pixels, size)
+        sizes = workspace_sizes(self.net.layers, self.size)
         return Workspace(
-            pixel_images=np.zeros(pixels * size, np.uint16),
-            pixel_values=np.zeros(pixels * size, np.uint8),
-            pixel_counts=np.zeros(pixels, np.int64),
-            transposed=_numbers(int((layers["units"][1:] * padded[:-1]).max(initial=0))),
-            outputs=_numbers(int(layers["outputs"][-1] + size * padded[-1])),
-            output_grad=_numbers(size * widest),
-            blank=_numbers(widest),
-            arange=np.arange(most).astype(np.uint16),
-            ones=np.ones(most, np.float32),
+            pixel_images=np.zeros(sizes["pixel_images"], np.uint16),
+            pixel_values=np.zeros(sizes["pixel_values"], np.uint8),
+            pixel_counts=np.zeros(sizes["pixel_counts"], np.int64),
+            transposed=_numbers(sizes["transposed"]),
+            outputs=_numbers(sizes["outputs"]),
+            output_grad=_numbers(sizes["output_grad"]),
+            blank=_numbers(sizes["blank"]),
+            arange=np.arange(sizes["arange"]).astype(np.uint16),
+            ones=np.ones(sizes["ones"], np.float32),
         )
 
     def run(

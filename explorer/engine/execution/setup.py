@@ -58,11 +58,11 @@ class Setup:
         check_sizes(experiment)
         split = datasets.split(experiment.dataset, chosen, experiment.validation)
         network = Network(models.build(experiment))
-        models.check_data(network.module, experiment)
+        outputs = models.check_data(network.module, experiment)
         return cls(
             network=network,
             initialise=partial(models.initialised, experiment),
-            split=models.relabel(split, experiment),
+            split=models.relabel(split, experiment, outputs),
             loss=registry.get("loss", experiment.loss),
             optimizer=registry.get("optimizer", experiment.optimizer),
             lr_decay=registry.get("lr_decay", experiment.lr_decay),

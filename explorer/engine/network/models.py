@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from explorer.engine.data.dataset_info import dataset_info
 from explorer.engine.data.datasets import Images, Split
 from explorer.engine.data.random import isolated_rng
+from explorer.engine.data.tensor_checks import check_labels, check_range
 from explorer.experiment import Experiment
 from explorer.registry import get, register
 
@@ -135,32 +136,61 @@ def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module
     return build(experiment, int(torch.randint(2**62, (), generator=generator)))
 
 
-def check_data(module: nn.Module, experiment: Experiment) -> None:
-    """Raise ValueError where a model cannot take the data set's images, or tell all of its classes."""
+def check_data(module: nn.Module, experiment: Experiment) -> int:
+    """Return how many outputs a model has for the data set's images, tried on two of them and on one.
+
+    Raises ValueError where it cannot take them, answers with anything but a tensor [B, outputs], or cannot
+    tell all classes.
+    """
     info, model = dataset_info(experiment.dataset), get("model", experiment.model)
-    named = f"model = {experiment.model!r}"
     weight = next(module.parameters(), torch.empty(0))
-    try:
-        with torch.no_grad():
-            outputs = module(weight.new_zeros(2, *info.shape)).shape[-1]
-    except Exception as error:
-        shape = " × ".join(map(str, info.shape))
-        raise ValueError(
-            f"{named} cannot take the {shape} images of {experiment.dataset}: {error}"
-        ) from error
+    outputs, _ = (_outputs(module, weight.new_zeros(n, *info.shape), experiment) for n in (2, 1))
     if max(2, outputs) < info.classes and model.traits.labels is None:  # one output tells two classes apart
         raise ValueError(
-            f"{named} has {outputs} outputs, but {experiment.dataset!r} has {info.classes} classes"
+            f"model = {experiment.model!r} has {outputs} outputs, but {experiment.dataset!r} has "
+            f"{info.classes} classes"
         )
+    return outputs
 
 
-def relabel(split: Split, experiment: Experiment) -> Split:
-    """Return the images with the labels, int64 [N], that the experiment's model is to predict."""
+def _outputs(module: nn.Module, inputs: Tensor, experiment: Experiment) -> int:
+    """Return how many logits a module answers each image with; raise ValueError where it does not."""
+    named, count = f"model = {experiment.model!r}", len(inputs)
+    images = f"{' × '.join(map(str, inputs.shape[1:]))} images of {experiment.dataset}"
+    try:
+        with torch.no_grad():
+            answer = module(inputs)
+    except Exception as error:
+        raise ValueError(f"{named} cannot take the {images}: {error}") from error
+    if not isinstance(answer, Tensor):
+        raise ValueError(
+            f"{named} answers to the {images} with {type(answer).__name__}, but it must be a tensor "
+            "[B, classes]: register a module whose forward returns the logits alone"
+        )
+    if answer.dim() != 2 or len(answer) != count or not answer.shape[1]:
+        raise ValueError(
+            f"{named} answers to a batch of {count} of the {images} with shape {list(answer.shape)}, but it "
+            f"must be [{count}, classes]: a line of logits for each image"
+        )
+    return answer.shape[1]
+
+
+def relabel(split: Split, experiment: Experiment, outputs: int) -> Split:
+    """Return the images with the labels, int64 [N], that the experiment's model is to predict.
+
+    Raises ValueError where a label is none of the model's outputs.
+    """
     labels_of = get("model", experiment.model).traits.labels
-    if labels_of is None:
-        return split
+    owner, named = f"dataset = {experiment.dataset!r}", f"model = {experiment.model!r}"
+    if labels_of is not None:
+        owner += f", as the trait labels of {named} turns it,"
+    noun = "output, which tells two classes apart" if outputs == 1 else "outputs"
 
     def with_labels(images: Images) -> Images:
-        return replace(images, labels=labels_of(images.labels, **experiment.model_options))
+        if labels_of is not None:
+            labels = labels_of(images.labels.clone(), **experiment.model_options)
+            images = replace(images, labels=check_labels(labels, len(images), owner))
+        check_range(images.labels, max(2, outputs), owner, f"{named} has {outputs} {noun}")
+        return images
 
     return Split(*map(with_labels, (split.train, split.validation, split.test)))

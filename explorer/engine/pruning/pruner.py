@@ -294,5 +294,6 @@ def _structure(
     module = models.build(experiment)
     models.check_data(module, experiment)
     network = Network(module)
-    view = LaneView(network.layout.row(module), buffers=dict(module.named_buffers()))
-    return _shapes(network), _last(_trace(network, view, torch.zeros(2, *info.shape)))
+    row = network.layout.row(module)
+    view = LaneView(row, buffers=dict(module.named_buffers()))
+    return _shapes(network), _last(_trace(network, view, row.new_zeros(2, *info.shape)))

@@ -1,5 +1,6 @@
 """Machine code does what torch does, whatever is trained beside it and wherever its chunks are cut."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -229,6 +230,25 @@ def test_ctrl_c_waits_for_the_end_of_a_chunk(tiny, monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("setting", ["0", "1"])
+def test_torch_takes_the_steps_where_numba_is_to_compile_nothing(setting):
+    """A process of its own, as numba reads the variable when it is imported."""
+    code = """
+import explorer as ex
+from explorer.engine.data.datasets import load
+import torch
+train, test = load("mnist", torch.device("cpu"))
+ex.registry.register("dataset", "few")(lambda: (train[slice(200)], test[slice(50)]))
+run = ex.train(ex.Experiment(dataset="few", validation=50, epochs=1), progress=False)
+assert run.status == "done", run.status
+print(run.summary["compiled"])
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": setting}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (run.stdout.strip(), run.returncode) == (str(setting == "0"), 0), run.stderr
+
+
 def test_lit_pixels_are_where_they_are_and_nowhere_else():
     pixels = torch.tensor([[0, 7, 0, 255], [0, 0, 0, 0], [1, 2, 3, 4]], dtype=torch.uint8).view(3, 1, 2, 2)
     starts, columns, values = kernel_loader.kernels().nonzero(pixels.flatten(1).numpy())
@@ -285,6 +305,6 @@ for name in ("InTreeCacheLocator", "InTreeCacheLocatorFsAgnostic", "UserWideCach
     locator = getattr(caching, name)
     locator.from_function = classmethod(lambda cls, function, file: None)
 from explorer.engine.execution import kernel_loader
-assert "pruning-explorer-" in kernel_loader.kernels().nonzero.stats.cache_path
+assert "pruning-explorer-" in kernel_loader.kernels().numba_kernels.nonzero.stats.cache_path
 """
     subprocess.run([sys.executable, "-c", code], check=True)
