@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from explorer.engine.data.device import pick_device, tf32
+from explorer.engine.execution.interrupts import defer_sigint
 from explorer.engine.execution.kernel_loader import available
 from explorer.engine.training.lanes import Lane
 from explorer.engine.training.recorder import Record
@@ -31,6 +32,8 @@ def train(
 ) -> Run:
     """Train an experiment to its end and returns the Run; Ctrl-C returns what there is, as "stopped".
 
+    Before the first step, that is the untrained network; a second Ctrl-C while data is loaded raises.
+
     Args:
         experiment: what to train.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
@@ -41,18 +44,21 @@ def train(
     Raises:
         ValueError: where the device is not there.
     """
-    trainer = Trainer(with_twin(experiment, twin=twin), device, dtype)
-    trainer.rewindable = False
-    status = "done"
-    with _bar(trainer) if progress else nullcontext() as bar:
-        try:
+    trainer, status = None, "done"
+    try:
+        with defer_sigint(once=True):  # data is being loaded
+            trainer = Trainer(with_twin(experiment, twin=twin), device, dtype)
+        trainer.rewindable = False
+        with _bar(trainer) if progress else nullcontext() as bar:
             for record in trainer.run():
                 if bar is not None:
                     bar.update(trainer.step - bar.n)
                     if record is not None:
                         bar.set_postfix_str(_postfix(record))
-        except KeyboardInterrupt:
-            status = "stopped"
+    except KeyboardInterrupt:
+        if trainer is None:
+            raise
+        status = "stopped"
     return run_of(trainer, status)
 
 
