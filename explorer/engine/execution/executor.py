@@ -169,7 +169,7 @@ class StepExecutor:
         return self._orders[1]
 
     def batches(self, step: int) -> Iterator[dict[int, Batch]]:
-        """Yield the batches of the epoch from this step on, for each seed the one in its own order."""
+        """Return the batches of the epoch from this step on, for each seed the one in its own order."""
         setup, (epoch, skip) = self.setup, divmod(step, self.setup.per_epoch)
         by_seed = {
             seed: datasets.batches(
@@ -182,8 +182,7 @@ class StepExecutor:
             )
             for seed, order in self.orders(epoch).items()
         }
-        for batches in zip(*by_seed.values(), strict=True):
-            yield dict(zip(by_seed, batches, strict=True))
+        return _side_by_side(by_seed)
 
     def _by_group(self, batches: dict[int, Batch]) -> list[Batch]:
         """Return the batch of each group of rows."""
@@ -218,3 +217,9 @@ class StepExecutor:
         grad = self.stepper.grad[row : row + 1]
         slices = self.setup.network.layout.slices.values()
         return [each.name for each in slices if not each.view(grad).isfinite().all()]
+
+
+def _side_by_side(by_seed: dict[int, Iterator[Batch]]) -> Iterator[dict[int, Batch]]:
+    """Yield the next batch of each; no method, as an iterator that knows its owner is freed late."""
+    for batches in zip(*by_seed.values(), strict=True):
+        yield dict(zip(by_seed, batches, strict=True))

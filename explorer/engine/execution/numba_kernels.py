@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit  # the files of its cache are guarded in `kernel_loader`
 
 from explorer.engine.execution.kernel_layout import (
     RELU,
@@ -31,7 +31,6 @@ from explorer.engine.execution.llvm_vectors import add_rows, matrix_view, multip
 AHEAD = 2  # images from the one that is read to the one that is prefetched
 TINY = 1e-6  # as in the clip rule
 # What "fast" may reorder, but NaN and infinity stay what they are: a run that diverges must show it.
-# What goes wrong with the files of the cache is dealt with in `kernel_loader`.
 compiled = njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True, cache=True, error_model="numpy")
 
 
