@@ -1,8 +1,10 @@
 """`train`: an Experiment in, a Run out, with a progress bar on the way."""
 
 import functools
+import os
 import platform
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
@@ -33,6 +35,8 @@ def train(
     """Train an experiment to its end and returns the Run; Ctrl-C returns what there is, as "stopped".
 
     Before the first step, that is the untrained network; a second Ctrl-C while data is loaded raises.
+    A process that is forked from one that has trained (a DataLoader's workers, multiprocessing's "fork") may
+    hang in torch: start it by "spawn".
 
     Args:
         experiment: what to train.
@@ -44,6 +48,7 @@ def train(
     Raises:
         ValueError: where the device is not there.
     """
+    _warn_of_fork()
     trainer, status = None, "done"
     try:
         with defer_sigint(once=True):  # data is being loaded
@@ -166,6 +171,21 @@ def _bytes(trainer: Trainer, lane: Lane) -> dict[str, float | None]:
     sent = trainer.flush().series(place, 4).tolist()
     dense = 4 * trainer.network.layout.width
     return {"bytes_per_step": 8 * fmean(sent) if sent else None, "dense_bytes_per_step": dense}
+
+
+@functools.cache
+def _first_process() -> int:
+    """Return the process in which training began; a forked one inherits the answer."""
+    return os.getpid()
+
+
+def _warn_of_fork() -> None:
+    if _first_process() != os.getpid():
+        warnings.warn(
+            "this process was forked from one that has trained, and torch may hang in it: "
+            'start it by multiprocessing.get_context("spawn")',
+            stacklevel=3,
+        )
 
 
 @contextmanager

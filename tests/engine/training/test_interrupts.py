@@ -1,8 +1,10 @@
-"""Ctrl-C: `train` returns what there is, and the process trains as before."""
+"""What happens to the process in which `train` trains: Ctrl-C, and a fork."""
 
 import signal
 import subprocess
 import sys
+
+import pytest
 
 import explorer as ex
 from explorer.engine.execution.interrupts import defer_sigint
@@ -55,3 +57,10 @@ def test_a_second_interrupt_is_heard_at_once():
     except KeyboardInterrupt:
         reached.append(3)
     assert reached == [1, 3]
+
+
+def test_a_forked_process_is_warned(tiny, monkeypatch):
+    ex.train(tiny(epochs=1), "cpu", progress=False)
+    monkeypatch.setattr(train_module.os, "getpid", lambda: -1)
+    with pytest.warns(UserWarning, match="forked from one that has trained.*spawn"):
+        ex.train(tiny(epochs=1), "cpu", progress=False)
