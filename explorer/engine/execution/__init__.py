@@ -6,6 +6,7 @@ Read in this order:
 - `step`: one eager step, and what it works on: `RowGroup`, `Stepper`.
 - `clipping`: clip rules bound to rows of the gradient, with what they remember.
 - `executor`: which way a chunk of steps goes, its batches, and how rows are evaluated.
+- `interrupts`: Ctrl-C, put off to where nothing is half done.
 - `cuda_graphs`: many steps captured once and replayed, on a GPU.
 - `numba_steps`: many steps as machine code, on a CPU; says which experiments it supports.
 - `kernel_calls`: what Python calls of it, each call held to sizes that fit.

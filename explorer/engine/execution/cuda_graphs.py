@@ -50,7 +50,7 @@ class CudaGraphSteps:
         self.log = like.new_zeros(len(inputs.factors), measures, len(like))
         self.last_gradient = torch.zeros_like(like)  # the gradient of the last step that was to
         self._replays: dict[int, Replay] = {}
-        self._keeping: Replay = partial(self.step, keep=True)
+        self._keeping: Replay | None = None  # a captured step that keeps its gradient
         if self.device.type == "cuda":
             self._capture()
 
@@ -71,7 +71,7 @@ class CudaGraphSteps:
             self._replays.get(steps, self.step)()
             count -= steps
         if keep:
-            self._keeping()
+            self.step(keep=True) if self._keeping is None else self._keeping()
         return self.log[done].clone()
 
     def step(self, *, keep: bool = False) -> None:
@@ -109,7 +109,7 @@ class CudaGraphSteps:
                     self.step_index.zero_()
                 graph = partial(_graph, stream=side, pool=torch.cuda.graph_pool_handle())
                 self._replays = {steps: graph(self.step, steps) for steps in (1, REPLAYED)}
-                self._keeping = graph(self._keeping, 1)
+                self._keeping = graph(partial(self.step, keep=True), 1)
         except RuntimeError as error:
             self._replays.clear()
             warnings.warn(f"steps go one by one, as they cannot be captured: {error}", stacklevel=2)

@@ -5,11 +5,7 @@ Which it is follows from the experiments alone, never from where a chunk of step
 Shapes: L lanes, P parameters, B batch.
 """
 
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
 from typing import NamedTuple
 
 import torch
@@ -19,6 +15,7 @@ from explorer.engine.data import datasets
 from explorer.engine.data.datasets import Images
 from explorer.engine.data.random import shuffled_indices
 from explorer.engine.execution.cuda_graphs import CudaGraphSteps
+from explorer.engine.execution.interrupts import defer_sigint
 from explorer.engine.execution.numba_steps import NumbaSteps, supports
 from explorer.engine.execution.setup import Setup
 from explorer.engine.execution.step import StepInputs, Stepper
@@ -172,7 +169,7 @@ class StepExecutor:
         return self._orders[1]
 
     def batches(self, step: int) -> Iterator[dict[int, Batch]]:
-        """Yield the batches of the epoch from this step on, for each seed the one in its own order."""
+        """Return the batches of the epoch from this step on, for each seed the one in its own order."""
         setup, (epoch, skip) = self.setup, divmod(step, self.setup.per_epoch)
         by_seed = {
             seed: datasets.batches(
@@ -185,8 +182,7 @@ class StepExecutor:
             )
             for seed, order in self.orders(epoch).items()
         }
-        for batches in zip(*by_seed.values(), strict=True):
-            yield dict(zip(by_seed, batches, strict=True))
+        return _side_by_side(by_seed)
 
     def _by_group(self, batches: dict[int, Batch]) -> list[Batch]:
         """Return the batch of each group of rows."""
@@ -201,9 +197,10 @@ class StepExecutor:
 
     def evaluate(self, rows: Tensor, images: Images, answers: Tensor | None = None) -> Tensor:
         """Return loss and accuracy of all rows, [L, P], as double [L, 2]; `answers`, [L, n], is filled."""
-        self.prepare()
-        if isinstance(self.steps, NumbaSteps):
-            return torch.tensor(self.steps.evaluate(rows, images, answers), dtype=torch.double)
+        with defer_sigint():  # the kernels may be imported and compiled now
+            self.prepare()
+            if isinstance(self.steps, NumbaSteps):
+                return torch.tensor(self.steps.evaluate(rows, images, answers), dtype=torch.double)
         setup, parts = self.setup, []
         x, labels = setup.inputs(images)
         for span in self.stepper.spans:
@@ -222,20 +219,7 @@ class StepExecutor:
         return [each.name for each in slices if not each.view(grad).isfinite().all()]
 
 
-@contextmanager
-def defer_sigint() -> Iterator[None]:
-    """Put Ctrl-C off to the end: rows that stop in the middle would not be at the same step."""
-    ours = (
-        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is not None
-    )
-    if not ours:
-        yield
-        return
-    signals: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda *arguments: signals.append(arguments))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if signals and callable(before):
-        before(*signals[0])
+def _side_by_side(by_seed: dict[int, Iterator[Batch]]) -> Iterator[dict[int, Batch]]:
+    """Yield the next batch of each; no method, as an iterator that knows its owner is freed late."""
+    for batches in zip(*by_seed.values(), strict=True):
+        yield dict(zip(by_seed, batches, strict=True))

@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit  # the files of its cache are guarded in `kernel_loader`
 
 from explorer.engine.execution.kernel_layout import (
     RELU,

@@ -6,6 +6,7 @@ Shapes: L lanes, P parameters, B batch.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -111,6 +112,11 @@ class Setup:
 
     @cached_property
     def _validation_inputs(self) -> tuple[Tensor, Tensor]:
-        """Normalised once: they are looked at again and again."""
-        held_out = self.split.validation
-        return held_out.inputs(self.normalise, self.dtype), held_out.labels
+        """Normalised once, for all runs that hold out the same images: they are looked at again and again."""
+        held_out, key = self.split.validation, (self.normalise, self.dtype)
+        # beside the fields, as equality and `replace` do not see it; it lasts as long as some run needs it
+        prepared = vars(held_out).setdefault("_prepared", WeakValueDictionary())
+        inputs = prepared.get(key)
+        if inputs is None:
+            inputs = prepared[key] = held_out.inputs(*key)
+        return inputs, held_out.labels

@@ -1,8 +1,10 @@
 """`train`: an Experiment in, a Run out, with a progress bar on the way."""
 
 import functools
+import os
 import platform
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
@@ -12,6 +14,7 @@ from typing import Any
 import torch
 
 from explorer.engine.data.device import pick_device, tf32
+from explorer.engine.execution.interrupts import defer_sigint
 from explorer.engine.execution.kernel_loader import available
 from explorer.engine.training.lanes import Lane
 from explorer.engine.training.recorder import Record
@@ -31,6 +34,10 @@ def train(
 ) -> Run:
     """Train an experiment to its end and returns the Run; Ctrl-C returns what there is, as "stopped".
 
+    Before the first step, that is the untrained network; a second Ctrl-C while data is loaded raises.
+    A process that is forked from one that has trained (a DataLoader's workers, multiprocessing's "fork") may
+    hang in torch: start it by "spawn".
+
     Args:
         experiment: what to train.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
@@ -41,18 +48,22 @@ def train(
     Raises:
         ValueError: where the device is not there.
     """
-    trainer = Trainer(with_twin(experiment, twin=twin), device, dtype)
-    trainer.rewindable = False
-    status = "done"
-    with _bar(trainer) if progress else nullcontext() as bar:
-        try:
+    _warn_of_fork()
+    trainer, status = None, "done"
+    try:
+        with defer_sigint(once=True):  # data is being loaded
+            trainer = Trainer(with_twin(experiment, twin=twin), device, dtype)
+        trainer.rewindable = False
+        with _bar(trainer) if progress else nullcontext() as bar:
             for record in trainer.run():
                 if bar is not None:
                     bar.update(trainer.step - bar.n)
                     if record is not None:
                         bar.set_postfix_str(_postfix(record))
-        except KeyboardInterrupt:
-            status = "stopped"
+    except KeyboardInterrupt:
+        if trainer is None:
+            raise
+        status = "stopped"
     return run_of(trainer, status)
 
 
@@ -160,6 +171,21 @@ def _bytes(trainer: Trainer, lane: Lane) -> dict[str, float | None]:
     sent = trainer.flush().series(place, 4).tolist()
     dense = 4 * trainer.network.layout.width
     return {"bytes_per_step": 8 * fmean(sent) if sent else None, "dense_bytes_per_step": dense}
+
+
+@functools.cache
+def _first_process() -> int:
+    """Return the process in which training began; a forked one inherits the answer."""
+    return os.getpid()
+
+
+def _warn_of_fork() -> None:
+    if _first_process() != os.getpid():
+        warnings.warn(
+            "this process was forked from one that has trained, and torch may hang in it: "
+            'start it by multiprocessing.get_context("spawn")',
+            stacklevel=3,
+        )
 
 
 @contextmanager

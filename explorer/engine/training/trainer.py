@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.engine.execution.executor import Chunk, StepExecutor, defer_sigint
+from explorer.engine.execution.executor import Chunk, StepExecutor
+from explorer.engine.execution.interrupts import defer_sigint
 from explorer.engine.execution.setup import Setup
 from explorer.engine.network.forward_backward import evaluate
 from explorer.engine.network.state import LaneView, State, StepHyperparameters

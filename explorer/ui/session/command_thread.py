@@ -1,6 +1,8 @@
 """A thread that carries out commands one after the other, and works on between them."""
 
+import atexit
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -45,6 +47,7 @@ class CommandThread:
                 raise RuntimeError(CLOSED)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                _running.add(self)
                 self._thread.start()
             self._inbox.append(partial(command, *args))
             self._wake.notify()
@@ -76,3 +79,13 @@ class CommandThread:
                         self._wake.wait_for(lambda: self._inbox or self._closed)
             except Exception as error:  # noqa: BLE001  whatever it is, the next command is carried out
                 self._on_error(error)
+
+
+_running: weakref.WeakSet[CommandThread] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """End all threads while Python is whole: torch aborts the process where it still computes behind that."""
+    for thread in list(_running):
+        thread.close(last=lambda: None)

@@ -56,8 +56,15 @@ class Worker:
     # -- between two commands -------------------------------------------------------------------------
 
     def leave_a_core(self) -> None:
-        """Leave one core to the page."""
-        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+        """Leave one core to the page; the number of threads of the process stays as it is.
+
+        torch sets it for this thread and for all that start later: another thread takes the latter back.
+        """
+        before = torch.get_num_threads()
+        torch.set_num_threads(max(1, min(before, (os.cpu_count() or 2) - 1)))
+        restorer = threading.Thread(target=torch.set_num_threads, args=(before,))
+        restorer.start()
+        restorer.join()
 
     def advance(self) -> bool:
         """Train to the next record or the next few steps; return False where nothing is to be trained."""
