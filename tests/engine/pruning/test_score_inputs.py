@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
+import explorer as ex
 from explorer.engine.data.random import generator
 from explorer.engine.pruning import score_inputs
 from explorer.methods import criteria
@@ -135,3 +136,22 @@ def test_flow_of_a_linear_chain_by_hand():
     found = score_inputs.synaptic_flow(there)  # R = 4 · (1 + 2) + 5 · (0 + 3)
     assert found["0"].tolist() == [[4, 4], [5, 5]]
     assert found["1"].tolist() == [[3, 3]]
+
+
+class Auxiliary(nn.Module):
+    """A network with a layer that no forward pass in eval mode uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.extra = nn.Linear(6, 4), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.body(x) + self.extra(x) if self.training else self.body(x)
+
+
+@pytest.mark.parametrize("criterion", ["gradient", "taylor", "class-gradient", "grasp", "fisher", "synflow"])
+def test_a_layer_that_is_not_used_has_no_gradient(criterion):
+    torch.manual_seed(0)
+    batch = (torch.randn(20, 6), torch.randint(4, (20,)))
+    masks = ex.prune(Auxiliary().eval(), ex.Pruning(criterion=criterion, threshold=0.5), batch=batch)
+    assert masks["body.weight"].any()
