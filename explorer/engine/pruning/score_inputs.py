@@ -198,17 +198,22 @@ def _unit_means(context: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLa
     units = {layer: context.parameters[context.weight_name(layer)].shape[0] for layer in context.layers}
     sums = {layer: torch.zeros(units[layer], dtype=x.dtype, device=x.device) for layer in context.layers}
 
-    def add(layer: str, a: Tensor) -> None:
+    images = dict.fromkeys(context.layers, 0)  # a layer that is called twice has seen each of them twice
+
+    def add(layer: str, part: nn.Module, a: Tensor) -> None:
+        if isinstance(part, nn.Linear) and a.dim() > 2:  # [B, time, features]
+            a = a.movedim(-1, 1)
         sums[layer] += of(a.detach()).reshape(len(a), units[layer], -1).mean(2).sum(0)
+        images[layer] += len(a)
 
     hooks = []
     for layer, reader in _readers(context).items():
         if reader is None:
             last = parts["" if layer == "weight" else layer]
-            hooks.append(last.register_forward_hook(lambda _m, _a, out, layer=layer: add(layer, out)))
+            hooks.append(last.register_forward_hook(lambda m, _a, out, layer=layer: add(layer, m, out)))
         else:
             hooks.append(
-                parts[reader].register_forward_pre_hook(lambda _, args, layer=layer: add(layer, args[0]))
+                parts[reader].register_forward_pre_hook(lambda m, args, layer=layer: add(layer, m, args[0]))
             )
     try:
         with torch.no_grad():
@@ -217,7 +222,13 @@ def _unit_means(context: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLa
     finally:
         for hook in hooks:
             hook.remove()
-    return {layer: total / len(x) for layer, total in sums.items()}
+    unseen = [layer for layer, count in images.items() if not count]
+    if unseen:
+        raise ValueError(
+            f"no activations of {', '.join(unseen)} were seen: the model never calls it as a layer. "
+            "Skip it, or take a criterion of weights or gradients"
+        )
+    return {layer: total / images[layer] for layer, total in sums.items()}
 
 
 def _readers(context: ScoringContext) -> dict[str, str | None]:

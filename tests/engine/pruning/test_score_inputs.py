@@ -155,3 +155,45 @@ def test_a_layer_that_is_not_used_has_no_gradient(criterion):
     batch = (torch.randn(20, 6), torch.randint(4, (20,)))
     masks = ex.prune(Auxiliary().eval(), ex.Pruning(criterion=criterion, threshold=0.5), batch=batch)
     assert masks["body.weight"].any()
+
+
+def unit_means(module, x):
+    """The mean |a| of the units of a module's only layers, by name."""
+    layers = [name or "weight" for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    context = score_inputs.ScoringContext(
+        module.eval(),
+        dict(module.named_parameters()),
+        layers,
+        x,
+        torch.zeros(len(x)).long(),
+        F.cross_entropy,
+        generator(0, 0),
+    )
+    return score_inputs.activation(context)
+
+
+def test_a_linear_layer_over_time_has_its_units_last():
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(5, 4)), torch.randn(7, 4, 5)
+    torch.testing.assert_close(unit_means(net, x)["0"], net(x).abs().mean((0, 1)).detach())
+
+
+def test_a_layer_that_is_called_twice_counts_both_calls():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.layer(self.layer(x))
+
+    torch.manual_seed(0)
+    net, x = Twice(), torch.randn(7, 4)
+    first = net.layer(x)
+    both = torch.cat([first, net.layer(first)]).abs().mean(0).detach()
+    torch.testing.assert_close(unit_means(net, x)["layer"], both)
+
+
+def test_a_layer_that_is_never_called_is_refused():
+    with pytest.raises(ValueError, match=r"no activations of extra were seen"):
+        unit_means(Auxiliary(), torch.randn(7, 6))
