@@ -90,6 +90,7 @@ class RowGroup:
             state.criterion_memory["movement"].addcmul_(state.theta, grad, value=-1)
         if self.rates.l1 is not None:
             grad.addcmul_(state.theta.sign() * self.context.weights, self.rates.l1)
+        self._hold_frozen()
         if self.gradient_mask is not None:
             grad.mul_(self.gradient_mask)
         return losses.view(-1), torch.linalg.vector_norm(grad, dim=1)
@@ -102,10 +103,16 @@ class RowGroup:
             self.grad.addcmul_(state.theta, rates.weight_decay)
             if state.fill is not None:  # what is not 0 would decay
                 self.grad.masked_fill_(state.fill != 0, 0)
+            self._hold_frozen()
         if state.diverged is not None:
             lr = self._freeze(state.diverged, norms, lr)
         self.context.optimizer(state.theta, self.grad, lr, rates.momentum, state.memory)
         return clipped
+
+    def _hold_frozen(self) -> None:
+        """Clear the gradient of parameters that are not to learn."""
+        for frozen in self.context.network.layout.frozen:
+            frozen.of(self.grad).zero_()
 
     def _freeze(self, diverged: Tensor, norms: Tensor, lr: Tensor) -> Tensor:
         """Return learning rates that leave rows alone from the step on at which their gradient is not finite.

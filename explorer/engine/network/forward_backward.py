@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as modules
 
 from explorer.engine.data.random import is_stochastic, isolated_rng, seed_global_rng, seed_of
 from explorer.engine.network.layout import Layout
@@ -24,6 +25,9 @@ from explorer.engine.network.losses import Loss, predictions
 
 CPU_IMAGES, GPU_IMAGES = 500, 16_000  # at once, over all rows, in an evaluation
 IMAGE_DIMS = 4  # of a batch, [B, 1, 28, 28]; one more where each lane has its own
+# what a module has of its own where it does not, or not only, run its class's forward pass
+HOOKS = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
+OVERRIDES = (*(f"_{kind}" for kind in HOOKS), "forward", "__call__", "_call_impl", "_compiled_call_impl")
 Views = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
 
@@ -53,18 +57,34 @@ DERIVE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def chain_of(module: nn.Module) -> list[DenseLayer] | None:
-    """Return the layers of a Sequential of Flatten, Linear and activations; None for any other module."""
-    if type(module) is not nn.Sequential:
+    """Return the layers of a Sequential of Flatten, Linear and activations; None for any other module.
+
+    None as well where it is not certain that they are called once each, in order, as torch has them, or where
+    some of their parameters are not to learn: the module itself is called then.
+    """
+    if type(module) is not nn.Sequential or not _is_plain(module):
         return None
     layers: list[DenseLayer] = []
-    for name, part in module.named_children():
+    for name, part in module._modules.items():  # `named_children` leaves out repeats
         if type(part) is nn.Linear and part.bias is not None:
             layers.append(DenseLayer(f"{name}.weight", f"{name}.bias", ""))
         elif type(part) in ACTIVATIONS and layers and not layers[-1].activation:
             layers[-1] = replace(layers[-1], activation=ACTIVATIONS[type(part)])
-        elif type(part) is not nn.Flatten or layers:
+        elif type(part) is not nn.Flatten or (part.start_dim, part.end_dim) != (1, -1) or layers:
             return None
     return layers or None
+
+
+def _is_plain(module: nn.Sequential) -> bool:
+    """Return whether a Sequential's parts are distinct, share nothing, learn, and run torch's own code."""
+    parts = [module, *module._modules.values()]
+    parameters = [parameter for part in parts[1:] for parameter in part._parameters.values()]
+    once = all(len(set(map(id, each))) == len(each) for each in (parts, parameters))
+    learning = all(parameter is not None and parameter.requires_grad for parameter in parameters)
+    changed = any(vars(part).get(name) for part in parts for name in OVERRIDES)
+    return (
+        once and learning and not changed and not any(getattr(modules, f"_global_{kind}") for kind in HOOKS)
+    )
 
 
 class Network:

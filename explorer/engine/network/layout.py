@@ -53,6 +53,7 @@ class Layout:
             self.slices[name] = ParameterSlice(name, parameter.shape, start, stop)
             start = stop
         self.width = start
+        self.frozen = [self.slices[n] for n, p in module.named_parameters() if not p.requires_grad]
         self.layers = self._layers(module)
         self.prunable = sum(layer.weight.shape.numel() for layer in self.layers)
 

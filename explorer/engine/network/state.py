@@ -130,8 +130,11 @@ class State:
         self.mask[row].masked_fill_(grown, 1)
 
     def rewind(self, row: int) -> None:
-        """Put the kept weights of a row back to their early values, as if training began there."""
-        for tensor in self._per_weight():
+        """Put the kept weights of a row back to their early values, as if training began there.
+
+        Nothing of the optimizer's is left, the number of its steps included.
+        """
+        for tensor in self.memory.values():
             tensor[row].zero_()
         mask = 1 if self.mask is None else self.mask[row]
         self.theta[row] = self.criterion_memory["early"][row] * mask

@@ -108,7 +108,14 @@ def _sum_over_chunks(
 
 def _mean_gradient(context: ScoringContext, x: Tensor, labels: Tensor, count: int) -> list[Tensor]:
     """Return the gradient of the summed loss over these images, divided by `count`."""
-    return _sum_over_chunks(context, x, labels, count, torch.autograd.grad)
+    return _sum_over_chunks(context, x, labels, count, _slopes)
+
+
+def _slopes(value: Tensor, weights: list[Tensor], *, create_graph: bool = False) -> Sequence[Tensor]:
+    """Return a value's derivatives by weights; zeros where it does not depend on them."""
+    return torch.autograd.grad(
+        value, weights, create_graph=create_graph, allow_unused=True, materialize_grads=True
+    )
 
 
 def grad(context: ScoringContext) -> ByLayer:
@@ -141,7 +148,7 @@ def squared_grad(context: ScoringContext) -> ByLayer:
     for start in range(0, len(x), SAMPLES):
         each = single(scored, x[start : start + SAMPLES], labels[start : start + SAMPLES])
         for name, gradients in each.items():
-            total[name] += gradients.square_().sum(0) / len(x)
+            total[name] += gradients.square().sum(0) / len(x)
     return {layer: total[context.weight_name(layer)] for layer in context.layers}
 
 
@@ -151,9 +158,9 @@ def hessian_grad(context: ScoringContext) -> ByLayer:
     direction = _mean_gradient(context, x, labels, len(x))
 
     def product(value: Tensor, weights: list[Tensor]) -> Sequence[Tensor]:
-        slopes = torch.autograd.grad(value, weights, create_graph=True)
+        slopes = _slopes(value, weights, create_graph=True)
         along = torch.stack([(s * d).sum() for s, d in zip(slopes, direction, strict=True)]).sum()
-        return torch.autograd.grad(along, weights)
+        return _slopes(along, weights)
 
     return dict(zip(context.layers, _sum_over_chunks(context, x, labels, len(x), product), strict=True))
 
@@ -171,7 +178,7 @@ def synaptic_flow(context: ScoringContext) -> ByLayer:
     ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=x.device)
     with torch.enable_grad():
         out = context.forward({**leaves, **still}, ones).sum()
-        return dict(zip(context.layers, torch.autograd.grad(out, scored), strict=True))
+        return dict(zip(context.layers, _slopes(out, scored), strict=True))
 
 
 def activation(context: ScoringContext) -> ByLayer:
@@ -191,17 +198,22 @@ def _unit_means(context: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLa
     units = {layer: context.parameters[context.weight_name(layer)].shape[0] for layer in context.layers}
     sums = {layer: torch.zeros(units[layer], dtype=x.dtype, device=x.device) for layer in context.layers}
 
-    def add(layer: str, a: Tensor) -> None:
+    images = dict.fromkeys(context.layers, 0)  # a layer that is called twice has seen each of them twice
+
+    def add(layer: str, part: nn.Module, a: Tensor) -> None:
+        if isinstance(part, nn.Linear) and a.dim() > 2:  # [B, time, features]
+            a = a.movedim(-1, 1)
         sums[layer] += of(a.detach()).reshape(len(a), units[layer], -1).mean(2).sum(0)
+        images[layer] += len(a)
 
     hooks = []
     for layer, reader in _readers(context).items():
         if reader is None:
             last = parts["" if layer == "weight" else layer]
-            hooks.append(last.register_forward_hook(lambda _m, _a, out, layer=layer: add(layer, out)))
+            hooks.append(last.register_forward_hook(lambda m, _a, out, layer=layer: add(layer, m, out)))
         else:
             hooks.append(
-                parts[reader].register_forward_pre_hook(lambda _, args, layer=layer: add(layer, args[0]))
+                parts[reader].register_forward_pre_hook(lambda m, args, layer=layer: add(layer, m, args[0]))
             )
     try:
         with torch.no_grad():
@@ -210,7 +222,13 @@ def _unit_means(context: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLa
     finally:
         for hook in hooks:
             hook.remove()
-    return {layer: total / len(x) for layer, total in sums.items()}
+    unseen = [layer for layer, count in images.items() if not count]
+    if unseen:
+        raise ValueError(
+            f"no activations of {', '.join(unseen)} were seen: the model never calls it as a layer. "
+            "Skip it, or take a criterion of weights or gradients"
+        )
+    return {layer: total / images[layer] for layer, total in sums.items()}
 
 
 def _readers(context: ScoringContext) -> dict[str, str | None]:

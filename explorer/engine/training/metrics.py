@@ -6,14 +6,17 @@ Shapes: L lanes, P parameters, n images.
 import torch
 from torch import Tensor
 
-from explorer.engine.network.forward_backward import Network, evaluate
+from explorer.engine.network import models
+from explorer.engine.network.forward_backward import Batch, Network, evaluate
 from explorer.engine.network.layout import ParameterSlice
-from explorer.engine.network.losses import Loss
+from explorer.engine.network.losses import Loss, predictions
 from explorer.engine.network.state import LaneView
 from explorer.engine.pruning.pruner import PruneDecision
 from explorer.engine.training import history
+from explorer.experiment import Experiment
 
 EXACT = 2**24  # float32 counts so far
+CHECKED, ROUNDING = 500, 0.02  # test images that a model itself is tried on; the share that may differ
 LayerMetric = tuple[str, str, float]  # layer, metric, value
 
 
@@ -33,6 +36,24 @@ class Observer:
             self.network, view.row, *self.validation, self.loss, buffers=view.buffers, answers=answers
         )
         return {"val_loss": loss, "val_accuracy": accuracy}
+
+    @torch.no_grad()
+    def check_module(self, experiment: Experiment, view: LaneView, batch: Batch, accuracy: float) -> None:
+        """Raise RuntimeError where the model itself, with a lane's weights, has another accuracy.
+
+        A few images tell: another network is far off, while rounding changes hardly any answer.
+        """
+        x, labels = batch
+        module = self.layout.load(models.build(experiment).to(view.row), view.row)
+        for name, buffer in module.named_buffers():
+            buffer.copy_(view.buffers[name])
+        own = (predictions(module(x)) == labels).double().mean().item()
+        if abs(own - accuracy) * len(labels) > max(1.5, ROUNDING * len(labels)):
+            raise RuntimeError(
+                f"model = {experiment.model!r} has {own:.2%} of {len(labels)} test images right, training "
+                f"measured {accuracy:.2%}: what was trained is not what the module computes. A forward pass "
+                "must depend on its input, its parameters and its buffers alone"
+            )
 
     def empty_answers(self, *rows: int) -> Tensor:
         """Return room for the answers to all validation images, int16 [..., n]."""

@@ -20,7 +20,7 @@ from explorer.engine.pruning.pruner import PruneDecision, Pruner
 from explorer.engine.pruning.scoring import NonFiniteScores
 from explorer.engine.training.append_log import StepLog
 from explorer.engine.training.lanes import Checkpoint, Lane, check_stack
-from explorer.engine.training.metrics import Observer
+from explorer.engine.training.metrics import CHECKED, Observer
 from explorer.engine.training.prune_events import PruneEvents
 from explorer.engine.training.recorder import Record, Recorder
 from explorer.engine.training.steering import slider_value, steer
@@ -195,7 +195,17 @@ class Trainer:
                 test = self.setup.inputs(self.split.test)
                 _, accuracy = evaluate(self.network, view.row, *test, loss, buffers=view.buffers)
             lane.history.history.append((self.step, epoch, "test_accuracy", None, accuracy))
+        self._check_modules()
         self.done = True
+
+    def _check_modules(self) -> None:
+        """Hold what was trained to what the models themselves answer."""
+        few, lanes = self.split.test[slice(CHECKED)], [lane for lane in self.lanes if not lane.diverged]
+        if len(few) and lanes:
+            measured = self.executor.evaluate(self.state.effective_weights(), few)[:, 1].tolist()
+            batch = self.setup.inputs(few)
+            for each in lanes:
+                self.observer.check_module(each.experiment, self.view(each), batch, measured[each.row])
 
     # -- looking --------------------------------------------------------------------------------------
 

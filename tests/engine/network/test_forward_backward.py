@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
+import explorer as ex
 from explorer import registry
-from explorer.engine.network import losses
+from explorer.engine.data import datasets
+from explorer.engine.network import forward_backward, losses
 from explorer.engine.network.forward_backward import Network, chain_of, evaluate
 from explorer.engine.training.trainer import Trainer
 
@@ -254,3 +256,72 @@ def test_a_whole_training_by_autograd_equals_the_one_by_hand(tiny):
     assert [row[:4] for row in a] == [row[:4] for row in b]
     assert [row[4] for row in a] == pytest.approx([row[4] for row in b], rel=1e-10, abs=1e-12)
     torch.testing.assert_close(by_hand.state.theta, by_autograd.state.theta, rtol=1e-10, atol=1e-12)
+
+
+def repeated_activation():
+    relu = nn.ReLU()
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 9), relu, nn.Linear(9, 10), relu)
+
+
+def repeated_layer():
+    layer = nn.Linear(9, 9)
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 9), layer, nn.ReLU(), layer, nn.Linear(9, 10))
+
+
+def tied_layers():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 9), nn.Linear(9, 9), nn.Linear(9, 9), nn.Linear(9, 10))
+    net[3].weight = net[2].weight
+    return net
+
+
+def hooked(register, hook):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    getattr(net[1], register)(hook)
+    return net
+
+
+def patched():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    net[1].forward = lambda x: F.linear(x, torch.zeros(10, 784))
+    return net
+
+
+def frozen():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 9), nn.ReLU(), nn.Linear(9, 10))
+    net[1].requires_grad_(requires_grad=False)
+    return net
+
+
+NOT_CHAINS = {
+    "an activation twice": repeated_activation,
+    "a layer twice": repeated_layer,
+    "tied layers": tied_layers,
+    "a hook": partial(hooked, "register_forward_hook", lambda _m, _x, out: -out),
+    "a hook before": partial(hooked, "register_forward_pre_hook", lambda _m, args: (-args[0],)),
+    "a patched forward": patched,
+    "a frozen layer": frozen,
+    "another flatten": lambda: nn.Sequential(nn.Flatten(2), nn.Linear(784, 10)),
+}
+
+
+@pytest.mark.parametrize("make", NOT_CHAINS.values(), ids=NOT_CHAINS)
+def test_what_is_not_surely_a_chain_is_called_as_it_is(make):
+    assert chain_of(make()) is None
+
+
+@pytest.mark.parametrize("name", ["an activation twice", "a layer twice", "a hook", "a hook before"])
+def test_what_was_trained_is_what_the_model_computes(tiny, scratch_registry, name):
+    scratch_registry.register("model", "own")(lambda: NOT_CHAINS[name]())  # noqa: PLW0108  a function of its own
+    run = ex.train(tiny(model="own", lr=0.1, pruning=None), device="cpu", progress=False)
+    test = datasets.split("tiny", torch.device("cpu"), 100).test
+    answers = run.model()(test.inputs(run.experiment.normalise, torch.float32)).argmax(1)
+    assert run.summary["test_accuracy"] == pytest.approx((answers == test.labels).float().mean().item())
+
+
+def test_a_model_that_computes_something_else_than_was_trained_is_an_error(
+    tiny, scratch_registry, monkeypatch
+):
+    scratch_registry.register("model", "own")(lambda: NOT_CHAINS["a hook"]())  # noqa: PLW0108  likewise
+    monkeypatch.setattr(forward_backward, "_is_plain", lambda _module: True)  # as if nobody had looked
+    with pytest.raises(RuntimeError, match="what was trained is not what the module computes"):
+        ex.train(tiny(model="own", pruning=None), device="cpu", progress=False)

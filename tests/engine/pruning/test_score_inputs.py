@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
+import explorer as ex
 from explorer.engine.data.random import generator
 from explorer.engine.pruning import score_inputs
 from explorer.methods import criteria
@@ -135,3 +136,64 @@ def test_flow_of_a_linear_chain_by_hand():
     found = score_inputs.synaptic_flow(there)  # R = 4 · (1 + 2) + 5 · (0 + 3)
     assert found["0"].tolist() == [[4, 4], [5, 5]]
     assert found["1"].tolist() == [[3, 3]]
+
+
+class Auxiliary(nn.Module):
+    """A network with a layer that no forward pass in eval mode uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.extra = nn.Linear(6, 4), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.body(x) + self.extra(x) if self.training else self.body(x)
+
+
+@pytest.mark.parametrize("criterion", ["gradient", "taylor", "class-gradient", "grasp", "fisher", "synflow"])
+def test_a_layer_that_is_not_used_has_no_gradient(criterion):
+    torch.manual_seed(0)
+    batch = (torch.randn(20, 6), torch.randint(4, (20,)))
+    masks = ex.prune(Auxiliary().eval(), ex.Pruning(criterion=criterion, threshold=0.5), batch=batch)
+    assert masks["body.weight"].any()
+
+
+def unit_means(module, x):
+    """The mean |a| of the units of a module's only layers, by name."""
+    layers = [name or "weight" for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    context = score_inputs.ScoringContext(
+        module.eval(),
+        dict(module.named_parameters()),
+        layers,
+        x,
+        torch.zeros(len(x)).long(),
+        F.cross_entropy,
+        generator(0, 0),
+    )
+    return score_inputs.activation(context)
+
+
+def test_a_linear_layer_over_time_has_its_units_last():
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(5, 4)), torch.randn(7, 4, 5)
+    torch.testing.assert_close(unit_means(net, x)["0"], net(x).abs().mean((0, 1)).detach())
+
+
+def test_a_layer_that_is_called_twice_counts_both_calls():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.layer(self.layer(x))
+
+    torch.manual_seed(0)
+    net, x = Twice(), torch.randn(7, 4)
+    first = net.layer(x)
+    both = torch.cat([first, net.layer(first)]).abs().mean(0).detach()
+    torch.testing.assert_close(unit_means(net, x)["layer"], both)
+
+
+def test_a_layer_that_is_never_called_is_refused():
+    with pytest.raises(ValueError, match=r"no activations of extra were seen"):
+        unit_means(Auxiliary(), torch.randn(7, 6))

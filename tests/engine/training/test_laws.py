@@ -3,6 +3,7 @@
 import pytest
 import torch
 from chosen import some
+from torch import nn
 
 import explorer as ex
 from explorer.engine.training.train import run_of, train
@@ -277,3 +278,32 @@ def test_lanes_that_draw_random_numbers_share_a_stack_only_with_their_seed(tiny,
 
     with pytest.raises(ValueError, match="seed = 0 and 1"):
         Trainer([tiny(model="dropping"), tiny(model="dropping", seed=1)], "cpu")
+
+
+class PartlyFrozen(nn.Sequential):
+    """A frozen layer, a convolution or a Linear, before one that learns."""
+
+    def __init__(self, *parts):
+        super().__init__(*parts)
+        self[0 if isinstance(parts[0], nn.Conv2d) else 1].requires_grad_(requires_grad=False)
+
+
+FROZEN = {
+    "a linear layer": lambda: PartlyFrozen(nn.Flatten(), nn.Linear(784, 9), nn.ReLU(), nn.Linear(9, 10)),
+    "a convolution": lambda: PartlyFrozen(nn.Conv2d(1, 2, 5, 5), nn.ReLU(), nn.Flatten(), nn.Linear(50, 10)),
+}
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("name", FROZEN)
+def test_frozen_parameters_stay(tiny, scratch_registry, name, optimizer, together):
+    scratch_registry.register("model", "own")(lambda: FROZEN[name]())  # noqa: PLW0108  a function of its own
+    fields = {"optimizer": optimizer, "weight_decay": 0.1, "l1": 0.01, "clipping": {"max_norm": 1}}
+    trainer = Trainer([tiny(model="own", pruning=None, **fields)], "cpu", together=together)
+    before = trainer.state.theta.clone()
+    for _ in trainer.run():
+        pass
+    after, slices = trainer.state.theta, trainer.network.layout.slices.values()
+    changed = [not torch.equal(slot.of(before), slot.of(after)) for slot in slices]
+    assert changed == [False, False, True, True]

@@ -103,6 +103,21 @@ def test_rewinding_puts_the_kept_weights_back_and_forgets_momentum(tiny):
     pytest.fail("no record at the first event")
 
 
+@pytest.mark.parametrize("optimizer", registry.names("optimizer"))
+def test_after_a_rewind_the_optimizer_starts_anew(tiny, optimizer):
+    pruning = {"schedule": "rewind", "threshold": 0.75, "options": {"rounds": 2}}
+    momentum = 0.9 if optimizer == "sgd" else 0
+    trainer = Trainer([tiny(optimizer=optimizer, momentum=momentum, pruning=pruning)], "cpu")
+    first = min(trainer.lanes[0].plan)
+    for item in trainer.run():
+        if item is not None and trainer.step == first:
+            memory = trainer.state.memory
+            assert memory
+            assert not any(each[0].any() for each in memory.values())
+            return
+    pytest.fail("no record at the first event")
+
+
 def test_rewinding_to_an_early_epoch_takes_the_weights_of_then(tiny):
     options = {"rounds": 1, "rewind_epoch": 0.25}
     trainer = Trainer([tiny(pruning={"schedule": "rewind", "threshold": 0.5, "options": options})], "cpu")
