@@ -1,6 +1,8 @@
 """The guide in .github/CONTRIBUTING.md is followed: what it says to write works as it stands there."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,10 +59,13 @@ def test_a_data_set_trains_to_what_it_shows():
     assert run.summary["test_accuracy"] > 0.9
 
 
-def test_a_figure_is_a_chart_of_a_run(tiny):
-    chart = follow("figure")["sparsity_by_layer_of"](ex.train(tiny(), "cpu", progress=False))
+def test_a_figure_is_a_chart_of_a_run(tiny, tmp_path):
+    run = ex.train(tiny(), "cpu", progress=False)
+    chart = follow("figure")["sparsity_by_layer_of"](run)
     (rows,) = chart.to_dict()["datasets"].values()
     assert {row["layer"] for row in rows} == {"fc1", "fc2"}
+    ex.figures.save(chart, tmp_path / "shares.svg")
+    assert ex.figures.recipe(tmp_path / "shares.svg") == run.experiment
 
 
 @pytest.mark.usefixtures("_no_vega")
@@ -95,8 +100,33 @@ def test_a_lessons_cell_asserts_what_it_claims():
     assert follow("lesson")["run"].status == "done"
 
 
+@pytest.fixture
+def recipe_files(tmp_path):
+    for recipe in {*RECIPES} - {"lesson"}:
+        text = RECIPES[recipe] if RECIPES[recipe].startswith('"""') else f'"""A file."""\n\n{RECIPES[recipe]}'
+        (tmp_path / f"{recipe.replace(' ', '_')}.py").write_text(text, encoding="utf-8")
+    return sorted(tmp_path.glob("*.py"))
+
+
+def check(files, *command):
+    words = [sys.executable, "-m", *command, *map(str, files)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_recipes_are_clean_as_files(recipe_files):
+    assert len(recipe_files) == 5
+    check(recipe_files, "ruff", "check", "--config", "pyproject.toml")
+    check(recipe_files, "ruff", "format", "--check", "--config", "pyproject.toml")
+
+
+@pytest.mark.slow  # half a minute without a cache
+def test_recipes_have_their_types(recipe_files, tmp_path):
+    check(recipe_files, "mypy", "--cache-dir", str(tmp_path / "cache"))
+
+
 def test_the_five_commands_are_those_of_ci():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    for command in ("ruff check .", "ruff format", "mypy", "pdoc"):
+    for command in ("ruff check .", "ruff format", "mypy", "codespell", "pdoc"):
         assert command in script
         assert command in GUIDE

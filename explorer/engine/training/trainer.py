@@ -201,11 +201,10 @@ class Trainer:
     def _check_modules(self) -> None:
         """Hold what was trained to what the models themselves answer."""
         few, lanes = self.split.test[slice(CHECKED)], [lane for lane in self.lanes if not lane.diverged]
-        if len(few) and lanes:
-            measured = self.executor.evaluate(self.state.effective_weights(), few)[:, 1].tolist()
-            batch = self.setup.inputs(few)
-            for each in lanes:
-                self.observer.check_module(each.experiment, self.view(each), batch, measured[each.row])
+        measured = self.executor.evaluate(self.state.effective_weights(), few)[:, 1].tolist() if lanes else []
+        for lane in lanes:
+            images = self.setup.inputs(few)
+            self.observer.check_module(lane.experiment, self.view(lane), images, measured[lane.row])
 
     # -- looking --------------------------------------------------------------------------------------
 
