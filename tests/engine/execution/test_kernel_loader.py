@@ -10,7 +10,7 @@ import pytest
 CALL = """
 import numpy as np
 from explorer.engine.execution import kernel_loader
-nonzero = kernel_loader.kernels().nonzero
+nonzero = kernel_loader.kernels().numba_kernels.nonzero
 {before}
 nonzero(np.eye(3, dtype=np.uint8))
 print(sum(nonzero.stats.cache_hits.values()), kernel_loader.__name__)
