@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from explorer.experiment import Experiment
 from explorer.presets.articles import ARTICLES
 from explorer.presets.papers import PAPERS
 from explorer.presets.preset import Preset
@@ -19,7 +20,26 @@ from explorer.registry import unknown
 
 PRESETS: dict[str, Preset] = {**ARTICLES, **PAPERS}
 
-__all__ = ["PRESETS", "Preset"]
+__all__ = ["PRESETS", "Preset", "experiment_of"]
+
+
+def experiment_of(experiment: Experiment | str) -> Experiment:
+    """Return an Experiment, a preset's by its name.
+
+    Raises:
+        ValueError: where there is no such preset.
+        TypeError: where it is something else.
+    """
+    if isinstance(experiment, str):
+        if experiment not in PRESETS:
+            raise ValueError(unknown("preset", experiment, PRESETS))
+        return PRESETS[experiment].experiment
+    if not isinstance(experiment, Experiment):
+        raise TypeError(
+            f"experiment = {experiment!r}: give an ex.Experiment, such as ex.Experiment(epochs=3), or a "
+            "preset's name; ex.Experiment(**fields) makes one of a dictionary"
+        )
+    return experiment
 
 
 class _Presets(ModuleType):

@@ -1,6 +1,6 @@
 """`sweep`: one Experiment in many variants, side by side as lanes of a stack where they can."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +13,7 @@ from explorer.engine.pruning import pruner
 from explorer.engine.training.run import Run
 from explorer.engine.training.train import train_stack
 from explorer.experiment import Experiment
+from explorer.presets import experiment_of
 from explorer.study.plan import Plan, make_plan, steps_of
 from explorer.study.processes import train_stacks
 
@@ -54,7 +55,7 @@ class Study:
 
 
 def sweep(
-    experiment: Experiment,
+    experiment: Experiment | str,
     grid: Mapping[str, Sequence[Any] | str],
     seeds: int = 1,
     device: str = "auto",
@@ -69,16 +70,25 @@ def sweep(
     `study.skipped` says why.
 
     Args:
-        experiment: what the combinations start from.
-        grid: dotted names to lists of values; "all" stands for every method on that axis.
+        experiment: what the combinations start from, or a preset's name.
+        grid: dotted names to lists of values, or arrays; "all" stands for every method on that axis.
         seeds: how many seeds, from the experiment's own on.
         device: "auto", "cpu" or "cuda".
         progress: show a bar over all steps.
         plan: "stack" (lanes side by side), "loop" (one after the other), "processes" (one thread a core) or
             "auto", the fastest here. `study.plan` and each run's summary say which it was: on a CPU it
             decides the number of threads, and so the last digits.
+
+    Raises:
+        ValueError: where a name or value of the grid is wrong in all combinations, or there is none.
+        TypeError: where it is no Experiment.
     """
-    experiments, varied, skipped = _combinations(experiment, grid, seeds)
+    if seeds < 1:
+        raise ValueError(f"seeds = {seeds}: give 1 or more")
+    experiments, varied, skipped = _combinations(experiment_of(experiment), grid, seeds)
+    if not experiments:
+        changes, reason = skipped[0]
+        raise ValueError(f"none of {len(skipped)} combinations can be trained; {changes}: {reason}")
     work = make_plan(experiments, pick_device(device), plan)
     with _bar(work, progress) as bar:
         runs = _with_twins(_train(work, device, bar.update if bar else lambda _: None), work.kind)
@@ -127,12 +137,19 @@ def _combinations(
     return experiments, varied, skipped
 
 
-def _values(name: str, listed: Sequence[Any] | str) -> Sequence[Any]:
-    if listed == ALL:
+def _values(name: str, listed: Any) -> Sequence[Any]:
+    if isinstance(listed, str) and listed == ALL:
         return registry.names(name.rpartition(".")[2])
-    if isinstance(listed, str):
+    for convert in ("tolist", "to_list"):  # an array or tensor; a series
+        if hasattr(listed, convert):
+            listed = getattr(listed, convert)()
+            break
+    if isinstance(listed, str | Mapping) or not isinstance(listed, Iterable):
         raise ValueError(f"{name} = {listed!r}: give a list of values, or {ALL!r} for every method there is")
-    return listed
+    values = list(listed)
+    if not values:
+        raise ValueError(f"{name} = []: give one value or more")
+    return values
 
 
 def _bar(plan: Plan, progress: bool) -> Any:

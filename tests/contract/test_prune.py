@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
 from torch.nn.utils import prune as torch_prune
@@ -303,3 +304,34 @@ def test_the_docstrings_recipe_keeps_zeros_through_training():
             assert not part.weight[~masks[f"{name}.weight"]].any()
             assert part.weight[masks[f"{name}.weight"]].all()
     assert "custom_from_mask" in ex.prune.__doc__
+
+
+def test_what_is_no_pruning_is_refused_in_words():
+    with pytest.raises(TypeError, match=r"pruning = 'magnitude': give an ex\.Pruning"):
+        ex.prune(linear_net(), "magnitude")
+
+
+@pytest.mark.parametrize(("images", "labels"), [(0, 0), (3, 2), (0, 3)])
+def test_a_batch_that_is_empty_or_uneven_is_refused_and_prunes_nothing(images, labels):
+    net = linear_net()
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(ValueError, match=f"batch has {images} images and {labels} labels"):
+        ex.prune(
+            net,
+            ex.Pruning(criterion="gradient", threshold=0.5),
+            batch=(torch.zeros(images, 8), torch.zeros(labels, dtype=torch.long)),
+        )
+    assert all(value.equal(before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("net", "granularity"), [(linear_net, "neuron"), (conv_net, "filter"), (linear_net, "input")]
+)
+def test_masks_are_whole_tensors_of_their_own(net, granularity, tmp_path):
+    masks = ex.prune(net(), ex.Pruning(granularity=granularity, threshold=0.5))
+    assert all(mask.is_contiguous() for mask in masks.values())
+    save_file(masks, tmp_path / "masks.safetensors")
+    for mask in masks.values():
+        before = mask.sum()
+        mask.logical_and_(torch.rand(mask.shape) > 0.5)  # a view of one element a unit refuses
+        assert mask.sum() < before or not before

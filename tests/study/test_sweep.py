@@ -1,11 +1,14 @@
 """Sweeps: many variants as lanes, each as if it had run alone."""
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
 
 import explorer as ex
 from explorer import registry
 from explorer.engine.training.trainer import Trainer
+from explorer.presets import PRESETS, Preset
 
 
 def test_every_run_of_a_sweep_equals_the_single_run(tiny):
@@ -81,3 +84,47 @@ def test_a_data_set_of_ones_own_is_swept_and_networks_for_other_images_are_skipp
     assert changes == {"model": "lenet-5"}
     assert "model = 'lenet-5' cannot take the 1 × 12 × 12 images of stripes" in why
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("grid", "seeds", "message"),
+    [
+        ({"pruning.treshold": [0.5]}, 1, "did you mean 'threshold'"),
+        ({"pruning.threshold": [0.5], "lrr": [1, 2]}, 1, "none of 2 combinations can be trained.*mean 'lr'"),
+        ({"pruning.threshold": []}, 1, "pruning.threshold = .*one value or more"),
+        ({"pruning.threshold": 0.5}, 1, "pruning.threshold = 0.5: give a list"),
+        ({"pruning.threshold": np.array(0.5)}, 1, "give a list"),
+        ({"pruning.threshold": [0.5]}, 0, "seeds = 0"),
+    ],
+)
+def test_a_grid_that_can_train_nothing_is_refused(tiny, grid, seeds, message):
+    with pytest.raises(ValueError, match=message):
+        ex.sweep(tiny(), grid, seeds, progress=False)
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, pl.Series, tuple, iter])
+def test_a_grid_takes_arrays_tensors_and_series_for_lists(tiny, kind):
+    study = ex.sweep(tiny(epochs=1), {"pruning.threshold": kind([0.25, 0.75])}, progress=False)
+    assert [run.experiment.pruning.threshold for run in study.runs] == [0.25, 0.75]
+    assert study.frame["pruning.threshold"].to_list() == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("begin", [ex.train, lambda given: ex.sweep(given, {"seed": [0]})])
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"epochs": 1}, TypeError, "give an ex.Experiment"),
+        (None, TypeError, "experiment = None: give an ex.Experiment"),
+        ("han-2015-lenet-300", ValueError, "did you mean 'han-2015-lenet-300-100'"),
+    ],
+)
+def test_what_is_no_experiment_is_refused_in_words(begin, given, error, message):
+    with pytest.raises(error, match=message):
+        begin(given)
+
+
+def test_a_presets_name_is_its_experiment(tiny, monkeypatch):
+    monkeypatch.setitem(PRESETS, "own", Preset(lambda: tiny(epochs=1), "Own", "tried out", "this test"))
+    assert ex.train("own", progress=False).experiment == tiny(epochs=1)
+    study = ex.sweep("own", {"pruning.threshold": [0.5]}, progress=False)
+    assert study.runs[0].experiment == tiny(epochs=1).replace({"pruning.threshold": 0.5})

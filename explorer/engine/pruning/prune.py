@@ -41,9 +41,16 @@ def prune(
         skip: names of layers, as in `module.named_modules()`, that are left alone.
 
     Raises:
-        ValueError: where a criterion needs a batch and there is none, where a name in `skip` is unknown, or
-            where nothing is left to prune.
+        ValueError: where a criterion needs a batch and there is none, or an empty one, where a name in `skip`
+            is unknown, or where nothing is left to prune.
+        TypeError: where `pruning` is no Pruning.
     """
+    if not isinstance(pruning, Pruning):
+        raise TypeError(f"pruning = {pruning!r}: give an ex.Pruning, such as ex.Pruning(threshold=0.9)")
+    if batch is not None and not len(batch[0]) == len(batch[1]) > 0:
+        raise ValueError(
+            f"batch has {len(batch[0])} images and {len(batch[1])} labels: give one or more, a label to each"
+        )
     resolved = resolve(pruning)
     if resolved.granularity.traits.identity:
         raise ValueError(
@@ -110,7 +117,8 @@ def _masks(
         std_values=resolved.std_values([weights[name].flatten() for name in names], units),
     )
     parameters = [context.weight_name(name) for name in names]
-    return dict(zip(parameters, resolved.expand(masks.units, shapes), strict=True))
+    own = [mask.contiguous() for mask in resolved.expand(masks.units, shapes)]  # may be views of a unit each
+    return dict(zip(parameters, own, strict=True))
 
 
 def _scores(module: nn.Module, context: ScoringContext, resolved: ResolvedPruning) -> list[Tensor]:

@@ -21,12 +21,13 @@ from explorer.engine.training.recorder import Record
 from explorer.engine.training.run import Run
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
+from explorer.presets import experiment_of
 
 WARM_UP_DELAY = 1.5  # seconds from the first look at an explorer to the compiling of its machine code
 
 
 def train(
-    experiment: Experiment,
+    experiment: Experiment | str,
     device: str = "auto",
     twin: bool = True,
     progress: bool = True,
@@ -39,15 +40,17 @@ def train(
     hang in torch: start it by "spawn".
 
     Args:
-        experiment: what to train.
+        experiment: what to train, or a preset's name.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
         twin: train the dense twin beside it, as `run.dense`: the same seed, data order and number of steps.
         progress: show a bar with epoch, accuracy, sparsity, images a second and time left.
         dtype: torch.float32, or torch.float64 for exact comparisons.
 
     Raises:
-        ValueError: where the device is not there.
+        ValueError: where the device is not there, or no preset has such a name.
+        TypeError: where it is no Experiment.
     """
+    experiment = experiment_of(experiment)
     _warn_of_fork()
     trainer, status = None, "done"
     try:

@@ -9,7 +9,7 @@ import torch
 
 from explorer import registry
 from explorer.experiment import METHODS, Experiment, most_held_out
-from explorer.presets import PRESETS
+from explorer.presets import PRESETS, experiment_of
 from explorer.ui.controls import fields, labels
 
 # Every string that a person reads here, beside the labels.
@@ -192,9 +192,7 @@ def resolve_experiment(experiment: Experiment | str | None) -> Experiment:
         ValueError: where it is something else.
     """
     if isinstance(experiment, str):
-        if experiment not in PRESETS:
-            raise ValueError(registry.unknown("preset", experiment, PRESETS))
-        return PRESETS[experiment].experiment
+        return experiment_of(experiment)
     if not isinstance(experiment, Experiment | None):
         raise ValueError(
             f"experiment = {experiment!r}: give an explorer.Experiment, a preset's name, or nothing"
