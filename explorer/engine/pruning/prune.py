@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
+from torch.nn.parameter import UninitializedParameter
 
 from explorer import registry
 from explorer.engine.data.random import generator
@@ -97,6 +98,20 @@ def _check_plain(module: nn.Module, layers: Collection[str]) -> None:
             raise ValueError(
                 f"layer {name!r} has no plain weight, torch holds it behind a mask or a parametrization; "
                 "make that permanent first, for instance by torch.nn.utils.prune.remove(layer, 'weight')"
+            )
+    for name, parameter in parameters.items():
+        if isinstance(parameter, UninitializedParameter):
+            raise ValueError(f"{name!r} has no values yet: call the module once on a batch, then prune it")
+        if parameter.is_meta:
+            raise ValueError(f"{name!r} is on device 'meta', without values: load the module's weights first")
+        if parameter.is_inference() or torch.is_inference_mode_enabled():
+            raise ValueError(
+                f"{name!r} cannot be changed under torch.inference_mode(), or where it was made there: prune "
+                "outside of it, what was made inside as a copy.deepcopy; torch.no_grad() may stay"
+            )
+        if not parameter.numel() and name.removesuffix(".weight") in layers:
+            raise ValueError(
+                f"{name!r} is {tuple(parameter.shape)}, without a weight: name its layer in skip"
             )
 
 
