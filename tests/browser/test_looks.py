@@ -169,21 +169,25 @@ def test_all_that_can_be_pressed_says_what_it_does(opened):
     for name in notebook.value("list(e._gallery.tabs)"):
         choose(notebook, name)
         notebook.until_reads(BUTTONS, [])
+        assert notebook.page.evaluate(BUTTONS) == []
 
 
 @pytest.mark.slow  # the Python half is in tests/ui
 def test_what_is_hidden_is_gone_and_comes_back(opened):
     notebook = opened()
     notebook.run("e.hide('lr', 'gradients')")
-    notebook.locator(".explorer-lr").wait_for(state="hidden")
-    notebook.locator(".explorer-tab-gradients").wait_for(state="detached")
+    rate, tab = notebook.locator(".explorer-lr"), notebook.locator(".explorer-tab-gradients")
+    rate.wait_for(state="hidden")
+    tab.wait_for(state="detached")
+    expect(tab).to_have_count(0)
     notebook.run("e.show('lr', 'gradients')")
-    notebook.locator(".explorer-lr").wait_for()
-    notebook.locator(".explorer-tab-gradients").wait_for()
+    rate.wait_for()
+    tab.wait_for()
+    expect(rate).to_be_visible()
 
 
-HEIGHT = """() => document.querySelector('.explorer-status').getBoundingClientRect().bottom
-  - document.querySelector('.explorer-tabs').getBoundingClientRect().top"""
+HEIGHT = """() => document.querySelector('.explorer-charts').getBoundingClientRect().bottom
+  - document.querySelector('.explorer-status').getBoundingClientRect().top"""
 
 
 @pytest.mark.slow
@@ -193,6 +197,7 @@ def test_the_live_tab_fits_a_laptop(opened):
     try:
         notebook.until_at_rest()
         notebook.until(f"() => ({HEIGHT})() < 600")
+        assert notebook.page.evaluate(HEIGHT) > 200, "nothing is drawn that could be too high"
         notebook.until(
             "() => { const e = document.querySelector('.explorer'); return e.scrollWidth <= e.clientWidth }"
         )

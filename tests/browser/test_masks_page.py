@@ -46,3 +46,4 @@ def test_pictures_follow_the_theme(opened):
     finally:
         notebook.theme("JupyterLab Light")
     notebook.until(f"(light) => JSON.stringify(({CORNER})()) === JSON.stringify(light)", light)
+    assert notebook.page.evaluate(CORNER) == light

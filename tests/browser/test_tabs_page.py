@@ -52,6 +52,7 @@ def test_a_click_shows_another_tab_with_the_present_data(shown):
     shown.locator(".explorer-chart-gradients:visible canvas").wait_for()
     shown.locator(".explorer-tab-live").click()
     shown.until_pixels_are(after)  # nothing was lost or drawn askew while it was hidden
+    assert shown.page.evaluate(VISIBLE) == LIVE
 
 
 @pytest.mark.slow
@@ -81,7 +82,9 @@ def test_a_tab_shown_after_the_page_changed_its_width_fits(shown):
         shown.locator(".explorer-tab-live").click()
         shown.locator(".explorer-chart-accuracy:visible canvas").wait_for()
         shown.until_at_rest()  # which asks that each canvas fills its figure
-        shown.until("() => document.querySelector('.explorer-chart-accuracy canvas').clientWidth > 100")
+        canvas = "document.querySelector('.explorer-chart-accuracy canvas')"
+        shown.until(f"() => {canvas}.clientWidth > 100")
+        assert shown.page.evaluate(f"{canvas}.clientWidth") < 1000
     finally:
         shown.page.set_viewport_size({"width": 1400, "height": 1000})
 

@@ -306,24 +306,6 @@ def test_the_docstrings_recipe_keeps_zeros_through_training():
     assert "custom_from_mask" in ex.prune.__doc__
 
 
-def test_what_is_no_pruning_is_refused_in_words():
-    with pytest.raises(TypeError, match=r"pruning = 'magnitude': give an ex\.Pruning"):
-        ex.prune(linear_net(), "magnitude")
-
-
-@pytest.mark.parametrize(("images", "labels"), [(0, 0), (3, 2), (0, 3)])
-def test_a_batch_that_is_empty_or_uneven_is_refused_and_prunes_nothing(images, labels):
-    net = linear_net()
-    before = copy.deepcopy(net.state_dict())
-    with pytest.raises(ValueError, match=f"batch has {images} images and {labels} labels"):
-        ex.prune(
-            net,
-            ex.Pruning(criterion="gradient", threshold=0.5),
-            batch=(torch.zeros(images, 8), torch.zeros(labels, dtype=torch.long)),
-        )
-    assert all(value.equal(before[name]) for name, value in net.state_dict().items())
-
-
 @pytest.mark.parametrize(
     ("net", "granularity"), [(linear_net, "neuron"), (conv_net, "filter"), (linear_net, "input")]
 )
@@ -335,41 +317,3 @@ def test_masks_are_whole_tensors_of_their_own(net, granularity, tmp_path):
         before = mask.sum()
         mask.logical_and_(torch.rand(mask.shape) > 0.5)  # a view of one element a unit refuses
         assert mask.sum() < before or not before
-
-
-def made_in_inference_mode():
-    with torch.inference_mode():
-        return linear_net()
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: nn.Sequential(nn.Linear(8, 4), nn.LazyLinear(3)), r"'1\.weight' has no values yet: call"),
-        (lambda: nn.Linear(8, 4, device="meta"), "'weight' is on device 'meta'"),
-        (made_in_inference_mode, r"'fc1\.weight' cannot be changed under torch\.inference_mode"),
-    ],
-)
-def test_weights_that_cannot_be_written_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        ex.prune(make(), ex.Pruning(threshold=0.5))
-
-
-def test_in_inference_mode_nothing_is_pruned_and_a_copy_can_be_outside():
-    net, inside = linear_net(), made_in_inference_mode()
-    before = copy.deepcopy(net.state_dict())
-    with torch.inference_mode(), pytest.raises(ValueError, match="inference_mode"):
-        ex.prune(net, ex.Pruning(threshold=0.5))
-    assert all(value.equal(before[name]) for name, value in net.state_dict().items())
-    masks = ex.prune(copy.deepcopy(inside), ex.Pruning(threshold=0.5))
-    with torch.no_grad():
-        again = ex.prune(net, ex.Pruning(threshold=0.5))
-    assert all(masks[name].equal(again[name]) for name in masks)
-
-
-@pytest.mark.filterwarnings("ignore:Initializing zero-element")
-def test_a_layer_without_weights_is_refused_and_can_be_skipped():
-    net = nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 6), nn.Linear(6, 3))
-    with pytest.raises(ValueError, match=r"'0\.weight' is \(0, 4\), without a weight"):
-        ex.prune(net, ex.Pruning(threshold=0.5))
-    assert list(ex.prune(net, ex.Pruning(threshold=0.5), skip=["0", "1"])) == ["2.weight"]
