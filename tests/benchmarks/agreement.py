@@ -16,6 +16,7 @@ from statistics import fmean, stdev
 import torch
 
 import explorer as ex
+from explorer.engine.data.dataset_info import steps_per_epoch
 from explorer.engine.training.append_log import StepLog
 from explorer.engine.training.train import with_twin
 from explorer.engine.training.trainer import Trainer
@@ -40,7 +41,7 @@ def trained(
 ) -> Trainer:
     """A run and its twin after so many steps, pruned at the fourth."""
     experiment = ex.Experiment(batch_size=512, **fields)
-    per_epoch = math.ceil((60_000 - experiment.validation) / experiment.batch_size)
+    per_epoch = steps_per_epoch(experiment)
     experiment = experiment.replace({"pruning.begin_epoch": 4 / per_epoch})
     trainer = Trainer(with_twin(experiment, twin=True), device, together=together)
     trainer.executor.in_chunks, trainer.rewindable = chunks and not trainer.network.stochastic, not late

@@ -14,6 +14,7 @@ from explorer.engine.training.lanes import Checkpoint
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.session.frames import SHARE, Frame, Point, Predictions
+from explorer.ui.session.throttle import Throttle
 
 FRAME_SECONDS = 0.1  # at most ten frames a second
 RECORD_SECONDS = 0.07  # where there are many records
@@ -32,8 +33,9 @@ class FramePublisher:
     def __init__(self, on_frame: Callable[[Frame], object]) -> None:
         self.on_frame = on_frame
         self.points: list[Point] = []  # of the curves
-        self._frame_at = self._frame_cost = 0.0  # when the newest was published, seconds that it took
-        self._evaluated_at = self._evaluation_cost = 0.0
+        self._frames = Throttle(FRAME_SECONDS, SHARE)
+        self._record_frames = Throttle(RECORD_SECONDS)
+        self._evaluations = Throttle(EVALUATE_SECONDS, SHARE)
         self._pace: deque[tuple[float, int]] = deque(maxlen=20)
         self._predictions: Predictions | None = None  # of the last evaluation
 
@@ -49,21 +51,17 @@ class FramePublisher:
 
     def due(self, *, record: bool = False) -> bool:
         """Return whether it is time for a frame; one of a record may come sooner."""
-        pause = RECORD_SECONDS if record else max(FRAME_SECONDS, self._frame_cost / SHARE)
-        return time.perf_counter() - self._frame_at > pause
+        return not (self._record_frames if record else self._frames).resting
 
     def show(self, trainer: Trainer, status: str) -> None:
         """Show the first lane as it is, its accuracy measured anew where that is due."""
-        started = time.perf_counter()
-        pause = max(EVALUATE_SECONDS, self._evaluation_cost / SHARE)
-        if status == "training" and started - self._evaluated_at > pause:
-            self.evaluate(trainer)
-        accuracy = self.points[-1].accuracy if self.points else []
-        lane = trainer.lanes[0]
-        frame = self._frame(trainer, status, trainer.view(lane), lane.decision, accuracy)
-        self.on_frame(replace(frame, predictions=self.newest_predictions(trainer)))
-        self._frame_at = time.perf_counter()
-        self._frame_cost = self._frame_at - started
+        with self._frames.work(), self._record_frames.work():
+            if status == "training" and not self._evaluations.resting:
+                self.evaluate(trainer)
+            accuracy = self.points[-1].accuracy if self.points else []
+            lane = trainer.lanes[0]
+            frame = self._frame(trainer, status, trainer.view(lane), lane.decision, accuracy)
+            self.on_frame(replace(frame, predictions=self.newest_predictions(trainer)))
 
     def show_past(self, trainer: Trainer, status: str, step: int, snapshot: Checkpoint | None) -> None:
         """Show the first lane as it was at a recorded step, by the weights of a snapshot at or near to it."""
@@ -76,7 +74,8 @@ class FramePublisher:
         sparsity = point.lanes[0]["sparsity"] if point else 0.0
         past = replace(frame, viewed_step=step, snapshot=snapshot, sparsity=sparsity)
         self.on_frame(replace(past, predictions=_recorded_predictions(trainer, step)))
-        self._frame_at = time.perf_counter()
+        self._frames.restart()
+        self._record_frames.restart()
 
     def preview(self, trainer: Trainer, status: str, experiment: Experiment) -> None:
         """Show what another threshold would prune, and how accurate that is without training."""
@@ -92,21 +91,20 @@ class FramePublisher:
 
     def evaluate(self, trainer: Trainer) -> None:
         """Measure the validation accuracy of all lanes now."""
-        started = time.perf_counter()
-        metrics: dict[int, dict[str, float]] = {}
-        predictions: dict[int, Tensor] = {}
-        for lane in trainer.lanes:
-            if lane.row not in metrics:  # until the prune event the twin shares a row
-                own = trainer.observer.empty_answers()
-                metrics[lane.row] = trainer.observer.evaluate(trainer.view(lane), own)
-                predictions[lane.row] = own.cpu()
-        self._predictions = Predictions(trainer.step, [predictions[lane.row] for lane in trainer.lanes])
-        self.append_point(trainer, [metrics[lane.row] for lane in trainer.lanes])
-        self._evaluation_cost = time.perf_counter() - started
+        with self._evaluations.work():
+            metrics: dict[int, dict[str, float]] = {}
+            predictions: dict[int, Tensor] = {}
+            for lane in trainer.lanes:
+                if lane.row not in metrics:  # until the prune event the twin shares a row
+                    own = trainer.observer.empty_answers()
+                    metrics[lane.row] = trainer.observer.evaluate(trainer.view(lane), own)
+                    predictions[lane.row] = own.cpu()
+            self._predictions = Predictions(trainer.step, [predictions[lane.row] for lane in trainer.lanes])
+            self.append_point(trainer, [metrics[lane.row] for lane in trainer.lanes])
 
     def append_point(self, trainer: Trainer, metrics: list[dict[str, float]]) -> None:
         """Append a point of the curves: the metrics of each lane, and the training loss since the last."""
-        self._evaluated_at = time.perf_counter()
+        self._evaluations.restart()
         while self.points and self.points[-1].step >= trainer.step:
             self.points.pop()
         last = next((p.step for p in reversed(self.points) if "train_loss" in p.lanes[0]), 0)

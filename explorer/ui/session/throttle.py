@@ -1,4 +1,4 @@
-"""Throttle: when a costly picture is worth drawing again."""
+"""Throttle: when costly work is due again, a picture, a frame or an evaluation."""
 
 import math
 import time
@@ -44,6 +44,10 @@ class Throttle:
     def record(self, cost: float, key: Hashable = None, drift: Hashable = None) -> None:
         """Begin the pause after work of so many seconds that was done for a key."""
         self._last, self._end, self._cost = (key, drift), self._clock(), cost
+
+    def restart(self) -> None:
+        """Begin the last pause anew: the same has just been done elsewhere, whatever that cost."""
+        self.record(self._cost)
 
     def reset(self) -> None:
         """Make the next work due at once."""

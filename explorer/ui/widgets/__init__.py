@@ -23,8 +23,9 @@ file               class            what it is, and its messages
                                     kernel -> page: file (name, path, and a buffer) or failed
 =================  ===============  ======================================================================
 
-Beside them: `assets` reads scripts and style sheets, with `dom.js` and the figures' palette in front; `vega`
-has Vega for the page and compiles charts to it; `pinned_runs` are the runs that table and charts compare.
+Beside them: `assets` reads scripts and style sheets, with `dom.js` or `dom.css` and the figures' palette in
+front; `vega` has Vega for the page and compiles charts to it; `pinned_runs` are the runs that table and
+charts compare.
 
 To add one, write a class in a file of its own, with ``_esm = assets.script("it.js")`` and a ``_css``. The
 script exports ``{ render }``, which returns what takes away all that it started, and has `make` and the other

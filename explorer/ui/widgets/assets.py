@@ -36,8 +36,8 @@ def script(name: str) -> str:
 
 @cache
 def style(name: str) -> str:
-    """Return a style sheet of this folder after the palette, which a widget used alone needs as well."""
-    return palette() + _read(name)
+    """Return a style sheet of this folder after the palette and ``dom.css``, which a widget needs alone."""
+    return palette() + _read("dom.css") + _read(name)
 
 
 @cache

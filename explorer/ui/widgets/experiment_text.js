@@ -2,7 +2,7 @@
 
 function render({ model, el }) {
   const words = model.get("words");
-  const root = make("section", "explorer-share");
+  const root = make("section", "explorer-share explorer-small-buttons");
   const label = make("label", "explorer-share-label", words.label);
   const hint = make("p", "explorer-share-hint", words.hint);
   const text = make("textarea", "explorer-share-text");

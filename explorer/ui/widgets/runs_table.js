@@ -1,7 +1,7 @@
 /* Pinned runs as an ordinary table; what is pressed or typed goes to the kernel, which sends new rows. */
 
 function render({ model, el }) {
-  const root = make("div", "explorer-pinned");
+  const root = make("div", "explorer-pinned explorer-small-buttons");
   const note = make("p", "explorer-runs-note");
   const table = make("table");
   note.setAttribute("role", "status");

@@ -94,3 +94,14 @@ def test_after_a_reset_the_same_key_is_due(clock):
     throttle.reset()
     assert throttle.due("a", 1)
     assert not throttle.resting
+
+
+def test_what_was_done_elsewhere_begins_the_pause_anew_at_the_same_cost(clock):
+    throttle = Throttle(seconds=1, share=0.5, clock=clock)
+    work(throttle, clock, cost=2)
+    clock.now += 3
+    throttle.restart()
+    clock.now += 3
+    assert throttle.resting
+    clock.now += 1
+    assert not throttle.resting
