@@ -78,7 +78,7 @@ def filter_(scores: Tensor, *, norm: Literal[1, 2] = 2) -> Tensor:
     return scores if scores.dim() == 2 else _length(scores, norm)
 
 
-@register("granularity", "input", expand=_columns, hidden=False, prunes="inputs of layers")
+@register("granularity", "input", expand=_columns, hidden=False, inputs=True, prunes="inputs of layers")
 def input_(
     scores: Tensor,
     *,

@@ -9,7 +9,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from explorer import registry
 from explorer.engine.data.random import generator
-from explorer.engine.network.layout import PRUNABLE
+from explorer.engine.network.layout import PRUNABLE, groups_of
 from explorer.engine.pruning.resolved import ResolvedPruning, resolve
 from explorer.engine.pruning.score_inputs import ScoringContext
 from explorer.engine.pruning.scoring import score
@@ -123,7 +123,8 @@ def _masks(
     last = context.layers[-1:] if resolved.granularity.options.get("spare_last") else ()
     names = resolved.eligible({layer: w.shape for layer, w in weights.items()}, last)
     shapes = [weights[name].shape for name in names]
-    units = resolved.unit_scores([scores[name] for name in names])
+    groups = [groups_of(module.get_submodule("" if name == "weight" else name)) for name in names]
+    units = resolved.unit_scores([scores[name] for name in names], groups)
     masks = resolved.select_units(
         units,
         threshold,
@@ -132,7 +133,8 @@ def _masks(
         std_values=resolved.std_values([weights[name].flatten() for name in names], units),
     )
     parameters = [context.weight_name(name) for name in names]
-    own = [mask.contiguous() for mask in resolved.expand(masks.units, shapes)]  # may be views of a unit each
+    expanded = resolved.expand(masks.units, shapes, groups)  # may be views of a unit each
+    own = [mask.contiguous() for mask in expanded]
     return dict(zip(parameters, own, strict=True))
 
 

@@ -173,7 +173,7 @@ class Pruner:
         context, criterion = self.scoring_context(view, experiment, step), resolved.criterion
         scores = dict(zip(context.layers, score(criterion.method, context, criterion.options), strict=True))
         layers = self._eligible(view, resolved)
-        units = resolved.unit_scores([scores[layer.name] for layer in layers])
+        units = resolved.unit_scores([scores[la.name] for la in layers], [la.groups for la in layers])
         return UnitScores(resolved, view, layers, units, [self._alive(la, view, resolved) for la in layers])
 
     def scoring_context(self, view: LaneView, experiment: Experiment, step: int) -> ScoringContext:
@@ -220,7 +220,7 @@ class Pruner:
             slices = unit_columns.own_slices(self.network.layout, layer, self._dependencies(view))
             if slices:
                 return slices[0].of(mask) > 0
-        return resolved.unit_scores([layer.weight.view(mask.unsqueeze(0))])[0] > 0
+        return resolved.unit_scores([layer.weight.view(mask.unsqueeze(0))], [layer.groups])[0] > 0
 
     # -- the network ----------------------------------------------------------------------------------
 

@@ -89,10 +89,12 @@ class ResolvedPruning:
         if self.unit.traits.counts and not self.granularity.traits.select:
             self.allocation([shape.numel() for shape in sizes], sizes, threshold)
 
-    def unit_scores(self, scores: Sequence[Tensor]) -> list[Tensor]:
-        """Reduce a layer's scores, [1, *shape], to those of its units, [units]."""
+    def unit_scores(self, scores: Sequence[Tensor], groups: Sequence[int]) -> list[Tensor]:
+        """Reduce a layer's scores, [1, *shape], to those of its units, [units]; `groups` of each layer."""
         # an allocation spreads a count; what a cut-off means must not hang on it
         pooled = self.allocation.name == "global" or not self.unit.traits.counts
+        if self.granularity.traits.inputs:
+            scores = [masking.join_inputs(s, g) for s, g in zip(scores, groups, strict=True)]
         return masking.reduce_to_units(scores, self.granularity, by_size=pooled)
 
     def std_values(self, weights: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -143,9 +145,15 @@ class ResolvedPruning:
         keep = masking.keep_highest(torch.cat(list(scores)), round(share * sum(sizes)))
         return list(torch.split(keep, sizes))
 
-    def expand(self, units: Sequence[Tensor], shapes: Shapes) -> list[Tensor]:
+    def expand(self, units: Sequence[Tensor], shapes: Shapes, groups: Sequence[int]) -> list[Tensor]:
         """Expand the units that stay, bool [units] a layer, into masks of the weights, [*shape]."""
-        return masking.expand_units(units, shapes, self.granularity.traits.expand)
+        traits = self.granularity.traits
+        if not traits.inputs:
+            return masking.expand_units(units, shapes, traits.expand)
+        pairs = list(zip(shapes, groups, strict=True))
+        joint = [torch.Size((shape[0] // g, shape[1] * g, *shape[2:])) for shape, g in pairs]
+        masks = masking.expand_units(units, joint, traits.expand)
+        return [masking.split_inputs(mask, g) for mask, (_, g) in zip(masks, pairs, strict=True)]
 
 
 def resolve(pruning: Pruning) -> ResolvedPruning:

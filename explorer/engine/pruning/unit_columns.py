@@ -30,7 +30,8 @@ def expand_to_columns(
 ) -> Tensor:
     """Expand the units that stay, bool [units] a layer, into the columns that do, bool [P]."""
     keep = torch.ones(layout.width, dtype=torch.bool, device=units[0].device)
-    masks = resolved.expand(units, [layer.weight.shape for layer in layers])
+    shapes, groups = [layer.weight.shape for layer in layers], [layer.groups for layer in layers]
+    masks = resolved.expand(units, shapes, groups)
     for layer, mask in zip(layers, masks, strict=True):
         layer.weight.of(keep).logical_and_(mask.flatten())
     traits = resolved.granularity.traits

@@ -32,6 +32,35 @@ def test_inputs_of_a_convolution_are_its_channels():
     assert keep.shape == (1, 2, 3, 2, 2)
 
 
+def test_each_group_of_a_convolution_has_inputs_of_its_own(tiny, scratch_registry):
+    """Inputs 0 and 1 are read by filters 0 and 1, inputs 2 and 3 by the others: 1 and 2 are the weakest."""
+
+    def grouped():
+        conv = nn.Conv2d(4, 4, 1, groups=2)
+        with torch.no_grad():
+            conv.weight.copy_(torch.tensor([[9.0, 0.1], [9, 0.1], [0.2, 3], [0.2, 3]]).view(4, 2, 1, 1))
+        return conv
+
+    conv = grouped()
+    masks = ex.prune(conv, ex.Pruning(granularity="input", threshold=0.5))
+    expected = [[True, False], [True, False], [False, True], [False, True]]
+    assert masks["weight"].flatten(1).tolist() == expected
+    x = torch.randn(2, 4, 3, 3)
+    silent = x.clone()
+    silent[:, [1, 2]] = 0
+    assert torch.equal(conv(x), conv(silent))
+
+    @scratch_registry.register("model", "grouped")
+    def net():
+        """A grouped convolution between others."""
+        parts = [nn.Conv2d(1, 4, 3, stride=4), grouped(), nn.Flatten(), nn.Linear(196, 10)]
+        return nn.Sequential(*parts)
+
+    pruning = {"granularity": "input", "threshold": 0.5, "begin_epoch": 0, "allocation": "uniform"}
+    run = ex.train(tiny(model="grouped", pruning=pruning, lr=1e-9), progress=False, twin=False)
+    assert run.masks["1.weight"].flatten(1).tolist() == expected
+
+
 def test_filters_are_scored_as_neurons_are():
     scores = torch.arange(24.0).view(1, 2, 3, 2, 2)
     for norm in (1, 2):
@@ -174,7 +203,7 @@ def test_in_one_pool_units_compete_by_length_over_the_root_of_their_weights():
     scores = [torch.ones(1, 4, 9), torch.ones(1, 4, 100)]
     for granularity in ("neuron", "input"):
         pruning = ex.Pruning(granularity=granularity)
-        for units in resolve(pruning).unit_scores(scores):
+        for units in resolve(pruning).unit_scores(scores, [1, 1]):
             assert units.tolist() == pytest.approx([1.0] * len(units))
 
 
