@@ -219,7 +219,7 @@ class Pruner:
         if resolved.granularity.traits.outlets:
             slices = unit_columns.own_slices(self.network.layout, layer, self._dependencies(view))
             if slices:
-                return slices[0].of(mask) > 0
+                return slices[0].of(mask).view(layer.weight.shape[0], -1)[:, 0] > 0
         return resolved.unit_scores([layer.weight.view(mask.unsqueeze(0))], [layer.groups])[0] > 0
 
     # -- the network ----------------------------------------------------------------------------------
