@@ -72,7 +72,7 @@ def matrices(experiments: Sequence[Experiment], *, together: bool) -> float:
 def _machine(experiments: Sequence[Experiment], layout: Layout) -> int:
     """Return what machine code takes: numba itself, the lit pixels, each row once more with its room."""
     first, (_, rows) = experiments[0], _rows(experiments)
-    if not supports_experiment(first):
+    if not layout.layers or not supports_experiment(first):
         return 0
     packed = 4 + any(e.momentum for e in experiments)  # weights, gradient, mask, velocity; to be judged
     units = sum(layer.weight.shape[0] + VECTOR / 2 for layer in layout.layers)

@@ -55,7 +55,9 @@ class Layout:
             start = stop
         self.width = start
         self.frozen = [self.slices[n] for n, p in module.named_parameters() if not p.requires_grad]
-        self.layers = self._layers(module)
+        every = self._layers(module)
+        self.weights = [layer.weight for layer in every]  # those without an entry included
+        self.layers = [layer for layer in every if layer.weight.shape.numel()]
         self.prunable = sum(layer.weight.shape.numel() for layer in self.layers)
 
     def _layers(self, module: nn.Module) -> list[Layer]:

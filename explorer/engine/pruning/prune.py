@@ -69,11 +69,14 @@ def prune(
         generator=generator(0, 2, 0),
         buffers=dict(module.named_buffers()),
     )
-    masks = _masks(module, context, resolved, pruning.threshold)
+    weights = {name: context.parameters[context.weight_name(name)] for name in names}
+    context.layers = [name for name in names if weights[name].numel()]
+    masks = _masks(module, context, resolved, pruning.threshold) if context.layers else {}
+    none = {context.weight_name(n): w.detach().bool() for n, w in weights.items() if not w.numel()}
     with torch.no_grad():
         for name, keep in masks.items():
             context.parameters[name].masked_fill_(~keep, 0)
-    return masks
+    return masks | none
 
 
 def _layers(module: nn.Module, skip: Collection[str]) -> list[str]:
@@ -108,10 +111,6 @@ def _check_plain(module: nn.Module, layers: Collection[str]) -> None:
             raise ValueError(
                 f"{name!r} cannot be changed under torch.inference_mode(), or where it was made there: prune "
                 "outside of it, what was made inside as a copy.deepcopy; torch.no_grad() may stay"
-            )
-        if not parameter.numel() and name.removesuffix(".weight") in layers:
-            raise ValueError(
-                f"{name!r} is {tuple(parameter.shape)}, without a weight: name its layer in skip"
             )
 
 

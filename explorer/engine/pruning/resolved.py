@@ -75,6 +75,7 @@ class ResolvedPruning:
         names = [name for name, shape in shapes.items() if name not in spared and fits(shape)]
         what = f"granularity = {self.granularity.name!r}"
         layers = ", ".join(f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
+        layers = layers or "no Linear or Conv with weights, so train with pruning=None"
         if not names:
             raise ValueError(f"{what} prunes {traits.prunes}, and here there are none; layers: {layers}")
         for name in names:
