@@ -41,6 +41,21 @@ def test_lamp_gives_equal_weights_equal_scores_and_pruned_ones_none():
     near(criteria.lamp(torch.tensor([[[2.0, -2.0], [0.0, 1.0]]])), [[0.5, 0.5], [0.0, 1 / 9]])
 
 
+def test_lamp_is_to_the_bit_what_a_search_among_the_sorted_gives():
+    torch.manual_seed(0)
+    for weight in (torch.randn(2, 7, 11), torch.randint(-3, 4, (3, 50)).double(), torch.zeros(1, 4)):
+        squares = weight.flatten(1).double().square()
+        ranked = squares.sort(dim=1).values
+        tails = ranked.flip(1).cumsum(1).flip(1)
+        expected = squares / tails.gather(1, torch.searchsorted(ranked, squares)).clamp_min(1e-38)
+        assert torch.equal(criteria.lamp(weight), expected.to(weight).view_as(weight))
+
+
+@pytest.mark.parametrize("name", ["lamp", "activity", "apoz"])
+def test_a_criterion_that_costs_much_says_so(name):
+    assert "Costs a " in registry.get("criterion", name).function.__doc__
+
+
 def test_classes_that_cancel_keep_a_weight_that_the_plain_gradient_drops():
     pulls = torch.tensor([[[[1.0, 0.1], [0.0, 0.2]], [[-1.0, 0.1], [0.3, 0.0]]]])  # two classes
     plain = criteria.gradient(pulls.sum(1))
