@@ -89,6 +89,7 @@ def sweep(
     if not experiments:
         changes, reason = skipped[0]
         raise ValueError(f"none of {len(skipped)} combinations can be trained; {changes}: {reason}")
+    fit.warn_of_dense_layers(experiments)
     work = make_plan(experiments, pick_device(device), plan)
     with _bar(work, progress) as bar:
         runs = _with_twins(_train(work, device, bar.update if bar else lambda _: None), work.kind)

@@ -1,7 +1,7 @@
 """Whether a pruning fits a network at all: asked before anything is trained, of an experiment alone."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from explorer.engine.network import models
 from explorer.engine.network.dependencies import UnitDependencies, trace_dependencies
 from explorer.engine.network.forward_backward import Network
 from explorer.engine.network.state import LaneView
-from explorer.engine.pruning.resolved import resolve
+from explorer.engine.pruning.resolved import resolve, warn_of_problems
 from explorer.engine.pruning.score_inputs import ScoringContext
 from explorer.engine.pruning.scoring import check_scorable
 from explorer.experiment import Experiment, Pruning
@@ -41,6 +41,17 @@ def check(experiment: Experiment) -> None:
             dataset_info(experiment.dataset),
             criterion.method.function,
         )
+
+
+def warn_of_dense_layers(experiments: Iterable[Experiment]) -> None:
+    """Warn the caller's caller of layers that a granularity is for, but whose shapes keep them dense."""
+    problems: dict[str, dict[str, str]] = {}
+    for experiment in experiments:
+        if experiment.pruning and (resolved := resolve(experiment.pruning)).granularity.traits.problem:
+            named = problems.setdefault(experiment.pruning.granularity, {})
+            named |= {n: p for n, p in resolved.problems(*structure(experiment)).items() if p}
+    for granularity, named in problems.items():
+        warn_of_problems(granularity, named, depth=4)
 
 
 def prunable_layers(experiment: Experiment) -> list[str]:
@@ -83,7 +94,7 @@ def _try_scoring(
     _criterion: Callable[..., Any],
 ) -> None:
     module = models.build(experiment)
-    network, criterion = Network(module), resolve(pruning_of(experiment)).criterion
+    network, resolved = Network(module), resolve(pruning_of(experiment))
     row = network.layout.row(module)
     weights = {layer.name: layer.weight.view(row) for layer in network.layout.layers}
     context = ScoringContext(
@@ -97,7 +108,8 @@ def _try_scoring(
         generator=generator(0, 2, 0),
         memory={"initial_weight": weights, "movement": weights},
     )
-    check_scorable(criterion.method, context, criterion.options)
+    context.pruned = list(resolved.problems(*structure(experiment)))
+    check_scorable(resolved.criterion.method, context, resolved.criterion.options)
 
 
 def pruning_of(experiment: Experiment) -> Pruning:

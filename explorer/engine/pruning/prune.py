@@ -10,7 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 from explorer import registry
 from explorer.engine.data.random import generator
 from explorer.engine.network.layout import PRUNABLE, groups_of
-from explorer.engine.pruning.resolved import ResolvedPruning, resolve
+from explorer.engine.pruning.resolved import ResolvedPruning, resolve, warn_of_problems
 from explorer.engine.pruning.score_inputs import ScoringContext
 from explorer.engine.pruning.scoring import score
 from explorer.experiment import Pruning
@@ -76,6 +76,8 @@ def prune(
     with torch.no_grad():
         for name, keep in masks.items():
             context.parameters[name].masked_fill_(~keep, 0)
+    shapes = {name: weights[name].shape for name in context.layers}
+    warn_of_problems(pruning.granularity, resolved.problems(shapes, ()))
     return masks | none
 
 
@@ -117,10 +119,11 @@ def _check_plain(module: nn.Module, layers: Collection[str]) -> None:
 def _masks(
     module: nn.Module, context: ScoringContext, resolved: ResolvedPruning, threshold: float
 ) -> dict[str, Tensor]:
-    scores = dict(zip(context.layers, _scores(module, context, resolved), strict=True))
     weights = {layer: context.parameters[context.weight_name(layer)].detach() for layer in context.layers}
     last = context.layers[-1:] if resolved.granularity.options.get("spare_last") else ()
     names = resolved.eligible({layer: w.shape for layer, w in weights.items()}, last)
+    context.pruned = names
+    scores = dict(zip(context.layers, _scores(module, context, resolved), strict=True))
     shapes = [weights[name].shape for name in names]
     groups = [groups_of(module.get_submodule("" if name == "weight" else name)) for name in names]
     units = resolved.unit_scores([scores[name] for name in names], groups)

@@ -168,9 +168,10 @@ class Pruner:
         self, view: LaneView, experiment: Experiment, step: int, resolved: ResolvedPruning
     ) -> UnitScores:
         """Score the units of the layers that the granularity prunes, and see which are still there."""
-        context, criterion = self.scoring_context(view, experiment, step), resolved.criterion
+        layers, criterion = self._eligible(view, resolved), resolved.criterion
+        context = self.scoring_context(view, experiment, step)
+        context.pruned = [layer.name for layer in layers]
         scores = dict(zip(context.layers, score(criterion.method, context, criterion.options), strict=True))
-        layers = self._eligible(view, resolved)
         units = resolved.unit_scores([scores[la.name] for la in layers], [la.groups for la in layers])
         return UnitScores(resolved, view, layers, units, [self._alive(la, view, resolved) for la in layers])
 
@@ -235,12 +236,12 @@ class Pruner:
         resolved = resolve(pruning)
         resolved.check(weight_shapes(self.network), last_layers(self._dependencies(view)), pruning.threshold)
         criterion = resolved.criterion
-        if (key := f"{criterion.name} {criterion.options}") not in self._scorable:
+        if (key := f"{criterion.name} {criterion.options} {pruning.granularity}") not in self._scorable:
             few = self.train[slice(2)]
             x = few.inputs(experiment.normalise, self.dtype)
-            check_scorable(
-                criterion.method, self._context(view, experiment, 0, x, few.labels), criterion.options
-            )
+            context = self._context(view, experiment, 0, x, few.labels)
+            context.pruned = [layer.name for layer in self._eligible(view, resolved)]
+            check_scorable(criterion.method, context, criterion.options)
             self._scorable.add(key)
 
     def eligible(self, view: LaneView, pruning: Pruning) -> list[Layer]:

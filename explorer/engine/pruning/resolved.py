@@ -1,5 +1,6 @@
 """A Pruning with its methods looked up: from here down to the mask no name is looked up any more."""
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,7 @@ from explorer.traits import CriterionTraits, GranularityTraits, PruningTraits, S
 
 Shapes = Sequence[torch.Size]
 T = TypeVar("T")
+NAMED = 3  # layers that a warning names
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class BoundMethod(Generic[T]):
     def traits(self) -> T:
         """What else is known of the method."""
         return self.method.traits
+
+
+def warn_of_problems(granularity: str, problems: Mapping[str, str], depth: int = 3) -> None:
+    """Warn the caller's caller of layers that stay dense, where a granularity has problems with some."""
+    dense = [f"{name} ({problem})" for name, problem in problems.items() if problem]
+    if dense:
+        more = f" and {len(dense) - NAMED} more" if len(dense) > NAMED else ""
+        text = f"granularity = {granularity!r} leaves these layers dense: {', '.join(dense[:NAMED])}{more}"
+        warnings.warn(text, stacklevel=depth)
 
 
 @dataclass(frozen=True)
@@ -69,20 +80,25 @@ class ResolvedPruning:
             shapes: of each layer's weight, by the layer's name.
             last: the layers whose units are the network's answers.
         """
+        traits, problems = self.granularity.traits, self.problems(shapes, last)
+        names = [name for name, problem in problems.items() if not problem]
+        what = f"granularity = {self.granularity.name!r}"
+        layers = ", ".join(f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
+        layers = layers or "no Linear or Conv with weights, so train with pruning=None"
+        if not problems:
+            raise ValueError(f"{what} prunes {traits.prunes}, and here there are none; layers: {layers}")
+        if not names:
+            name, problem = next(iter(problems.items()))
+            raise ValueError(f"{what} does not fit layer {name!r}: {problem}; layers: {layers}")
+        return names
+
+    def problems(self, shapes: Mapping[str, Sequence[int]], last: Collection[str]) -> dict[str, str]:
+        """Return what keeps each layer that the granularity is for dense, "" where nothing does."""
         traits, options = self.granularity.traits, self.granularity.options
         spared = last if traits.hidden or options.get("spare_last") else ()
         fits = traits.takes or (lambda _: True)
         names = [name for name, shape in shapes.items() if name not in spared and fits(shape)]
-        what = f"granularity = {self.granularity.name!r}"
-        layers = ", ".join(f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
-        layers = layers or "no Linear or Conv with weights, so train with pruning=None"
-        if not names:
-            raise ValueError(f"{what} prunes {traits.prunes}, and here there are none; layers: {layers}")
-        for name in names:
-            problem = traits.problem(shapes[name], **options) if traits.problem else ""
-            if problem:
-                raise ValueError(f"{what} does not fit layer {name!r}: {problem}; layers: {layers}")
-        return names
+        return {name: traits.problem(shapes[name], **options) if traits.problem else "" for name in names}
 
     def check(self, shapes: Mapping[str, torch.Size], last: Collection[str], threshold: float) -> None:
         """Raise ValueError, with the reason, where a network of these layers cannot be pruned like this."""

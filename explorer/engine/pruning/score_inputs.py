@@ -17,7 +17,7 @@ Of a model of less than 32 bits they are float32. B images at once, C classes.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from explorer.engine.network.layout import PRUNABLE
 LossValue = Callable[[Tensor, Tensor], Tensor]
 ByLayer = dict[str, Tensor]
 CHUNK = 500  # images at once
+NAMED = 4  # layers that an error names
 SAMPLES = 50  # images at once where each has a gradient of its own
 
 
@@ -46,6 +47,7 @@ class ScoringContext:
     generator: torch.Generator
     memory: dict[str, ByLayer] = field(default_factory=dict)  # of a run: "initial_weight", "movement"
     buffers: dict[str, Tensor] = field(default_factory=dict)  # what the module keeps beside its parameters
+    pruned: Collection[str] | None = None  # the layers whose scores decide; None: all
 
     def weight_name(self, layer: str) -> str:
         """Return the full name of a layer's weight; a bare Linear has only "weight"."""
@@ -186,8 +188,14 @@ def synaptic_flow(context: ScoringContext) -> ByLayer:
     ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=x.device)
     with torch.enable_grad():
         inputs = ones if x.is_floating_point() else x[:SAMPLES]
-        out = context.forward({**leaves, **still}, inputs).sum()
+        out = _summed(context.forward({**leaves, **still}, inputs))
         return dict(zip(context.layers, _slopes(out, scored), strict=True))
+
+
+def _summed(answer: Any) -> Any:
+    """Return the sum of all numbers of an answer: a tensor, or several in a dict or a tuple."""
+    parts = answer.values() if isinstance(answer, dict) else answer
+    return answer.sum() if isinstance(answer, Tensor) else sum(map(_summed, parts))
 
 
 def activation(context: ScoringContext) -> ByLayer:
@@ -229,13 +237,15 @@ def _unit_means(context: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLa
     finally:
         for hook in hooks:
             hook.remove()
-    unseen = [layer for layer, count in images.items() if not count]
+    needed = context.layers if context.pruned is None else context.pruned
+    unseen = [layer for layer in needed if not images[layer]]
     if unseen:
+        more = f" and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
         raise ValueError(
-            f"no activations of {', '.join(unseen)} were seen: the model never calls it as a layer. "
-            "Skip it, or take a criterion of weights or gradients"
+            f"no activations of {', '.join(unseen[:NAMED])}{more} were seen: the model never calls it as a "
+            "layer. Skip it, or take a criterion of weights or gradients"
         )
-    return {layer: total / images[layer] for layer, total in sums.items()}
+    return {layer: total / max(1, images[layer]) for layer, total in sums.items()}
 
 
 def _first_input(add: Callable[[nn.Module, Tensor], None], part: nn.Module, args: Any, kwargs: Any) -> None:

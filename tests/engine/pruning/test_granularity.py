@@ -132,7 +132,6 @@ def test_what_n_of_m_does_not_go_with(fields, words):
 REFUSED = [
     ("mlp-784-128-10", "filter", {}, r"'filter' prunes filters of convolutions, and here there are none"),
     ("binary-digit", "neuron", {}, r"'neuron' prunes units of hidden layers, and here there are none"),
-    ("lenet-5", "n:m", {}, r"'n:m' does not fit layer 'conv1': its 1 inputs .* m = 4"),
     ("mlp-784-128-10", "n:m", {"n": 1, "m": 5}, r"does not fit layer 'fc1': its 784 inputs .* m = 5"),
 ]
 
@@ -154,6 +153,30 @@ def test_the_last_layer_can_be_spared(tiny, granularity):
     net = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 4))
     masks = ex.prune(net, ex.Pruning(granularity=granularity, threshold=0.5, options=options))
     assert list(masks) == ["0.weight"]
+
+
+def test_layers_that_do_not_fall_into_blocks_stay_dense_and_are_named(tiny):
+    """The first convolution of an image network reads one channel or three."""
+    pruning = {"granularity": "n:m", "begin_epoch": 0}
+    words = r"granularity = 'n:m' leaves these layers dense: conv1 \(its 1 inputs .* blocks of m = 4\)$"
+    with pytest.warns(UserWarning, match=words) as caught:
+        run = ex.train(tiny(model="small-cnn", pruning=pruning), progress=False, twin=False)
+    assert caught[0].filename == __file__
+    assert run.masks["conv1.weight"].all()
+    for name in ("conv2.weight", "fc.weight"):
+        assert (run.masks[name].transpose(0, 1).unflatten(0, (-1, 4)).sum(1) == 2).all()
+    with pytest.warns(UserWarning, match=words) as caught:
+        study = ex.sweep(tiny(model="small-cnn", pruning=pruning), {"lr": [0.1, 0.2]}, progress=False)
+    assert caught[0].filename == __file__
+    assert len(study.frame) == 2
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.Flatten(), nn.Linear(96, 2))
+    with pytest.warns(UserWarning, match=r"leaves these layers dense: 0 \(its 3 inputs") as caught:
+        masks = ex.prune(net, ex.Pruning(granularity="n:m"))
+    assert caught[0].filename == __file__
+    assert list(masks) == ["2.weight", "4.weight"]
+    assert net[0].weight.all()
+    with pytest.raises(ValueError, match=r"'n:m' does not fit layer 'weight': its 3 inputs"):
+        ex.prune(nn.Conv2d(3, 8, 3), ex.Pruning(granularity="n:m"))
 
 
 def dead_units(run, layer):

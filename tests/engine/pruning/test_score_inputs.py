@@ -308,3 +308,29 @@ def test_an_attention_whose_output_layer_no_hook_sees_is_refused():
         assert all(value.equal(before[name]) for name, value in net.state_dict().items())
         masks = ex.prune(copy.deepcopy(net), pruning, batch, skip=["attention.out_proj"])
         assert list(masks) == ["fc.weight"]
+
+
+class Answers(nn.Module):
+    """A segmentation's way to answer, and a Linear layer that is never called as one."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head, self.mix = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 3, 1), nn.Linear(4, 4)
+
+    def forward(self, x):
+        maps = F.linear(self.conv(x).relu().movedim(1, -1), self.mix.weight).movedim(-1, 1)
+        return {"out": self.head(maps).mean((2, 3)), "aux": (self.head(maps).mean((2, 3)),)}
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_takes_a_model_that_answers_with_a_dict(criterion):
+    def loss(answer, labels):
+        return F.cross_entropy(answer["out"], labels)
+
+    torch.manual_seed(0)
+    batch = torch.randn(12, 1, 6, 6), torch.arange(12) % 3
+    units = bool(registry.get("criterion", criterion).traits.granularity)
+    pruning = ex.Pruning(criterion=criterion, granularity="filter" if units else "weight", threshold=0.4)
+    masks = ex.prune(Answers(), pruning, batch, loss)  # the filters alone are scored: mix is not missed
+    assert set(masks) == {"conv.weight", "head.weight"} | ({"mix.weight"} if not units else set())
+    assert not all(mask.all() for mask in masks.values())
