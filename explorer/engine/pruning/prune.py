@@ -36,7 +36,8 @@ def prune(
 
     Args:
         module: any module; its mode and everything but the pruned weights stay as they are.
-        pruning: criterion, granularity, allocation, threshold and unit.
+        pruning: criterion, granularity, allocation, threshold and unit. Of a neuron or filter the weights
+            fall, as with torch; its bias, batch norm and readers, which fall with it in a run, stay.
         batch: images and labels, for criteria that score by data.
         loss: (outputs, labels) -> mean loss, for criteria that score by gradients.
         skip: names of layers, as in `module.named_modules()`, that are left alone.

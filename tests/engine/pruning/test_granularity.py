@@ -307,6 +307,20 @@ def test_prune_zeroes_filters_and_inputs_of_any_module():
         ex.prune(nn.Linear(3, 2), ex.Pruning(granularity="filter"))
 
 
+@pytest.mark.parametrize("granularity", ["filter", "neuron"])
+def test_prune_leaves_all_but_the_weights_of_a_unit_as_its_table_says(granularity):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 1))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    masks = ex.prune(net, ex.Pruning(granularity=granularity, threshold=0.5, allocation="uniform"))
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name] * masks.get(name, 1)), name
+    assert [int(m.flatten(1).any(1).sum()) for m in masks.values()] == [2, 3]
+    assert "a run drops bias, norm" in method(granularity).help
+    assert method(granularity).help.endswith(" alone.")
+    assert "its bias, batch norm and readers, which fall with it in a run, stay" in ex.prune.__doc__
+
+
 PARTLY = ("iterative", "gradual", "every-step")
 PAIRS = {f"{g}-{s}": (g, s) for g in registry.names("granularity") for s in PARTLY}
 EACH_ONCE = [f"{g}-{PARTLY[i % 3]}" for i, g in enumerate(registry.names("granularity"))]
