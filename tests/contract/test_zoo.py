@@ -9,7 +9,6 @@ from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 import explorer as ex
 
-models = pytest.importorskip("torchvision.models")
 LAYERS = (nn.Linear, nn.Conv2d)
 SHARE = 0.5
 
@@ -89,6 +88,8 @@ def check(net, way, batch):
 @pytest.mark.filterwarnings("ignore:granularity = 'n.m' leaves", "ignore:not pruned", "ignore:threshold = ")
 @pytest.mark.parametrize("name", [*NETWORKS, *DICTS])
 def test_every_way_prunes_every_network(name):
+    from torchvision import models
+
     torch.manual_seed(0)
     make = getattr(models.segmentation if name in DICTS else models, name)
     fresh = {"weights": None, "weights_backbone": None} if name in DICTS else {"weights": None}
