@@ -49,7 +49,8 @@ class GranularityTraits(PruningTraits):
     prunes: str  # what it prunes, for the error where there is none
     hidden: bool = False  # in a run the last layer is left out, because its units are the classes
     takes: Callable[[Sequence[int]], bool] | None = None  # whether weights of this shape; by default any
-    problem: Callable[..., str] | None = None  # (shape, **options): what is wrong with a layer
+    problem: Callable[..., str] | None = None  # (shape, **options): what keeps a layer dense
+    inputs: bool = False  # its units are what a layer reads: each group of a convolution has its own
     outlets: bool = False  # what depends on a unit falls with it: bias, batch norm, weights that read it
     identity: bool = False  # a layer that falls hands on what it gets: W = I, b = 0
     select: "Callable[..., Tensor] | None" = None  # (scores, shape, share, **options): within each layer

@@ -108,19 +108,26 @@ def grasp(weight: Tensor, hessian_grad: Tensor) -> Tensor:
 def lamp(weight: Tensor) -> Tensor:
     """Magnitude, measured against all larger weights of the layer, so that layers can compete.
 
+    Costs a sort of each layer's weights, where other criteria of weights are selected from without one.
+
     Formula: w² / Σ of v² over the layer's weights with |v| ≥ |w|
     Reference: Lee, Park, Mo, Ahn & Shin 2021, https://arxiv.org/abs/2010.07611
     """
-    squares = weight.flatten(1).double().square()
-    ranked = squares.sort(dim=1).values
+    sizes, order = weight.flatten(1).abs().sort(dim=1)
+    ranked = sizes.double().square()
     tails = ranked.flip(1).cumsum(1).flip(1)  # from each on to the largest
-    first = torch.searchsorted(ranked, squares)  # equal weights share the sum of all that are not smaller
-    return (squares / tails.gather(1, first).clamp_min(TINY)).to(weight).view_as(weight)
+    starts = torch.arange(ranked.shape[1], device=weight.device).repeat(len(ranked), 1)
+    starts[:, 1:].masked_fill_(ranked[:, 1:] == ranked[:, :-1], 0)
+    first = starts.cummax(1).values  # equal weights share the sum of all that are not smaller
+    scores = (ranked / tails.gather(1, first).clamp_min(TINY)).to(weight)
+    return torch.empty_like(scores).scatter_(1, order, scores).view_as(weight)
 
 
 @register("criterion", "activity", granularity=("neuron", "filter"))
 def activity(activation: Tensor) -> Tensor:
     """Neurons that hardly answer fall first.
+
+    Costs a pass of the whole scoring set through the network, without gradients.
 
     Formula: mean |a| over the scoring set
     Reference: Hu, Peng, Tai & Tang 2016, https://arxiv.org/abs/1607.03250
@@ -131,6 +138,8 @@ def activity(activation: Tensor) -> Tensor:
 @register("criterion", "apoz", granularity=("neuron", "filter"))
 def apoz(silence: Tensor) -> Tensor:
     """Neurons that are silent for most images fall first.
+
+    Costs a pass of the whole scoring set through the network, without gradients.
 
     Formula: 1 − share of images for which a = 0
     Reference: Hu, Peng, Tai & Tang 2016, https://arxiv.org/abs/1607.03250

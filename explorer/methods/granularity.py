@@ -47,7 +47,7 @@ def weight(scores: Tensor, *, spare_last: bool = False) -> Tensor:  # noqa: ARG0
 
 @register("granularity", "neuron", expand=_rows, hidden=True, outlets=True, prunes="units of hidden layers")
 def neuron(scores: Tensor, *, norm: Literal[1, 2] = 2) -> Tensor:
-    """Whole hidden neurons: incoming weights, bias and outgoing weights together.
+    """Whole hidden neurons: a run drops bias, norm and outgoing weights too, ex.prune the incoming alone.
 
     Formula: ‖scores of the incoming weights‖₂
     Reference: Li, Kadav, Durdanovic, Samet & Graf 2017, https://arxiv.org/abs/1608.08710
@@ -70,7 +70,7 @@ def _convolution(shape: Shape) -> bool:
     prunes="filters of convolutions",
 )
 def filter_(scores: Tensor, *, norm: Literal[1, 2] = 2) -> Tensor:
-    """Whole filters of convolutions, with their maps: bias, batch norm and the weights that read them.
+    """Whole filters of convolutions: a run drops bias, norm and readers too, ex.prune their weights alone.
 
     Formula: ‖scores of the filter's weights‖₂
     Reference: Li, Kadav, Durdanovic, Samet & Graf 2017, https://arxiv.org/abs/1608.08710
@@ -78,7 +78,7 @@ def filter_(scores: Tensor, *, norm: Literal[1, 2] = 2) -> Tensor:
     return scores if scores.dim() == 2 else _length(scores, norm)
 
 
-@register("granularity", "input", expand=_columns, hidden=False, prunes="inputs of layers")
+@register("granularity", "input", expand=_columns, hidden=False, inputs=True, prunes="inputs of layers")
 def input_(
     scores: Tensor,
     *,

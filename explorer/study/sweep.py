@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer import registry
 from explorer.engine.data.device import pick_device
-from explorer.engine.pruning import pruner
+from explorer.engine.pruning import fit
 from explorer.engine.training.run import Run
 from explorer.engine.training.train import train_stack
 from explorer.experiment import Experiment
@@ -89,6 +89,7 @@ def sweep(
     if not experiments:
         changes, reason = skipped[0]
         raise ValueError(f"none of {len(skipped)} combinations can be trained; {changes}: {reason}")
+    fit.warn_of_dense_layers(experiments)
     work = make_plan(experiments, pick_device(device), plan)
     with _bar(work, progress) as bar:
         runs = _with_twins(_train(work, device, bar.update if bar else lambda _: None), work.kind)
@@ -127,7 +128,7 @@ def _combinations(
         try:
             first = experiment.replace(changes)
             variants = [first.replace(seed=first.seed + i) for i in range(seeds)]
-            pruner.check(first)
+            fit.check(first)
         except Exception as error:  # noqa: BLE001  whatever one does, the others train
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             skipped.append((changes, kind + str(error)))

@@ -63,8 +63,14 @@ def test_in_inference_mode_nothing_is_pruned_and_a_copy_can_be_outside():
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
-def test_a_layer_without_weights_is_refused_and_can_be_skipped():
-    net = nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 6), nn.Linear(6, 3))
-    with pytest.raises(ValueError, match=r"'0\.weight' is \(0, 4\), without a weight"):
-        ex.prune(net, ex.Pruning(threshold=0.5))
-    assert list(ex.prune(net, ex.Pruning(threshold=0.5), skip=["0", "1"])) == ["2.weight"]
+@pytest.mark.parametrize("criterion", ["magnitude", "lamp", "fisher", "synflow", "activity", "random"])
+def test_a_layer_without_weights_has_an_empty_mask(criterion):
+    net = nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 6), nn.ReLU(), nn.Linear(6, 3))
+    pruning = ex.Pruning(
+        criterion=criterion, threshold=0.5, granularity="neuron" if criterion == "activity" else "weight"
+    )
+    masks = ex.prune(net, pruning, batch=(torch.rand(9, 4), torch.arange(9) % 3))
+    assert masks.keys() == {"0.weight", "1.weight", "3.weight"}
+    assert (masks["0.weight"].shape, masks["1.weight"].shape) == ((0, 4), (6, 0))
+    assert int(masks["3.weight"].sum()) in (6, 9, 12)  # half of 18 weights, or one or two of three units
+    assert ex.prune(nn.Linear(4, 0), pruning)["weight"].shape == (0, 4)

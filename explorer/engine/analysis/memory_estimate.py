@@ -1,7 +1,8 @@
 """How much memory a stack will take at its peak, told before it is built."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -72,7 +73,7 @@ def matrices(experiments: Sequence[Experiment], *, together: bool) -> float:
 def _machine(experiments: Sequence[Experiment], layout: Layout) -> int:
     """Return what machine code takes: numba itself, the lit pixels, each row once more with its room."""
     first, (_, rows) = experiments[0], _rows(experiments)
-    if not supports_experiment(first):
+    if not layout.layers or not supports_experiment(first):
         return 0
     packed = 4 + any(e.momentum for e in experiments)  # weights, gradient, mask, velocity; to be judged
     units = sum(layer.weight.shape[0] + VECTOR / 2 for layer in layout.layers)
@@ -127,7 +128,7 @@ def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
     """Return what all layers put out, for images looked at together and for a batch to learn from."""
     counts: list[int] = []
     leaves = [part for part in module.modules() if not any(True for _ in part.children())]
-    hooks = [p.register_forward_hook(lambda _m, _x, out: counts.append(out.numel())) for p in leaves]
+    hooks = [p.register_forward_hook(lambda _m, _x, out: counts.append(_size(out))) for p in leaves]
     with torch.no_grad():
         weight = next(module.parameters(), torch.empty(0))
         module.eval()(weight.new_zeros(1, *dataset_info(experiment.dataset).shape))
@@ -135,3 +136,11 @@ def _outputs(experiment: Experiment, module: torch.nn.Module, rows: int) -> int:
         hook.remove()
     looked_at = GPU_IMAGES if rows > 1 else CPU_IMAGES
     return COPIES * (looked_at + experiment.batch_size * rows) * sum(counts) * FLOAT
+
+
+def _size(output: Any) -> int:
+    """Return how many numbers a part puts out: a tensor, or several, as recurrent ones do."""
+    if isinstance(output, torch.Tensor):
+        return output.numel()
+    parts = output.values() if isinstance(output, Mapping) else output
+    return sum(map(_size, parts)) if isinstance(parts, Iterable) and not isinstance(parts, str) else 0

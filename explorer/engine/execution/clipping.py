@@ -160,13 +160,13 @@ def _memory_key(position: int) -> str:
 def _tensors(layout: Layout, theta: Tensor, grad: Tensor) -> dict[str, Any]:
     """Return what stays the same from step to step, for rules to ask for."""
     slices = list(layout.slices.values())
-    end = layout.layers[-1]
+    last = {slot for layer in layout.layers[-1:] for slot in (layer.weight, layer.bias)}
     return {
         "grad": grad,
         "theta": theta,
         "grads": [slot.view(grad) for slot in slices],
         "weights": [slot.view(theta) for slot in slices],
-        "last": [slot in (end.weight, end.bias) for slot in slices],
+        "last": [slot in last for slot in slices],
     }
 
 

@@ -80,7 +80,7 @@ def _is_plain(module: nn.Sequential) -> bool:
     parts = [module, *module._modules.values()]
     parameters = [parameter for part in parts[1:] for parameter in part._parameters.values()]
     once = all(len(set(map(id, each))) == len(each) for each in (parts, parameters))
-    learning = all(parameter is not None and parameter.requires_grad for parameter in parameters)
+    learning = all(p is not None and p.requires_grad and p.numel() for p in parameters)
     changed = any(vars(part).get(name) for part in parts for name in OVERRIDES)
     return (
         once and learning and not changed and not any(getattr(modules, f"_global_{kind}") for kind in HOOKS)
@@ -140,8 +140,8 @@ class Network:
             logits: Tensor = torch.func.functional_call(self.module, values, (images,))
             return logits
 
-        weight = self.layout.layers[0].weight
-        if views[weight.name].dim() == len(weight.shape):
+        first = next(iter(self.layout.slices.values()))
+        if views[first.name].dim() == len(first.shape):
             return call_lane(views, x)
         in_dims = (0, 0 if x.dim() > IMAGE_DIMS else None)
         logits: Tensor = torch.func.vmap(call_lane, in_dims=in_dims, randomness="same")(views, x)

@@ -31,11 +31,12 @@ class ParameterSlice:
 
 @dataclass(frozen=True)
 class Layer:
-    """A prunable layer: its weight and its bias."""
+    """A prunable layer: its weight and its bias, and into how many groups a convolution falls."""
 
     name: str
     weight: ParameterSlice
     bias: ParameterSlice | None
+    groups: int = 1
 
 
 class Layout:
@@ -54,14 +55,21 @@ class Layout:
             start = stop
         self.width = start
         self.frozen = [self.slices[n] for n, p in module.named_parameters() if not p.requires_grad]
-        self.layers = self._layers(module)
+        every = self._layers(module)
+        self.weights = [layer.weight for layer in every]  # those without an entry included
+        self.layers = [layer for layer in every if layer.weight.shape.numel()]
         self.prunable = sum(layer.weight.shape.numel() for layer in self.layers)
 
     def _layers(self, module: nn.Module) -> list[Layer]:
-        names = [name for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
         return [
-            Layer(name or "weight", self.slices[_join(name, "weight")], self.slices.get(_join(name, "bias")))
-            for name in names
+            Layer(
+                name or "weight",
+                self.slices[_join(name, "weight")],
+                self.slices.get(_join(name, "bias")),
+                groups_of(part),
+            )
+            for name, part in module.named_modules()
+            if isinstance(part, PRUNABLE)
         ]
 
     def views(self, matrix: Tensor) -> dict[str, Tensor]:
@@ -79,6 +87,11 @@ class Layout:
             for name, parameter in module.named_parameters():
                 parameter.copy_(self.slices[name].view(row))
         return module
+
+
+def groups_of(part: nn.Module) -> int:
+    """Return into how many groups of inputs and filters a layer falls."""
+    return int(getattr(part, "groups", 1))
 
 
 def _join(module: str, parameter: str) -> str:

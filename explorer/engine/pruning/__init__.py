@@ -8,7 +8,8 @@ In the order in which a prune event goes through the files:
 `unit_scores`   the scores of a lane's units (weights, neurons or filters), before a threshold is set
 `masking`       decides which units fall: from scores and a threshold to masks, ties included
 `unit_columns`  from the units of layers to columns of a row
-`pruner`        all of this for one row of a run, and whether a pruning fits a network at all
+`fit`           whether a pruning fits a network at all, asked of an experiment alone
+`pruner`        all of this for one row of a run
 `prune`         `ex.prune`: the same for any module of the user's
 
 To give criteria one more thing to ask for, write a function in `score_inputs` and name it in `QUANTITIES`.

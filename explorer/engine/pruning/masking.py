@@ -70,6 +70,22 @@ def reduce_to_units(
     return reduced
 
 
+def join_inputs(values: Tensor, groups: int) -> Tensor:
+    """Turn [1, outputs, inputs of a group, *rest] into [1, outputs of a group, inputs, *rest]."""
+    if groups == 1:
+        return values
+    _, outputs, inputs, *rest = values.shape
+    return values.reshape(1, groups, outputs // groups, inputs, *rest).transpose(1, 2).flatten(2, 3)
+
+
+def split_inputs(mask: Tensor, groups: int) -> Tensor:
+    """Turn [outputs of a group, inputs, *rest] into a weight's shape, [outputs, inputs of a group, *rest]."""
+    if groups == 1:
+        return mask
+    outputs, inputs, *rest = mask.shape
+    return mask.reshape(outputs, groups, inputs // groups, *rest).transpose(0, 1).flatten(0, 1)
+
+
 def expand_units(
     units: Sequence[Tensor], shapes: Sequence[torch.Size], expand: Callable[[Tensor, torch.Size], Tensor]
 ) -> list[Tensor]:

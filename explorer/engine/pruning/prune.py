@@ -9,8 +9,8 @@ from torch.nn.parameter import UninitializedParameter
 
 from explorer import registry
 from explorer.engine.data.random import generator
-from explorer.engine.network.layout import PRUNABLE
-from explorer.engine.pruning.resolved import ResolvedPruning, resolve
+from explorer.engine.network.layout import PRUNABLE, groups_of
+from explorer.engine.pruning.resolved import ResolvedPruning, resolve, warn_of_problems
 from explorer.engine.pruning.score_inputs import ScoringContext
 from explorer.engine.pruning.scoring import score
 from explorer.experiment import Pruning
@@ -36,7 +36,8 @@ def prune(
 
     Args:
         module: any module; its mode and everything but the pruned weights stay as they are.
-        pruning: criterion, granularity, allocation, threshold and unit.
+        pruning: criterion, granularity, allocation, threshold and unit. Of a neuron or filter the weights
+            fall, as with torch; its bias, batch norm and readers, which fall with it in a run, stay.
         batch: images and labels, for criteria that score by data.
         loss: (outputs, labels) -> mean loss, for criteria that score by gradients.
         skip: names of layers, as in `module.named_modules()`, that are left alone.
@@ -69,11 +70,16 @@ def prune(
         generator=generator(0, 2, 0),
         buffers=dict(module.named_buffers()),
     )
-    masks = _masks(module, context, resolved, pruning.threshold)
+    weights = {name: context.parameters[context.weight_name(name)] for name in names}
+    context.layers = [name for name in names if weights[name].numel()]
+    masks = _masks(module, context, resolved, pruning.threshold) if context.layers else {}
+    none = {context.weight_name(n): w.detach().bool() for n, w in weights.items() if not w.numel()}
     with torch.no_grad():
         for name, keep in masks.items():
             context.parameters[name].masked_fill_(~keep, 0)
-    return masks
+    shapes = {name: weights[name].shape for name in context.layers}
+    warn_of_problems(pruning.granularity, resolved.problems(shapes, ()))
+    return masks | none
 
 
 def _layers(module: nn.Module, skip: Collection[str]) -> list[str]:
@@ -109,21 +115,19 @@ def _check_plain(module: nn.Module, layers: Collection[str]) -> None:
                 f"{name!r} cannot be changed under torch.inference_mode(), or where it was made there: prune "
                 "outside of it, what was made inside as a copy.deepcopy; torch.no_grad() may stay"
             )
-        if not parameter.numel() and name.removesuffix(".weight") in layers:
-            raise ValueError(
-                f"{name!r} is {tuple(parameter.shape)}, without a weight: name its layer in skip"
-            )
 
 
 def _masks(
     module: nn.Module, context: ScoringContext, resolved: ResolvedPruning, threshold: float
 ) -> dict[str, Tensor]:
-    scores = dict(zip(context.layers, _scores(module, context, resolved), strict=True))
     weights = {layer: context.parameters[context.weight_name(layer)].detach() for layer in context.layers}
     last = context.layers[-1:] if resolved.granularity.options.get("spare_last") else ()
     names = resolved.eligible({layer: w.shape for layer, w in weights.items()}, last)
+    context.pruned = names
+    scores = dict(zip(context.layers, _scores(module, context, resolved), strict=True))
     shapes = [weights[name].shape for name in names]
-    units = resolved.unit_scores([scores[name] for name in names])
+    groups = [groups_of(module.get_submodule("" if name == "weight" else name)) for name in names]
+    units = resolved.unit_scores([scores[name] for name in names], groups)
     masks = resolved.select_units(
         units,
         threshold,
@@ -132,7 +136,8 @@ def _masks(
         std_values=resolved.std_values([weights[name].flatten() for name in names], units),
     )
     parameters = [context.weight_name(name) for name in names]
-    own = [mask.contiguous() for mask in resolved.expand(masks.units, shapes)]  # may be views of a unit each
+    expanded = resolved.expand(masks.units, shapes, groups)  # may be views of a unit each
+    own = [mask.contiguous() for mask in expanded]
     return dict(zip(parameters, own, strict=True))
 
 

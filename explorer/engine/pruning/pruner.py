@@ -3,27 +3,24 @@
 P parameters of the network; a layer's scores are those of its units, [units].
 """
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from explorer import registry
-from explorer.engine.data.dataset_info import DatasetInfo, dataset_info
 from explorer.engine.data.datasets import Images
 from explorer.engine.data.random import generator
-from explorer.engine.network import batch_norm, models
-from explorer.engine.network.dependencies import UnitDependencies, trace_dependencies
+from explorer.engine.network import batch_norm
+from explorer.engine.network.dependencies import UnitDependencies
 from explorer.engine.network.forward_backward import Network
 from explorer.engine.network.layout import Layer
 from explorer.engine.network.state import LaneView
 from explorer.engine.pruning import masking, unit_columns
+from explorer.engine.pruning.fit import last_layers, pruning_of, trace, weight_shapes
 from explorer.engine.pruning.resolved import ResolvedPruning, resolve
 from explorer.engine.pruning.score_inputs import LossValue, ScoringContext
-from explorer.engine.pruning.scoring import compute_inputs, score
+from explorer.engine.pruning.scoring import check_scorable, compute_inputs, score
 from explorer.engine.pruning.unit_scores import MARGIN, UnitScores, revive
 from explorer.experiment import Experiment, Pruning
 from explorer.methods.schedules import Event
@@ -65,6 +62,7 @@ class Pruner:
         self.network, self.train, self.dtype, self.loss = network, train, dtype, loss
         self._images: dict[bool, Tensor] = {}
         self._unit_dependencies: dict[str, UnitDependencies] = {}
+        self._scorable: set[str] = set()  # criteria that were tried, with their options
 
     def decide(
         self,
@@ -80,7 +78,7 @@ class Pruner:
         A criterion with rounds is scored anew in each, on the way to the threshold in even steps of the
         logarithm of what is kept.
         """
-        pruning = _pruning(experiment)
+        pruning = pruning_of(experiment)
         resolved, limit = resolve(pruning), pruning.threshold if threshold is None else threshold
         view = self.with_batch_statistics(view, experiment)  # once for all rounds
         rounds = resolved.rounds
@@ -103,7 +101,7 @@ class Pruner:
 
     def score(self, view: LaneView, experiment: Experiment, step: int) -> UnitScores:
         """Score a lane's units, once for any number of thresholds."""
-        return self._score(view, experiment, step, resolve(_pruning(experiment)))
+        return self._score(view, experiment, step, resolve(pruning_of(experiment)))
 
     def select(self, scores: UnitScores, threshold: float, scale: Sequence[float] = ()) -> PruneDecision:
         """Select what a threshold keeps; `scale` is each layer's cut-off for 1 where that is fixed."""
@@ -124,13 +122,13 @@ class Pruner:
 
     def scale(self, view: LaneView, experiment: Experiment, step: int) -> list[float]:
         """Return each layer's cut-off for a threshold of 1, for schedules that must not take it anew."""
-        return self._measure(view, experiment, step, resolve(_pruning(experiment))).cutoffs_at_one()
+        return self._measure(view, experiment, step, resolve(pruning_of(experiment))).cutoffs_at_one()
 
     def equivalent_threshold(self, view: LaneView, before: Experiment, after: Experiment) -> float:
         """Return the threshold that prunes as large a share of a lane under `after` as `before` has it."""
         units = self.decide(view, before, 0).units
         share = sum(int((~u).sum()) for u in units) / sum(u.numel() for u in units)
-        resolved = resolve(_pruning(after))
+        resolved = resolve(pruning_of(after))
         if resolved.unit.traits.counts:
             return min(share, 0.999)  # a threshold of 1 would leave nothing, and is not allowed
         return self._measure(view, after, 0, resolved).thresholds([share])[0]
@@ -170,22 +168,30 @@ class Pruner:
         self, view: LaneView, experiment: Experiment, step: int, resolved: ResolvedPruning
     ) -> UnitScores:
         """Score the units of the layers that the granularity prunes, and see which are still there."""
-        context, criterion = self.scoring_context(view, experiment, step), resolved.criterion
+        layers, criterion = self._eligible(view, resolved), resolved.criterion
+        context = self.scoring_context(view, experiment, step)
+        context.pruned = [layer.name for layer in layers]
         scores = dict(zip(context.layers, score(criterion.method, context, criterion.options), strict=True))
-        layers = self._eligible(view, resolved)
-        units = resolved.unit_scores([scores[layer.name] for layer in layers])
+        units = resolved.unit_scores([scores[la.name] for la in layers], [la.groups for la in layers])
         return UnitScores(resolved, view, layers, units, [self._alive(la, view, resolved) for la in layers])
 
     def scoring_context(self, view: LaneView, experiment: Experiment, step: int) -> ScoringContext:
         """Return all that a criterion may ask for, of a lane at a step."""
+        view = self.with_batch_statistics(view, experiment)
+        x, labels = self.scoring_images(experiment.normalise), self.train.labels[:SCORING_IMAGES]
+        return self._context(view, experiment, step, x, labels)
+
+    def _context(
+        self, view: LaneView, experiment: Experiment, step: int, x: Tensor, labels: Tensor
+    ) -> ScoringContext:
         layers = self.network.layout.layers
         return ScoringContext(
             module=self.network.module,
             parameters=self.network.layout.views(view.row.unsqueeze(0)),
-            buffers=self.with_batch_statistics(view, experiment).buffers,
+            buffers=view.buffers,
             layers=[layer.name for layer in layers],
-            x=self.scoring_images(experiment.normalise),
-            labels=self.train.labels[:SCORING_IMAGES],
+            x=x,
+            labels=labels,
             loss=self.loss,
             generator=generator(experiment.seed, 2, step),
             memory={
@@ -219,81 +225,36 @@ class Pruner:
         if resolved.granularity.traits.outlets:
             slices = unit_columns.own_slices(self.network.layout, layer, self._dependencies(view))
             if slices:
-                return slices[0].of(mask) > 0
-        return resolved.unit_scores([layer.weight.view(mask.unsqueeze(0))])[0] > 0
+                return slices[0].of(mask).view(layer.weight.shape[0], -1)[:, 0] > 0
+        return resolved.unit_scores([layer.weight.view(mask.unsqueeze(0))], [layer.groups])[0] > 0
 
     # -- the network ----------------------------------------------------------------------------------
 
-    def check(self, view: LaneView, pruning: Pruning) -> None:
-        """Raise ValueError, with the reason, where a pruning does not fit the network."""
-        resolve(pruning).check(_shapes(self.network), _last(self._dependencies(view)), pruning.threshold)
+    def check(self, view: LaneView, experiment: Experiment) -> None:
+        """Raise ValueError, with the reason, where a pruning does not fit the network, or cannot score it."""
+        pruning = pruning_of(experiment)
+        resolved = resolve(pruning)
+        resolved.check(weight_shapes(self.network), last_layers(self._dependencies(view)), pruning.threshold)
+        criterion = resolved.criterion
+        if (key := f"{criterion.name} {criterion.options} {pruning.granularity}") not in self._scorable:
+            few = self.train[slice(2)]
+            x = few.inputs(experiment.normalise, self.dtype)
+            context = self._context(view, experiment, 0, x, few.labels)
+            context.pruned = [layer.name for layer in self._eligible(view, resolved)]
+            check_scorable(criterion.method, context, criterion.options)
+            self._scorable.add(key)
 
     def eligible(self, view: LaneView, pruning: Pruning) -> list[Layer]:
         """Return the layers that the granularity prunes; raise ValueError where there is none."""
         return self._eligible(view, resolve(pruning))
 
     def _eligible(self, view: LaneView, resolved: ResolvedPruning) -> list[Layer]:
-        names = resolved.eligible(_shapes(self.network), _last(self._dependencies(view)))
+        names = resolved.eligible(weight_shapes(self.network), last_layers(self._dependencies(view)))
         return [layer for layer in self.network.layout.layers if layer.name in names]
 
     def _dependencies(self, view: LaneView) -> dict[str, UnitDependencies]:
         """Return which parameters depend on a layer's units; the same for every row of the network."""
         if not self._unit_dependencies:
             x = self.train[slice(2)].inputs(True, view.row.dtype)
-            self._unit_dependencies = _trace(self.network, view, x)
+            self._unit_dependencies = trace(self.network, view, x)
         return self._unit_dependencies
-
-
-def _pruning(experiment: Experiment) -> Pruning:
-    assert experiment.pruning is not None
-    return experiment.pruning
-
-
-def _shapes(network: Network) -> dict[str, torch.Size]:
-    return {layer.name: layer.weight.shape for layer in network.layout.layers}
-
-
-def _last(dependencies: Mapping[str, UnitDependencies]) -> list[str]:
-    """Return the layers whose units are the network's answers."""
-    return [name for name, each in dependencies.items() if each.last]
-
-
-def _trace(network: Network, view: LaneView, x: Tensor) -> dict[str, UnitDependencies]:
-    layers = {layer.weight.name: layer.name for layer in network.layout.layers}
-    parameters = network.layout.views(view.row.unsqueeze(0))
-    return trace_dependencies(network.module, parameters, view.buffers, layers, x)
-
-
-def check(experiment: Experiment) -> None:
-    """Raise ValueError, with the reason, where data set, network and pruning do not fit together."""
-    network = structure(experiment)
-    if experiment.pruning is not None:
-        resolve(experiment.pruning).check(*network, experiment.pruning.threshold)
-
-
-def prunable_layers(experiment: Experiment) -> list[str]:
-    """Return the names of the layers that an experiment prunes; raise ValueError where there is none."""
-    return resolve(_pruning(experiment)).eligible(*structure(experiment))
-
-
-def structure(experiment: Experiment) -> tuple[dict[str, torch.Size], list[str]]:
-    """Return the shapes of a network's weights, by layer, and the layers whose units are its answers.
-
-    Raises ValueError where the network cannot take the data set's images, or tell its classes.
-    """
-    fields = {name: getattr(experiment, name) for name in ("dataset", "model", "model_options")}
-    bare = Experiment(**fields, validation=0, batch_size=1, pruning=None, clipping=None)
-    model, info = registry.get("model", experiment.model), dataset_info(experiment.dataset)
-    return _structure(bare, model.function, info)
-
-
-@functools.lru_cache(maxsize=64)  # a sweep or a menu asks for every combination; building takes 10 ms
-def _structure(
-    experiment: Experiment, _factory: Callable[..., Any], info: DatasetInfo
-) -> tuple[dict[str, torch.Size], list[str]]:
-    module = models.build(experiment)
-    models.check_data(module, experiment)
-    network = Network(module)
-    row = network.layout.row(module)
-    view = LaneView(row, buffers=dict(module.named_buffers()))
-    return _shapes(network), _last(_trace(network, view, row.new_zeros(2, *info.shape)))

@@ -1,5 +1,6 @@
 """A Pruning with its methods looked up: from here down to the mask no name is looked up any more."""
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,7 @@ from explorer.traits import CriterionTraits, GranularityTraits, PruningTraits, S
 
 Shapes = Sequence[torch.Size]
 T = TypeVar("T")
+NAMED = 3  # layers that a warning names
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class BoundMethod(Generic[T]):
     def traits(self) -> T:
         """What else is known of the method."""
         return self.method.traits
+
+
+def warn_of_problems(granularity: str, problems: Mapping[str, str], depth: int = 3) -> None:
+    """Warn the caller's caller of layers that stay dense, where a granularity has problems with some."""
+    dense = [f"{name} ({problem})" for name, problem in problems.items() if problem]
+    if dense:
+        more = f" and {len(dense) - NAMED} more" if len(dense) > NAMED else ""
+        text = f"granularity = {granularity!r} leaves these layers dense: {', '.join(dense[:NAMED])}{more}"
+        warnings.warn(text, stacklevel=depth)
 
 
 @dataclass(frozen=True)
@@ -69,19 +80,25 @@ class ResolvedPruning:
             shapes: of each layer's weight, by the layer's name.
             last: the layers whose units are the network's answers.
         """
+        traits, problems = self.granularity.traits, self.problems(shapes, last)
+        names = [name for name, problem in problems.items() if not problem]
+        what = f"granularity = {self.granularity.name!r}"
+        layers = ", ".join(f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
+        layers = layers or "no Linear or Conv with weights, so train with pruning=None"
+        if not problems:
+            raise ValueError(f"{what} prunes {traits.prunes}, and here there are none; layers: {layers}")
+        if not names:
+            name, problem = next(iter(problems.items()))
+            raise ValueError(f"{what} does not fit layer {name!r}: {problem}; layers: {layers}")
+        return names
+
+    def problems(self, shapes: Mapping[str, Sequence[int]], last: Collection[str]) -> dict[str, str]:
+        """Return what keeps each layer that the granularity is for dense, "" where nothing does."""
         traits, options = self.granularity.traits, self.granularity.options
         spared = last if traits.hidden or options.get("spare_last") else ()
         fits = traits.takes or (lambda _: True)
         names = [name for name, shape in shapes.items() if name not in spared and fits(shape)]
-        what = f"granularity = {self.granularity.name!r}"
-        layers = ", ".join(f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
-        if not names:
-            raise ValueError(f"{what} prunes {traits.prunes}, and here there are none; layers: {layers}")
-        for name in names:
-            problem = traits.problem(shapes[name], **options) if traits.problem else ""
-            if problem:
-                raise ValueError(f"{what} does not fit layer {name!r}: {problem}; layers: {layers}")
-        return names
+        return {name: traits.problem(shapes[name], **options) if traits.problem else "" for name in names}
 
     def check(self, shapes: Mapping[str, torch.Size], last: Collection[str], threshold: float) -> None:
         """Raise ValueError, with the reason, where a network of these layers cannot be pruned like this."""
@@ -89,10 +106,12 @@ class ResolvedPruning:
         if self.unit.traits.counts and not self.granularity.traits.select:
             self.allocation([shape.numel() for shape in sizes], sizes, threshold)
 
-    def unit_scores(self, scores: Sequence[Tensor]) -> list[Tensor]:
-        """Reduce a layer's scores, [1, *shape], to those of its units, [units]."""
+    def unit_scores(self, scores: Sequence[Tensor], groups: Sequence[int]) -> list[Tensor]:
+        """Reduce a layer's scores, [1, *shape], to those of its units, [units]; `groups` of each layer."""
         # an allocation spreads a count; what a cut-off means must not hang on it
         pooled = self.allocation.name == "global" or not self.unit.traits.counts
+        if self.granularity.traits.inputs:
+            scores = [masking.join_inputs(s, g) for s, g in zip(scores, groups, strict=True)]
         return masking.reduce_to_units(scores, self.granularity, by_size=pooled)
 
     def std_values(self, weights: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -143,9 +162,15 @@ class ResolvedPruning:
         keep = masking.keep_highest(torch.cat(list(scores)), round(share * sum(sizes)))
         return list(torch.split(keep, sizes))
 
-    def expand(self, units: Sequence[Tensor], shapes: Shapes) -> list[Tensor]:
+    def expand(self, units: Sequence[Tensor], shapes: Shapes, groups: Sequence[int]) -> list[Tensor]:
         """Expand the units that stay, bool [units] a layer, into masks of the weights, [*shape]."""
-        return masking.expand_units(units, shapes, self.granularity.traits.expand)
+        traits = self.granularity.traits
+        if not traits.inputs:
+            return masking.expand_units(units, shapes, traits.expand)
+        pairs = list(zip(shapes, groups, strict=True))
+        joint = [torch.Size((shape[0] // g, shape[1] * g, *shape[2:])) for shape, g in pairs]
+        masks = masking.expand_units(units, joint, traits.expand)
+        return [masking.split_inputs(mask, g) for mask, (_, g) in zip(masks, pairs, strict=True)]
 
 
 def resolve(pruning: Pruning) -> ResolvedPruning:

@@ -6,18 +6,20 @@
 `class_grads`     [classes, *shape]: the part of `grad` that the images of each class give; they add up to it
 `squared_grad`    mean over images of (∂ℓ/∂w)², ℓ the loss of one image
 `hessian_grad`    H g: the second derivatives of L times its gradient
-`flow`            ∂R/∂|w|, R the summed output for one input of ones under |w|
+`flow`            ∂R/∂|w|, R the summed output for one input of ones, or for indices, under |w|
 `movement`        −Σ over the steps so far of w · ∂L/∂w
 `activation`      mean |a| of each unit over the set, a what the next layer reads
 `silence`         the share of a = 0
 `noise`           uniform random numbers in [0, 1), from the run's own generator
 
 Each is a dictionary from a layer's name to a tensor: [*shape] for weights, [units] for the activations.
-B images at once, C classes.
+Of a model of less than 32 bits they are float32. B images at once, C classes.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +30,7 @@ from explorer.engine.network.layout import PRUNABLE
 LossValue = Callable[[Tensor, Tensor], Tensor]
 ByLayer = dict[str, Tensor]
 CHUNK = 500  # images at once
+NAMED = 4  # layers that an error names
 SAMPLES = 50  # images at once where each has a gradient of its own
 
 
@@ -44,6 +47,7 @@ class ScoringContext:
     generator: torch.Generator
     memory: dict[str, ByLayer] = field(default_factory=dict)  # of a run: "initial_weight", "movement"
     buffers: dict[str, Tensor] = field(default_factory=dict)  # what the module keeps beside its parameters
+    pruned: Collection[str] | None = None  # the layers whose scores decide; None: all
 
     def weight_name(self, layer: str) -> str:
         """Return the full name of a layer's weight; a bare Linear has only "weight"."""
@@ -66,7 +70,12 @@ def weight(context: ScoringContext) -> ByLayer:
     """Return the weights; where pruned ones go on learning unseen, those too."""
     if "shadow" in context.memory:
         return context.memory["shadow"]
-    return {layer: context.parameters[context.weight_name(layer)].detach() for layer in context.layers}
+    return {layer: _wide(context.parameters[context.weight_name(layer)].detach()) for layer in context.layers}
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Return the values in a type that sums of many do not overflow: float32 at least."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def from_memory(name: str) -> Callable[[ScoringContext], ByLayer]:
@@ -96,7 +105,7 @@ def _sum_over_chunks(
 ) -> list[Tensor]:
     """Derive the mean loss by the scored weights; return the sum over images, divided by `count`."""
     leaves, scored = _leaves(context)
-    total = [torch.zeros_like(leaf) for leaf in scored]
+    total = [torch.zeros_like(_wide(leaf)) for leaf in scored]
     with torch.enable_grad():
         for start in range(0, len(x), CHUNK):
             part, truth = x[start : start + CHUNK], labels[start : start + CHUNK]
@@ -144,11 +153,11 @@ def squared_grad(context: ScoringContext) -> ByLayer:
         return context.loss(context.forward({**fixed, **weights}, image[None]), label[None])
 
     single = torch.func.vmap(torch.func.grad(loss_of), in_dims=(None, 0, 0))
-    total = {name: torch.zeros_like(w) for name, w in scored.items()}
+    total = {name: torch.zeros_like(_wide(w)) for name, w in scored.items()}
     for start in range(0, len(x), SAMPLES):
         each = single(scored, x[start : start + SAMPLES], labels[start : start + SAMPLES])
         for name, gradients in each.items():
-            total[name] += gradients.square().sum(0) / len(x)
+            total[name] += _wide(gradients).square().sum(0) / len(x)
     return {layer: total[context.weight_name(layer)] for layer in context.layers}
 
 
@@ -169,6 +178,7 @@ def synaptic_flow(context: ScoringContext) -> ByLayer:
     """Return how much of a flow of ones passes each weight, in float64: products of many layers underflow.
 
     A batch norm only scales: what it would subtract, the mean of some images, is no part of the flow.
+    Indices, which a one would turn into others, pass as they are, those of the first inputs.
     """
     x, _ = context.data()
     leaves = {n: p.detach().abs().double().requires_grad_() for n, p in context.parameters.items()}
@@ -177,8 +187,15 @@ def synaptic_flow(context: ScoringContext) -> ByLayer:
     still |= {n: torch.zeros_like(b) for n, b in still.items() if n.endswith("running_mean")}
     ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=x.device)
     with torch.enable_grad():
-        out = context.forward({**leaves, **still}, ones).sum()
+        inputs = ones if x.is_floating_point() else x[:SAMPLES]
+        out = _summed(context.forward({**leaves, **still}, inputs))
         return dict(zip(context.layers, _slopes(out, scored), strict=True))
+
+
+def _summed(answer: Any) -> Any:
+    """Return the sum of all numbers of an answer: a tensor, or several in a dict or a tuple."""
+    parts = answer.values() if isinstance(answer, dict) else answer
+    return answer.sum() if isinstance(answer, Tensor) else sum(map(_summed, parts))
 
 
 def activation(context: ScoringContext) -> ByLayer:
@@ -195,15 +212,14 @@ def _unit_means(context: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLa
     """Return the mean over images, and over a convolution's positions, of something of each unit's output."""
     x, _ = context.data()
     parts = dict(context.module.named_modules())
-    units = {layer: context.parameters[context.weight_name(layer)].shape[0] for layer in context.layers}
-    sums = {layer: torch.zeros(units[layer], dtype=x.dtype, device=x.device) for layer in context.layers}
-
+    weights = {layer: context.parameters[context.weight_name(layer)].detach() for layer in context.layers}
+    sums = {layer: _wide(w.new_zeros(len(w))) for layer, w in weights.items()}
     images = dict.fromkeys(context.layers, 0)  # a layer that is called twice has seen each of them twice
 
     def add(layer: str, part: nn.Module, a: Tensor) -> None:
         if isinstance(part, nn.Linear) and a.dim() > 2:  # [B, time, features]
             a = a.movedim(-1, 1)
-        sums[layer] += of(a.detach()).reshape(len(a), units[layer], -1).mean(2).sum(0)
+        sums[layer] += _wide(of(a.detach())).reshape(len(a), len(sums[layer]), -1).mean(2).sum(0)
         images[layer] += len(a)
 
     hooks = []
@@ -212,9 +228,8 @@ def _unit_means(context: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLa
             last = parts["" if layer == "weight" else layer]
             hooks.append(last.register_forward_hook(lambda m, _a, out, layer=layer: add(layer, m, out)))
         else:
-            hooks.append(
-                parts[reader].register_forward_pre_hook(lambda m, args, layer=layer: add(layer, m, args[0]))
-            )
+            hook = functools.partial(_first_input, functools.partial(add, layer))
+            hooks.append(parts[reader].register_forward_pre_hook(hook, with_kwargs=True))
     try:
         with torch.no_grad():
             for start in range(0, len(x), CHUNK):
@@ -222,13 +237,20 @@ def _unit_means(context: ScoringContext, of: Callable[[Tensor], Tensor]) -> ByLa
     finally:
         for hook in hooks:
             hook.remove()
-    unseen = [layer for layer, count in images.items() if not count]
+    needed = context.layers if context.pruned is None else context.pruned
+    unseen = [layer for layer in needed if not images[layer]]
     if unseen:
+        more = f" and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
         raise ValueError(
-            f"no activations of {', '.join(unseen)} were seen: the model never calls it as a layer. "
-            "Skip it, or take a criterion of weights or gradients"
+            f"no activations of {', '.join(unseen[:NAMED])}{more} were seen: the model never calls it as a "
+            "layer. Skip it, or take a criterion of weights or gradients"
         )
-    return {layer: total / images[layer] for layer, total in sums.items()}
+    return {layer: total / max(1, images[layer]) for layer, total in sums.items()}
+
+
+def _first_input(add: Callable[[nn.Module, Tensor], None], part: nn.Module, args: Any, kwargs: Any) -> None:
+    """Hand on what a part is called with, as a hook before its call."""
+    add(part, [*args, *kwargs.values()][0])
 
 
 def _readers(context: ScoringContext) -> dict[str, str | None]:
@@ -245,7 +267,8 @@ def noise(context: ScoringContext) -> ByLayer:
     numbers = {}
     for layer in context.layers:
         like = context.parameters[context.weight_name(layer)]
-        numbers[layer] = torch.rand(like.shape, generator=context.generator, dtype=torch.float64).to(like)
+        drawn = torch.rand(like.shape, generator=context.generator, dtype=torch.float64)
+        numbers[layer] = drawn.to(_wide(like.detach()))
     return numbers
 
 

@@ -1,6 +1,8 @@
 """Scores of a network's layers: a criterion, given the quantities that it asks for."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,6 +10,8 @@ from torch import Tensor
 
 from explorer.engine.pruning.score_inputs import QUANTITIES, ByLayer, ScoringContext
 from explorer.registry import Method, unknown
+
+LONGEST = 150  # characters of another library's words
 
 
 class NonFiniteScores(ValueError):  # noqa: N818  it names a state of the weights
@@ -30,8 +34,32 @@ def score(criterion: Method, context: ScoringContext, options: Mapping[str, Any]
 
 
 def compute_inputs(needs: Iterable[str], context: ScoringContext) -> dict[str, ByLayer]:
-    """Compute the quantities that are asked for, and no others."""
+    """Compute what is asked for and nothing else; raise ValueError where that cannot be done."""
     for need in needs:
         if need not in QUANTITIES:
             raise ValueError(unknown("a criterion's parameter", need, QUANTITIES))
-    return {need: QUANTITIES[need](context) for need in needs}
+    return {need: _compute(need, context) for need in needs}
+
+
+def _compute(need: str, context: ScoringContext) -> ByLayer:
+    try:
+        return QUANTITIES[need](context)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError) as error:  # torch's own: shapes, or what it cannot differentiate
+        reason, inputs = (
+            str(error).partition("\n")[0],
+            "" if context.x is None else f" {list(context.x.shape)}",
+        )
+        raise ValueError(
+            f"{need!r}, which this criterion scores by, cannot be computed for "
+            f"{type(context.module).__name__} and inputs{inputs}: {reason[:LONGEST]}. Take another "
+            "criterion, or look at model and inputs"
+        ) from error
+
+
+def check_scorable(criterion: Method, context: ScoringContext, options: Mapping[str, Any]) -> None:
+    """Raise ValueError where a criterion cannot score a network, tried on the first two images."""
+    few = [None if t is None else t[:2] for t in (context.x, context.labels)]
+    with contextlib.suppress(NonFiniteScores):  # those of all images, at another time, may be
+        score(criterion, replace(context, x=few[0], labels=few[1]), options)

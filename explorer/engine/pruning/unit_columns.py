@@ -16,7 +16,7 @@ Dependencies = Mapping[str, UnitDependencies]  # by the layer's name
 
 
 def own_slices(layout: Layout, layer: Layer, dependencies: Dependencies) -> list[ParameterSlice]:
-    """Return what a layer's units have one of each: the bias, and their places in the batch norms behind."""
+    """Return what a layer's units have each their part of: the bias, and the batch norms behind them."""
     norms = [layout.slices[name] for name in dependencies[layer.name].norms]
     return [*([layer.bias] if layer.bias else []), *norms]
 
@@ -30,14 +30,15 @@ def expand_to_columns(
 ) -> Tensor:
     """Expand the units that stay, bool [units] a layer, into the columns that do, bool [P]."""
     keep = torch.ones(layout.width, dtype=torch.bool, device=units[0].device)
-    masks = resolved.expand(units, [layer.weight.shape for layer in layers])
+    shapes, groups = [layer.weight.shape for layer in layers], [layer.groups for layer in layers]
+    masks = resolved.expand(units, shapes, groups)
     for layer, mask in zip(layers, masks, strict=True):
         layer.weight.of(keep).logical_and_(mask.flatten())
     traits = resolved.granularity.traits
     for layer, alive in zip(layers, units, strict=True):
         if traits.outlets:
             for piece in own_slices(layout, layer, dependencies):
-                piece.of(keep).logical_and_(alive)
+                piece.of(keep).logical_and_(_spread(alive, piece.shape.numel()))
             _drop_readers(layout, keep, alive, dependencies[layer.name])
         elif traits.identity and layer.bias is not None:
             layer.bias.of(keep).logical_and_(alive)
@@ -48,9 +49,12 @@ def _drop_readers(layout: Layout, keep: Tensor, alive: Tensor, dependencies: Uni
     """Clear, in bool [P], the weights that read a unit that is not alive, bool [units]."""
     for reader in (layer.weight for layer in layout.layers if layer.name in dependencies.readers):
         inputs = reader.view(keep)
-        each, rest = divmod(reader.shape[1], len(alive))
-        if not rest:  # a map that was flattened is read by so many weights
-            inputs &= alive.repeat_interleave(each).view(1, -1, *[1] * (inputs.dim() - 2))
+        inputs &= _spread(alive, reader.shape[1]).view(1, -1, *[1] * (inputs.dim() - 2))
+
+
+def _spread(alive: Tensor, entries: int) -> Tensor:
+    """Return which entries stay: a unit has several in a row where its map was flattened."""
+    return alive.repeat_interleave(entries // len(alive))
 
 
 def identity_fill(layers: Sequence[Layer], units: Sequence[Tensor], row: Tensor) -> Tensor:

@@ -79,6 +79,8 @@ class Observer:
             [_whole(rows, slot) if mask is None else count_kept(slot.of(mask)) for slot in slices],
             *([_norms(each, slot) for slot in slices] for each in (rows, grad) if each is not None),
         ]
+        if not slices:
+            return rows.new_empty(len(measured), 0, len(rows), dtype=torch.double)
         return torch.stack([torch.stack(of_layers).double() for of_layers in measured])
 
     def per_layer(self, measures: Tensor) -> list[tuple[float, list[LayerMetric]]]:
@@ -92,7 +94,7 @@ class Observer:
                 metrics.append((layer.name, "sparsity", (total - remaining[i]) / total))
                 named = zip(("weight_norm", "grad_norm"), norms, strict=False)
                 metrics += [(layer.name, metric, values[i]) for metric, values in named]
-            rows.append(((sum(totals) - sum(remaining)) / sum(totals), metrics))
+            rows.append(((sum(totals) - sum(remaining)) / max(1, sum(totals)), metrics))
         return rows
 
     def counts(self, view: LaneView) -> dict[str, Tensor]:

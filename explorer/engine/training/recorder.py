@@ -15,6 +15,7 @@ from torch import Tensor
 from explorer.engine.execution.executor import StepExecutor
 from explorer.engine.network.state import State
 from explorer.engine.training.append_log import StepLog
+from explorer.engine.training.history import BINS
 from explorer.engine.training.lanes import Lane
 from explorer.engine.training.metrics import Observer
 
@@ -126,7 +127,9 @@ class Recorder:
         counts = []
         for span in spans:
             parts = (None if t is None else t[span] for t in (state.mask, state.pruned_values))
-            counts.append(torch.stack(list(self.observer.row_counts(rows[span], *parts).values())))
+            of_layers = list(self.observer.row_counts(rows[span], *parts).values())
+            none = rows.new_empty(0, len(rows[span]), 3, BINS)  # where there is no layer to prune
+            counts.append(torch.stack(of_layers) if of_layers else none)
         return torch.cat(counts, 1)
 
     def is_ready(self, *, due: bool) -> bool:

@@ -106,8 +106,7 @@ class Run:
     def masks(self) -> dict[str, Tensor]:
         """For each prunable weight by name, a bool tensor of its shape: True where kept."""
         layout = Layout(models.build(self.experiment))
-        named = [layer.weight for layer in layout.layers]
-        return {slot.name: slot.view(self._keep).clone() for slot in named}
+        return {slot.name: slot.view(self._keep).clone() for slot in layout.weights}
 
     @property
     def _keep(self) -> Tensor:

@@ -79,7 +79,7 @@ class Trainer:
         self._load(self.setup.new_state(seeds, movement=movement, early=early))
         for lane in self.lanes:
             if lane.experiment.pruning:  # one that does not fit the network is refused before it trains
-                self.pruner.check(self.state.view(lane.row), lane.experiment.pruning)
+                self.pruner.check(self.state.view(lane.row), lane.experiment)
 
     def _lane(self, experiment: Experiment, row: int) -> Lane:
         pruning, timetable = experiment.pruning, self.timetable

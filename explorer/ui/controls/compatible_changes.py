@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from explorer import registry
-from explorer.engine.pruning.pruner import check, prunable_layers
+from explorer.engine.pruning.fit import check, prunable_layers
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import METHODS, Experiment, Pruning
 from explorer.registry import Method, Option

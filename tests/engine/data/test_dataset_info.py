@@ -9,7 +9,7 @@ from explorer import registry
 from explorer.engine.analysis import memory_estimate
 from explorer.engine.data import datasets
 from explorer.engine.data.dataset_info import DatasetInfo, dataset_info, steps_per_epoch
-from explorer.engine.pruning import pruner
+from explorer.engine.pruning import fit
 from explorer.engine.training.trainer import Trainer
 from explorer.study.plan import steps_of
 
@@ -112,7 +112,7 @@ def test_memory_is_that_of_its_images(stripes):
 def test_a_model_that_cannot_take_its_images_is_refused_with_the_reason(stripes, traits):
     stripes(**traits)
     exp = stripes.experiment(model="mlp-784-128-10")
-    for refuse in (pruner.check, lambda e: Trainer([e], "cpu")):
+    for refuse in (fit.check, lambda e: Trainer([e], "cpu")):
         with pytest.raises(
             ValueError, match=r"'mlp-784-128-10' cannot take the 1 × 12 × 12 images of stripes: "
         ):
@@ -125,7 +125,7 @@ def test_a_model_with_too_few_outputs_is_refused(stripes, scratch_registry, outp
     scratch_registry.register("model", "few")(lambda: nn.Sequential(nn.Flatten(), nn.Linear(144, outputs)))
     exp = stripes.experiment(model="few", pruning={"threshold": 0.5})
     if fits:
-        pruner.check(exp)
+        fit.check(exp)
         return
     with pytest.raises(ValueError, match=f"model = 'few' has {outputs} outputs, but 'stripes' has 3 classes"):
         Trainer([exp], "cpu")

@@ -32,6 +32,35 @@ def test_inputs_of_a_convolution_are_its_channels():
     assert keep.shape == (1, 2, 3, 2, 2)
 
 
+def test_each_group_of_a_convolution_has_inputs_of_its_own(tiny, scratch_registry):
+    """Inputs 0 and 1 are read by filters 0 and 1, inputs 2 and 3 by the others: 1 and 2 are the weakest."""
+
+    def grouped():
+        conv = nn.Conv2d(4, 4, 1, groups=2)
+        with torch.no_grad():
+            conv.weight.copy_(torch.tensor([[9.0, 0.1], [9, 0.1], [0.2, 3], [0.2, 3]]).view(4, 2, 1, 1))
+        return conv
+
+    conv = grouped()
+    masks = ex.prune(conv, ex.Pruning(granularity="input", threshold=0.5))
+    expected = [[True, False], [True, False], [False, True], [False, True]]
+    assert masks["weight"].flatten(1).tolist() == expected
+    x = torch.randn(2, 4, 3, 3)
+    silent = x.clone()
+    silent[:, [1, 2]] = 0
+    assert torch.equal(conv(x), conv(silent))
+
+    @scratch_registry.register("model", "grouped")
+    def net():
+        """A grouped convolution between others."""
+        parts = [nn.Conv2d(1, 4, 3, stride=4), grouped(), nn.Flatten(), nn.Linear(196, 10)]
+        return nn.Sequential(*parts)
+
+    pruning = {"granularity": "input", "threshold": 0.5, "begin_epoch": 0, "allocation": "uniform"}
+    run = ex.train(tiny(model="grouped", pruning=pruning, lr=1e-9), progress=False, twin=False)
+    assert run.masks["1.weight"].flatten(1).tolist() == expected
+
+
 def test_filters_are_scored_as_neurons_are():
     scores = torch.arange(24.0).view(1, 2, 3, 2, 2)
     for norm in (1, 2):
@@ -103,7 +132,6 @@ def test_what_n_of_m_does_not_go_with(fields, words):
 REFUSED = [
     ("mlp-784-128-10", "filter", {}, r"'filter' prunes filters of convolutions, and here there are none"),
     ("binary-digit", "neuron", {}, r"'neuron' prunes units of hidden layers, and here there are none"),
-    ("lenet-5", "n:m", {}, r"'n:m' does not fit layer 'conv1': its 1 inputs .* m = 4"),
     ("mlp-784-128-10", "n:m", {"n": 1, "m": 5}, r"does not fit layer 'fc1': its 784 inputs .* m = 5"),
 ]
 
@@ -125,6 +153,30 @@ def test_the_last_layer_can_be_spared(tiny, granularity):
     net = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 4))
     masks = ex.prune(net, ex.Pruning(granularity=granularity, threshold=0.5, options=options))
     assert list(masks) == ["0.weight"]
+
+
+def test_layers_that_do_not_fall_into_blocks_stay_dense_and_are_named(tiny):
+    """The first convolution of an image network reads one channel or three."""
+    pruning = {"granularity": "n:m", "begin_epoch": 0}
+    words = r"granularity = 'n:m' leaves these layers dense: conv1 \(its 1 inputs .* blocks of m = 4\)$"
+    with pytest.warns(UserWarning, match=words) as caught:
+        run = ex.train(tiny(model="small-cnn", pruning=pruning), progress=False, twin=False)
+    assert caught[0].filename == __file__
+    assert run.masks["conv1.weight"].all()
+    for name in ("conv2.weight", "fc.weight"):
+        assert (run.masks[name].transpose(0, 1).unflatten(0, (-1, 4)).sum(1) == 2).all()
+    with pytest.warns(UserWarning, match=words) as caught:
+        study = ex.sweep(tiny(model="small-cnn", pruning=pruning), {"lr": [0.1, 0.2]}, progress=False)
+    assert caught[0].filename == __file__
+    assert len(study.frame) == 2
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.Flatten(), nn.Linear(96, 2))
+    with pytest.warns(UserWarning, match=r"leaves these layers dense: 0 \(its 3 inputs") as caught:
+        masks = ex.prune(net, ex.Pruning(granularity="n:m"))
+    assert caught[0].filename == __file__
+    assert list(masks) == ["2.weight", "4.weight"]
+    assert net[0].weight.all()
+    with pytest.raises(ValueError, match=r"'n:m' does not fit layer 'weight': its 3 inputs"):
+        ex.prune(nn.Conv2d(3, 8, 3), ex.Pruning(granularity="n:m"))
 
 
 def dead_units(run, layer):
@@ -174,7 +226,7 @@ def test_in_one_pool_units_compete_by_length_over_the_root_of_their_weights():
     scores = [torch.ones(1, 4, 9), torch.ones(1, 4, 100)]
     for granularity in ("neuron", "input"):
         pruning = ex.Pruning(granularity=granularity)
-        for units in resolve(pruning).unit_scores(scores):
+        for units in resolve(pruning).unit_scores(scores, [1, 1]):
             assert units.tolist() == pytest.approx([1.0] * len(units))
 
 
@@ -253,6 +305,20 @@ def test_prune_zeroes_filters_and_inputs_of_any_module():
     assert [int((~m.transpose(0, 1).flatten(1).any(1)).sum()) for m in masks.values()] == [1, 8]
     with pytest.raises(ValueError, match="'filter' prunes filters of convolutions"):
         ex.prune(nn.Linear(3, 2), ex.Pruning(granularity="filter"))
+
+
+@pytest.mark.parametrize("granularity", ["filter", "neuron"])
+def test_prune_leaves_all_but_the_weights_of_a_unit_as_its_table_says(granularity):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 1))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    masks = ex.prune(net, ex.Pruning(granularity=granularity, threshold=0.5, allocation="uniform"))
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name] * masks.get(name, 1)), name
+    assert [int(m.flatten(1).any(1).sum()) for m in masks.values()] == [2, 3]
+    assert "a run drops bias, norm" in method(granularity).help
+    assert method(granularity).help.endswith(" alone.")
+    assert "its bias, batch norm and readers, which fall with it in a run, stay" in ex.prune.__doc__
 
 
 PARTLY = ("iterative", "gradual", "every-step")

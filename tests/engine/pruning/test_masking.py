@@ -155,22 +155,22 @@ def test_neurons_are_scored_by_the_length_of_their_incoming_scores():
     values = torch.tensor([[[3.0, 4.0], [0.0, 1.0], [1.0, 1.0]]])
     for norm, expected in ((2, [5.0, 1.0, 2**0.5]), (1, [7.0, 1.0, 2.0])):
         uniform = ex.Pruning(granularity="neuron", allocation="uniform", options={"norm": norm})
-        assert resolve(uniform).unit_scores([values])[0].tolist() == pytest.approx(expected)
+        assert resolve(uniform).unit_scores([values], [1])[0].tolist() == pytest.approx(expected)
         pooled = ex.Pruning(granularity="neuron", allocation="global", options={"norm": norm})
-        assert resolve(pooled).unit_scores([values])[0].tolist() == pytest.approx(
+        assert resolve(pooled).unit_scores([values], [1])[0].tolist() == pytest.approx(
             [e / 2**0.5 for e in expected]
         )
 
 
 def test_scores_of_whole_units_are_taken_as_they_are():
     pruning = ex.Pruning(criterion="activity", granularity="neuron")
-    assert resolve(pruning).unit_scores([torch.tensor([[1.0, 2.0]])])[0].tolist() == [1.0, 2.0]
+    assert resolve(pruning).unit_scores([torch.tensor([[1.0, 2.0]])], [1])[0].tolist() == [1.0, 2.0]
 
 
 def test_masks_have_the_shape_of_the_weights():
     keep = torch.tensor([True, False, True])
-    rows = resolve(ex.Pruning(granularity="neuron")).expand([keep], [torch.Size((3, 2, 2, 2))])[0]
+    rows = resolve(ex.Pruning(granularity="neuron")).expand([keep], [torch.Size((3, 2, 2, 2))], [1])[0]
     assert rows.shape == (3, 2, 2, 2)
     assert rows.flatten(1).all(1).tolist() == rows.flatten(1).any(1).tolist() == [True, False, True]
-    single = resolve(ex.Pruning()).expand([torch.arange(6) % 2 == 0], [torch.Size((2, 3))])[0]
+    single = resolve(ex.Pruning()).expand([torch.arange(6) % 2 == 0], [torch.Size((2, 3))], [1])[0]
     assert single.tolist() == [[True, False, True], [False, True, False]]

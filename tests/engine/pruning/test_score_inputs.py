@@ -1,11 +1,14 @@
 """Criteria on 2 × 2 examples worked by hand, and the quantities behind them against plain loops."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 import explorer as ex
+from explorer import registry
 from explorer.engine.data.random import generator
 from explorer.engine.pruning import score_inputs
 from explorer.methods import criteria
@@ -36,6 +39,21 @@ def test_lamp_is_one_for_the_largest_and_measures_the_others_against_all_not_sma
 
 def test_lamp_gives_equal_weights_equal_scores_and_pruned_ones_none():
     near(criteria.lamp(torch.tensor([[[2.0, -2.0], [0.0, 1.0]]])), [[0.5, 0.5], [0.0, 1 / 9]])
+
+
+def test_lamp_is_to_the_bit_what_a_search_among_the_sorted_gives():
+    torch.manual_seed(0)
+    for weight in (torch.randn(2, 7, 11), torch.randint(-3, 4, (3, 50)).double(), torch.zeros(1, 4)):
+        squares = weight.flatten(1).double().square()
+        ranked = squares.sort(dim=1).values
+        tails = ranked.flip(1).cumsum(1).flip(1)
+        expected = squares / tails.gather(1, torch.searchsorted(ranked, squares)).clamp_min(1e-38)
+        assert torch.equal(criteria.lamp(weight), expected.to(weight).view_as(weight))
+
+
+@pytest.mark.parametrize("name", ["lamp", "activity", "apoz"])
+def test_a_criterion_that_costs_much_says_so(name):
+    assert "Costs a " in registry.get("criterion", name).function.__doc__
 
 
 def test_classes_that_cancel_keep_a_weight_that_the_plain_gradient_drops():
@@ -197,3 +215,122 @@ def test_a_layer_that_is_called_twice_counts_both_calls():
 def test_a_layer_that_is_never_called_is_refused():
     with pytest.raises(ValueError, match=r"no activations of extra were seen"):
         unit_means(Auxiliary(), torch.randn(7, 6))
+
+
+CRITERIA = [m.name for m in registry.methods("criterion") if not m.traits.trained]
+
+
+def pruned(criterion, make, batch):
+    """The masks of a new network by a criterion at one half."""
+    torch.manual_seed(0)
+    units = bool(registry.get("criterion", criterion).traits.granularity)
+    pruning = ex.Pruning(criterion=criterion, granularity="neuron" if units else "weight", threshold=0.5)
+    return ex.prune(make(), pruning, batch)
+
+
+def test_activations_of_half_precision_are_summed_in_more():
+    """20,000 images of activations of about 20: their sum is no number of 16 bits."""
+    torch.manual_seed(1)
+    x = torch.rand(20_000, 4) * 30
+
+    def make():
+        return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+
+    zeros = torch.zeros(len(x), dtype=torch.long)
+    expected = pruned("activity", make, (x, zeros))
+    half = pruned("activity", lambda: make().half(), (x.half(), zeros))
+    assert all(torch.equal(half[name], mask) for name, mask in expected.items())
+
+
+@pytest.mark.parametrize("criterion", ["fisher", "taylor", "magnitude"])
+def test_squares_and_products_of_half_precision_do_not_vanish(criterion):
+    """Weights of about 1e-4: their squares are 0 in 16 bits, and only the order would decide."""
+
+    def make():
+        net = nn.Sequential(nn.Linear(8, 6, bias=False), nn.Linear(6, 3, bias=False))
+        for part in net:
+            part.weight.data = part.weight.data.mul(1e-3).half().float()
+        return net
+
+    torch.manual_seed(1)
+    x, labels = torch.randn(64, 8).half(), torch.arange(64) % 3
+    expected = pruned(criterion, make, (x.float(), labels))
+    half = pruned(criterion, lambda: make().half(), (x, labels))
+    differing = sum(int((half[name] != mask).sum()) for name, mask in expected.items())
+    assert differing <= 2  # of 66: the gradients themselves are rounded
+
+
+@pytest.mark.filterwarnings("ignore:not pruned")  # the embedding, the attention's other weights
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_takes_tokens(criterion):
+    def make():
+        layers = [nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 2)]
+        return nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), *layers)
+
+    batch = (torch.randint(10, (60, 3)), torch.arange(60) % 2)
+    masks = pruned(criterion, make, batch)
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    assert 0 < kept < sum(mask.numel() for mask in masks.values())
+
+
+def test_an_input_given_by_name_is_seen():
+    class ByName(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.b(input=self.a(input=x))
+
+    torch.manual_seed(0)
+    net, x = ByName(), torch.randn(7, 6)
+    torch.testing.assert_close(unit_means(net, x)["a"], net.a(x).abs().mean(0).detach())
+
+
+@pytest.mark.filterwarnings("ignore:not pruned")  # the embedding, the attention's other weights
+def test_an_attention_whose_output_layer_no_hook_sees_is_refused():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+            self.fc = nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.fc(self.attention(x, x, x)[0].mean(1))
+
+    torch.manual_seed(0)
+    net, batch = Attention(), (torch.randn(9, 5, 8), torch.arange(9) % 3)
+    for criterion in ("activity", "apoz"):
+        pruning = ex.Pruning(criterion=criterion, granularity="neuron", threshold=0.4)
+        before = copy.deepcopy(net.state_dict())
+        with pytest.raises(ValueError, match=r"no activations of attention\.out_proj were seen"):
+            ex.prune(net, pruning, batch)
+        assert all(value.equal(before[name]) for name, value in net.state_dict().items())
+        masks = ex.prune(copy.deepcopy(net), pruning, batch, skip=["attention.out_proj"])
+        assert list(masks) == ["fc.weight"]
+
+
+class Answers(nn.Module):
+    """A segmentation's way to answer, and a Linear layer that is never called as one."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head, self.mix = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 3, 1), nn.Linear(4, 4)
+
+    def forward(self, x):
+        maps = F.linear(self.conv(x).relu().movedim(1, -1), self.mix.weight).movedim(-1, 1)
+        return {"out": self.head(maps).mean((2, 3)), "aux": (self.head(maps).mean((2, 3)),)}
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_takes_a_model_that_answers_with_a_dict(criterion):
+    def loss(answer, labels):
+        return F.cross_entropy(answer["out"], labels)
+
+    torch.manual_seed(0)
+    batch = torch.randn(12, 1, 6, 6), torch.arange(12) % 3
+    units = bool(registry.get("criterion", criterion).traits.granularity)
+    pruning = ex.Pruning(criterion=criterion, granularity="filter" if units else "weight", threshold=0.4)
+    masks = ex.prune(Answers(), pruning, batch, loss)  # the filters alone are scored: mix is not missed
+    assert set(masks) == {"conv.weight", "head.weight"} | ({"mix.weight"} if not units else set())
+    assert not all(mask.all() for mask in masks.values())
