@@ -3,10 +3,12 @@
 Shapes: L lanes, P parameters.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -36,6 +38,29 @@ class Layer:
     name: str
     weight: ParameterSlice
     bias: ParameterSlice | None
+
+
+def prunable_parts(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers of a module that can be pruned, by name; a bare one is called "weight"."""
+    return {name or "weight": part for name, part in module.named_modules() if isinstance(part, PRUNABLE)}
+
+
+def check_weights(module: nn.Module, skip: Collection[str] = ()) -> None:
+    """Raise ValueError, with what to do, where a layer's weights are not there to be pruned.
+
+    A weight that torch computes at every forward pass would come back. Layers in `skip` may have such.
+    """
+    for name, part in prunable_parts(module).items():
+        if name not in skip and part._parameters.get("weight") is None:
+            raise ValueError(
+                f"layer {name!r} has no plain weight, torch holds it behind a mask or a parametrization; "
+                "make that permanent first, for instance by torch.nn.utils.prune.remove(layer, 'weight')"
+            )
+    for name, parameter in module.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            raise ValueError(f"{name!r} has no values yet: call the module once on a batch first")
+        if parameter.is_meta:
+            raise ValueError(f"{name!r} is on device 'meta', without values: load the module's weights first")
 
 
 class Layout:

@@ -77,18 +77,15 @@ class Pruner:
     ) -> PruneDecision:
         """Decide what a lane keeps; another threshold than the experiment's may be given.
 
-        A criterion with rounds is scored anew in each, on the way to the threshold in even steps of the
-        logarithm of what is kept.
+        A criterion with rounds is scored anew in each, on the way to the threshold.
         """
         pruning = _pruning(experiment)
         resolved, limit = resolve(pruning), pruning.threshold if threshold is None else threshold
         view = self.with_batch_statistics(view, experiment)  # once for all rounds
-        rounds = resolved.rounds
-        for i in range(1, rounds + 1):
-            share = 1 - (1 - limit) ** (i / rounds) if i < rounds else limit  # not a rounding error beside it
-            decision = self.select(self._score(view, experiment, step, resolved), share, scale)
-            view = decision.apply_to(view) if i < rounds else view
-        return decision
+        *way, last = resolved.way_to(limit)
+        for share in way:
+            view = self.select(self._score(view, experiment, step, resolved), share, scale).apply_to(view)
+        return self.select(self._score(view, experiment, step, resolved), last, scale)
 
     def with_batch_statistics(self, view: LaneView, experiment: Experiment) -> LaneView:
         """Return a lane with the batch norms' statistics that it is to be scored by.
