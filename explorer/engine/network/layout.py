@@ -45,6 +45,19 @@ def prunable_parts(module: nn.Module) -> dict[str, nn.Module]:
     return {name or "weight": part for name, part in module.named_modules() if isinstance(part, PRUNABLE)}
 
 
+def prunable_weights(module: nn.Module) -> dict[str, list[str]]:
+    """Return the names of the weights that can be pruned, each with the layers that have it.
+
+    A tied weight has several, and is called as the first part that has it is, whatever that is.
+    """
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    layers: dict[str, list[str]] = {}
+    for layer, part in prunable_parts(module).items():
+        if part._parameters.get("weight") is not None:
+            layers.setdefault(names[id(part.weight)], []).append(layer)
+    return layers
+
+
 def check_weights(module: nn.Module, skip: Collection[str] = ()) -> None:
     """Raise ValueError, with what to do, where a layer's weights are not there to be pruned.
 
@@ -83,10 +96,10 @@ class Layout:
         self.prunable = sum(layer.weight.shape.numel() for layer in self.layers)
 
     def _layers(self, module: nn.Module) -> list[Layer]:
-        names = [name for name, part in module.named_modules() if isinstance(part, PRUNABLE)]
+        parts, names = prunable_parts(module), {id(p): name for name, p in module.named_parameters()}
         return [
-            Layer(name or "weight", self.slices[_join(name, "weight")], self.slices.get(_join(name, "bias")))
-            for name in names
+            Layer(layer, self.slices[weight], self.slices.get(names.get(id(parts[layer].bias), "")))
+            for weight, (layer, *_) in prunable_weights(module).items()
         ]
 
     def views(self, matrix: Tensor) -> dict[str, Tensor]:
@@ -104,7 +117,3 @@ class Layout:
             for name, parameter in module.named_parameters():
                 parameter.copy_(self.slices[name].view(row))
         return module
-
-
-def _join(module: str, parameter: str) -> str:
-    return f"{module}.{parameter}" if module else parameter

@@ -1,6 +1,6 @@
 """`prune`: a Pruning applied to any module of the user's, in place."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 from explorer import registry
 from explorer.engine.data.random import generator
-from explorer.engine.network.layout import check_weights, prunable_parts
+from explorer.engine.network.layout import check_weights, prunable_parts, prunable_weights
 from explorer.engine.pruning.resolved import ResolvedPruning, resolve
 from explorer.engine.pruning.score_inputs import ScoringContext
 from explorer.engine.pruning.scoring import score
@@ -28,7 +28,8 @@ def prune(
 
     The schedule plays no part: the threshold is applied now. What is zero already counts as pruned, whatever
     the criterion: by a share of 0.6 after one of 0.5, another tenth of all weights falls. Whole neurons are
-    zeroed as rows of the weight, the last layer's too unless it is in `skip`. To keep the zeros through later
+    zeroed as rows of the weight, the last layer's too unless it is in `skip`. A weight that layers share is
+    pruned once and stays shared; its mask stands under each of its names. To keep the zeros through later
     training, hand the masks to torch, which then multiplies them in at every forward pass:
 
         masks = ex.prune(net, ex.Pruning(threshold=0.8))
@@ -41,7 +42,7 @@ def prune(
         pruning: criterion, granularity, allocation, threshold and unit.
         batch: images and labels, for criteria that score by data.
         loss: (outputs, labels) -> mean loss, for criteria that score by gradients.
-        skip: names of layers, as in `module.named_modules()`, that are left alone.
+        skip: names of layers, as in `module.named_modules()`, that are left alone; so is what they share.
 
     Raises:
         ValueError: where a criterion needs a batch and there is none, or an empty one, where a name in `skip`
@@ -76,20 +77,21 @@ def prune(
     with torch.no_grad():
         for name, keep in masks.items():
             context.parameters[name].masked_fill_(~keep, 0)
-    return masks
+    return _by_every_name(module, masks)
 
 
 def _layers(module: nn.Module, skip: Collection[str]) -> list[str]:
+    """Return the layers to prune, of those that share a weight the first."""
     prunable = list(prunable_parts(module))
     for name in skip:
         if name not in prunable:
             raise ValueError(registry.unknown("skip", name, prunable))
-    layers = [name for name in prunable if name not in skip]
+    check_weights(module, skip)
+    layers = [each[0] for each in prunable_weights(module).values() if not set(each) & set(skip)]
     if not layers:
         raise ValueError(
             f"there is nothing to prune: {type(module).__name__} has no Linear or Conv layer to spare"
         )
-    check_weights(module, skip)
     _check_writable(module, layers)
     return layers
 
@@ -135,6 +137,16 @@ def _select(context: ScoringContext, resolved: ResolvedPruning, threshold: float
     )
     own = [mask.contiguous() for mask in resolved.expand(masks.units, shapes)]  # may be views of a unit each
     return dict(zip(map(context.weight_name, names), own, strict=True))
+
+
+def _by_every_name(module: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the masks of tied weights under each of their names, so that parts can be masked one by one."""
+    names: dict[int, list[str]] = {}
+    for prefix, part in module.named_modules():
+        for name, parameter in part.named_parameters(prefix, recurse=False):
+            names.setdefault(id(parameter), []).append(name)
+    each = {name: names[id(module.get_parameter(name))] for name in masks}
+    return {alias: masks[name].clone() for name, aliases in each.items() for alias in aliases}
 
 
 @contextmanager
