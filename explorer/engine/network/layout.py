@@ -3,6 +3,7 @@
 Shapes: L lanes, P parameters.
 """
 
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.LayerNorm, nn.RMSNorm)
+NAMED = 4  # weights that a warning names
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,21 @@ def prunable_parts(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def prunable_weights(module: nn.Module) -> dict[str, list[str]]:
-    """Return the names of the weights that can be pruned, each with the layers that have it.
+    """Return the names of the weights that can be pruned, each with the parts that have it, layers first.
 
     A tied weight has several, and is called as the first part that has it is, whatever that is.
     """
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    layers: dict[str, list[str]] = {}
-    for layer, part in prunable_parts(module).items():
+    layers = prunable_parts(module)
+    owners: dict[str, list[str]] = {}
+    for layer, part in layers.items():
         if part._parameters.get("weight") is not None:
-            layers.setdefault(names[id(part.weight)], []).append(layer)
-    return layers
+            owners.setdefault(names[id(part.weight)], []).append(layer)
+    for other, part in module.named_modules():
+        for parameter in part.parameters(recurse=False):
+            if other and other not in layers and names[id(parameter)] in owners:
+                owners[names[id(parameter)]].append(other)
+    return owners
 
 
 def check_weights(module: nn.Module, skip: Collection[str] = ()) -> None:
@@ -74,6 +82,33 @@ def check_weights(module: nn.Module, skip: Collection[str] = ()) -> None:
             raise ValueError(f"{name!r} has no values yet: call the module once on a batch first")
         if parameter.is_meta:
             raise ValueError(f"{name!r} is on device 'meta', without values: load the module's weights first")
+
+
+def left_out(module: nn.Module, skip: Collection[str] = ()) -> dict[str, str]:
+    """Return the matrices that are no prunable layer's weight, by parameter name: the type that has them.
+
+    Biases and normalisation never count; what is in `skip`, by its own name or its part's, is not meant.
+    """
+    pruned, within = prunable_weights(module), tuple(f"{name}." for name in skip)
+    others: dict[str, str] = {}
+    for prefix, part in module.named_modules():
+        for name, parameter in part.named_parameters(prefix, recurse=False):
+            own = name.rpartition(".")[2]
+            counts = not isinstance(part, NORMS) and not own.endswith("bias")
+            masked = isinstance(part, PRUNABLE) and own.startswith("weight")  # "weight_orig", "weight_g"
+            named = name in pruned or name in skip or name.startswith(within)
+            if counts and not masked and not named and sum(size > 1 for size in parameter.shape) > 1:
+                others[name] = type(part).__name__
+    return others
+
+
+def warn_of_left_out(module: nn.Module, skip: Collection[str] = (), advice: str = "") -> None:
+    """Warn the caller's caller of matrices that are not pruned."""
+    names = [f"{name} ({kind})" for name, kind in left_out(module, skip).items()]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    if names:
+        text = f"not pruned: {', '.join(names[:NAMED])}{more}; the threshold is met on Linear and Conv layers"
+        warnings.warn(f"{text} alone{advice}", stacklevel=3)
 
 
 class Layout:

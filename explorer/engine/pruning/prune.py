@@ -10,7 +10,13 @@ from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 from explorer import registry
 from explorer.engine.data.random import generator
-from explorer.engine.network.layout import check_weights, prunable_parts, prunable_weights
+from explorer.engine.network.layout import (
+    check_weights,
+    left_out,
+    prunable_parts,
+    prunable_weights,
+    warn_of_left_out,
+)
 from explorer.engine.pruning.resolved import ResolvedPruning, resolve
 from explorer.engine.pruning.score_inputs import ScoringContext
 from explorer.engine.pruning.scoring import score
@@ -43,6 +49,8 @@ def prune(
         batch: images and labels, for criteria that score by data.
         loss: (outputs, labels) -> mean loss, for criteria that score by gradients.
         skip: names of layers, as in `module.named_modules()`, that are left alone; so is what they share.
+            Other matrices than those of Linear and Conv layers, an LSTM's say, are left alone with a warning
+            where they are not named here.
 
     Raises:
         ValueError: where a criterion needs a batch and there is none, or an empty one, where a name in `skip`
@@ -62,6 +70,7 @@ def prune(
             "cannot say; use ex.train"
         )
     names = _layers(module, skip)
+    warn_of_left_out(module, skip, ". Name them in skip if so it shall be")
     context = ScoringContext(
         module=module,
         parameters=dict(module.named_parameters()),
@@ -82,12 +91,15 @@ def prune(
 
 def _layers(module: nn.Module, skip: Collection[str]) -> list[str]:
     """Return the layers to prune, of those that share a weight the first."""
-    prunable = list(prunable_parts(module))
+    weights, others = prunable_weights(module), left_out(module)
+    known = dict.fromkeys(prunable_parts(module))
+    known |= dict.fromkeys(name for owners in weights.values() for name in owners)
+    known |= {alias: None for name in others for alias in (name.rpartition(".")[0] or name, name)}
     for name in skip:
-        if name not in prunable:
-            raise ValueError(registry.unknown("skip", name, prunable))
+        if name not in known:
+            raise ValueError(registry.unknown("skip", name, known))
     check_weights(module, skip)
-    layers = [each[0] for each in prunable_weights(module).values() if not set(each) & set(skip)]
+    layers = [owners[0] for owners in weights.values() if not set(owners) & set(skip)]
     if not layers:
         raise ValueError(
             f"there is nothing to prune: {type(module).__name__} has no Linear or Conv layer to spare"

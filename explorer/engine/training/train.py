@@ -16,6 +16,7 @@ import torch
 from explorer.engine.data.device import pick_device, tf32
 from explorer.engine.execution.interrupts import defer_sigint
 from explorer.engine.execution.kernel_loader import available
+from explorer.engine.network.layout import warn_of_left_out
 from explorer.engine.training.lanes import Lane
 from explorer.engine.training.recorder import Record
 from explorer.engine.training.run import Run
@@ -56,6 +57,8 @@ def train(
     try:
         with defer_sigint(once=True):  # data is being loaded
             trainer = Trainer(with_twin(experiment, twin=twin), device, dtype)
+        if experiment.pruning is not None:
+            warn_of_left_out(trainer.network.module)
         trainer.rewindable = False
         with _bar(trainer) if progress else nullcontext() as bar:
             for record in trainer.run():
