@@ -53,6 +53,7 @@ def test_prune_takes_all_rounds_of_a_criterion():
 NO_MEMORY = [m.name for m in registry.methods("criterion") if not MEMORY & set(m.needs)]
 
 
+@pytest.mark.filterwarnings("ignore:threshold = .* leaves nothing")  # so few weights are soon gone
 @pytest.mark.parametrize("criterion", NO_MEMORY)
 def test_what_is_zero_already_counts_as_pruned_first(criterion):
     torch.manual_seed(0)

@@ -17,6 +17,7 @@ from explorer.engine.network.layout import (
     prunable_weights,
     warn_of_left_out,
 )
+from explorer.engine.pruning.masking import warn_of_fallen
 from explorer.engine.pruning.resolved import ResolvedPruning, resolve
 from explorer.engine.pruning.score_inputs import ScoringContext
 from explorer.engine.pruning.scoring import score
@@ -86,6 +87,7 @@ def prune(
     with torch.no_grad():
         for name, keep in masks.items():
             context.parameters[name].masked_fill_(~keep, 0)
+    warn_of_fallen(masks, pruning.threshold)
     return _by_every_name(module, masks)
 
 
