@@ -39,6 +39,83 @@ def test_a_run_at_its_first_step_and_prune_keep_the_same(small, criterion):
     assert_same(*both(small(pruning={"criterion": criterion, "threshold": 0.6, "begin_epoch": 0})))
 
 
+@pytest.mark.parametrize("criterion", BY_WEIGHT)
+def test_batch_norms_that_no_image_has_passed_score_by_the_batch(small, criterion):
+    pruning = {"criterion": criterion, "threshold": 0.6, "begin_epoch": 0}
+    assert_same(*both(small(model="small-conv", pruning=pruning)))
+
+
+def normed():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+
+
+def far_batch():
+    torch.manual_seed(1)
+    return 5 + 3 * torch.randn(40, 8), torch.arange(40) % 3
+
+
+GRADIENT = ex.Pruning(criterion="gradient", threshold=0.5)
+
+
+def test_statistics_of_a_trained_norm_are_its_own_even_where_its_batches_were_not_counted():
+    trained, uncounted, fresh = normed(), normed(), normed()
+    for net in (trained, uncounted):
+        net[1].running_mean.fill_(-2.0)
+        net[1].running_var.fill_(0.1)
+    trained[1].num_batches_tracked.fill_(10)  # as weights saved long ago have none
+    ours, theirs, others = (ex.prune(net, GRADIENT, far_batch()) for net in (trained, uncounted, fresh))
+    assert all(mask.equal(theirs[name]) for name, mask in ours.items())
+    assert not all(mask.equal(others[name]) for name, mask in ours.items())
+
+
+def test_scoring_by_the_batch_leaves_statistics_and_modes_alone():
+    net = normed().train()
+    ex.prune(net, GRADIENT, far_batch())
+    assert net[1].training
+    assert (net[1].momentum, int(net[1].num_batches_tracked)) == (0.1, 0)
+    assert not net[1].running_mean.any()
+    assert net[1].running_var.eq(1).all()
+
+
+def test_one_image_has_no_statistics_and_magnitude_needs_no_images():
+    one = (torch.ones(1, 8), torch.zeros(1).long())
+    assert ex.prune(normed(), ex.Pruning(criterion="synflow", threshold=0.5), one)
+    misfit = torch.ones(3, 5), torch.zeros(3).long()
+    assert ex.prune(normed(), ex.Pruning(threshold=0.5), misfit)
+
+
+class Crossed(nn.Module):
+    """A network that calls first the layer that it names last."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.answers, self.hidden = nn.Linear(6, 3), nn.Linear(8, 6)
+
+    def forward(self, x):
+        return self.answers(self.hidden(x).relu())
+
+
+@pytest.mark.parametrize("granularity", ["weight", "input"])
+def test_the_last_layer_is_spared_by_the_wiring(granularity):
+    pruning = ex.Pruning(granularity=granularity, threshold=0.5, options={"spare_last": True})
+    assert list(ex.prune(Crossed(), pruning, far_batch())) == ["hidden.weight"]
+    with pytest.raises(ValueError, match=r"spare_last spares the layer that answers.* give batch="):
+        ex.prune(Crossed(), pruning)
+
+
+def test_what_is_skipped_makes_no_other_layer_the_last():
+    pruning = ex.Pruning(threshold=0.5, options={"spare_last": True})
+    for batch in (None, far_batch()):
+        nested = nn.Sequential(nn.Linear(8, 6), nn.Sequential(nn.ReLU(), nn.Linear(6, 3), nn.Sigmoid()))
+        assert list(ex.prune(nested, pruning, batch, skip=["1.1"])) == ["0.weight"]
+        assert list(ex.prune(nested, pruning, batch)) == ["0.weight"]
+    layer = nn.Linear(8, 8)
+    again = nn.Sequential(layer, nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), layer)
+    assert list(ex.prune(again, pruning)) == ["2.weight"]
+
+
 def test_prune_takes_all_rounds_of_a_criterion():
     torch.manual_seed(0)
     net = nn.Sequential(*[part for _ in range(4) for part in (nn.Linear(16, 16), nn.ReLU())])

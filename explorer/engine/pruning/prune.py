@@ -10,7 +10,10 @@ from torch.nn import functional as F  # noqa: N812  the field's own name for it
 
 from explorer import registry
 from explorer.engine.data.random import generator
+from explorer.engine.network import batch_norm
+from explorer.engine.network.dependencies import trace_dependencies
 from explorer.engine.network.layout import (
+    PRUNABLE,
     check_weights,
     left_out,
     prunable_parts,
@@ -22,6 +25,8 @@ from explorer.engine.pruning.resolved import ResolvedPruning, resolve
 from explorer.engine.pruning.score_inputs import ScoringContext
 from explorer.engine.pruning.scoring import score
 from explorer.experiment import Pruning
+
+WITHOUT_IMAGES = {"weight", "noise"}  # what criteria may ask for that no image passes the module for
 
 
 def prune(
@@ -47,7 +52,9 @@ def prune(
     Args:
         module: any module; its mode and everything but the pruned weights stay as they are.
         pruning: criterion, granularity, allocation, threshold and unit.
-        batch: images and labels, for criteria that score by data.
+        batch: images and labels, for criteria that score by data. Batch norms that no image has passed yet
+            are scored with its statistics; and which layer is the last one, for `spare_last`, shows as it
+            passes.
         loss: (outputs, labels) -> mean loss, for criteria that score by gradients.
         skip: names of layers, as in `module.named_modules()`, that are left alone; so is what they share.
             Other matrices than those of Linear and Conv layers, an LSTM's say, are left alone with a warning
@@ -83,7 +90,9 @@ def prune(
         buffers=dict(module.named_buffers()),
     )
     with _eval_mode(module):
-        masks = _masks(context, resolved, pruning.threshold)
+        context.buffers = _buffers(context, resolved)
+        last = _last(context) if resolved.granularity.options.get("spare_last") else ()
+        masks = _masks(context, resolved, pruning.threshold, last)
     with torch.no_grad():
         for name, keep in masks.items():
             context.parameters[name].masked_fill_(~keep, 0)
@@ -123,20 +132,57 @@ def _check_writable(module: nn.Module, layers: Collection[str]) -> None:
             )
 
 
-def _masks(context: ScoringContext, resolved: ResolvedPruning, threshold: float) -> dict[str, Tensor]:
+def _buffers(context: ScoringContext, resolved: ResolvedPruning) -> dict[str, Tensor]:
+    """Return the module's buffers, those of batch norms that no image has passed taken from the batch."""
+    passes = not WITHOUT_IMAGES.issuperset(resolved.criterion.method.needs)
+    if not (passes and context.x is not None and len(context.x) > 1):  # one image has no statistics
+        return context.buffers
+    if not batch_norm.lacks_statistics(context.module, context.buffers):
+        return context.buffers
+    return batch_norm.recalibrated(context.module, context.parameters, context.buffers, context.x)
+
+
+def _last(context: ScoringContext) -> list[str]:
+    """Return the layers whose units are the module's answers, as images pass; in a Sequential without any."""
+    layers = {name: owners[0] for name, owners in prunable_weights(context.module).items()}
+    if context.x is None:
+        weight = _last_part(context.module).weight
+        return [layer for name, layer in layers.items() if context.module.get_parameter(name) is weight]
+    traced = trace_dependencies(context.module, context.parameters, context.buffers, layers, context.x[:2])
+    return [layer for layer, each in traced.items() if each.last]
+
+
+def _last_part(part: nn.Module) -> nn.Module:
+    """Return the layer that a Sequential calls last; raise ValueError where images alone can tell."""
+    if isinstance(part, PRUNABLE):
+        return part
+    if type(part).forward is not nn.Sequential.forward:
+        raise ValueError(
+            "spare_last spares the layer that answers, and which one that is shows only as images pass: give "
+            "batch=(images, labels), or name the layer in skip instead"
+        )
+    return _last_part(
+        next(p for p in reversed(part._modules.values()) if p is not None and prunable_parts(p))
+    )
+
+
+def _masks(
+    context: ScoringContext, resolved: ResolvedPruning, threshold: float, last: Collection[str]
+) -> dict[str, Tensor]:
     """Return what stays, by parameter; each of a criterion's rounds scores what the one before it leaves."""
     masks: dict[str, Tensor] = {}
     for share in resolved.way_to(threshold):
         left = {name: context.parameters[name].detach() * mask for name, mask in masks.items()}
         scene = replace(context, parameters=context.parameters | left, generator=generator(0, 2, 0))
-        masks = _select(scene, resolved, share)
+        masks = _select(scene, resolved, share, last)
     return masks
 
 
-def _select(context: ScoringContext, resolved: ResolvedPruning, threshold: float) -> dict[str, Tensor]:
+def _select(
+    context: ScoringContext, resolved: ResolvedPruning, threshold: float, last: Collection[str]
+) -> dict[str, Tensor]:
     """Return what stays, by parameter; what is zero is pruned already."""
     weights = {layer: context.parameters[context.weight_name(layer)].detach() for layer in context.layers}
-    last = context.layers[-1:] if resolved.granularity.options.get("spare_last") else ()
     names = resolved.eligible({layer: w.shape for layer, w in weights.items()}, last)
     scores = score(resolved.criterion.method, context, resolved.criterion.options)
     by_layer = dict(zip(context.layers, scores, strict=True))

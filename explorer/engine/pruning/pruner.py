@@ -92,11 +92,9 @@ class Pruner:
 
         They are its own, or before its first step those of the scoring set as one batch.
         """
-        if not view.buffers or not batch_norm.lacks_statistics(self.network, view.buffers):
+        if not batch_norm.lacks_statistics(self.network.module, view.buffers):
             return view
-        own = self.recalibrated(view, experiment)
-        buffers = {n: b + 1 if n.endswith("num_batches_tracked") else b for n, b in own.items()}
-        return replace(view, buffers=buffers)
+        return replace(view, buffers=self.recalibrated(view, experiment))
 
     def score(self, view: LaneView, experiment: Experiment, step: int) -> UnitScores:
         """Score a lane's units, once for any number of thresholds."""
@@ -204,7 +202,8 @@ class Pruner:
         if not view.buffers:
             return view.buffers
         x = self.scoring_images(experiment.normalise)[:images]
-        return batch_norm.recalibrated(self.network, view.row, view.buffers, x)
+        parameters = self.network.layout.views(view.row.unsqueeze(0))
+        return batch_norm.recalibrated(self.network.module, parameters, view.buffers, x)
 
     def _alive(self, layer: Layer, view: LaneView, resolved: ResolvedPruning) -> Tensor:
         """Return the units of a layer that are not pruned yet, bool [units]: those with a weight that stays.
