@@ -340,7 +340,7 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             lines.append(registry.unknown("field", path, cls.model_fields))
         elif problem["type"] == "value_error":
             message = problem["msg"].removeprefix("Value error, ")
-            lines.append(message if " = " in message else f"{path} = {given!r}: {message}")
+            lines.append(message if " = " in message or not path else f"{path} = {given!r}: {message}")
         else:
             message = problem["msg"]
             rule = message.removeprefix("Input should be ")

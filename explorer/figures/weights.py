@@ -201,11 +201,11 @@ def layers_of(run: Any, step: int | None = None, axis: str | None = None) -> dic
         step: The record; the nearest one before it is drawn.
         axis: "weight" or "score"; by default that on which the criterion cuts, if the run recorded it.
     """
-    pruning, recorded = run.experiment.pruning, run.histograms["axis"].unique().to_list()
+    pruning, recorded = run.experiment.pruning, run.histograms["axis"].unique().sort().to_list()
     cut_axis = "weight" if pruning is None or pruning.cuts_weights else "score"
     axis = axis or (cut_axis if cut_axis in recorded else "weight")
     if axis not in recorded:
-        raise ValueError(NO_HISTOGRAMS.format(axis, recorded))
+        raise ValueError(NO_HISTOGRAMS.format(axis, ", ".join(recorded) or "none at all"))
     frame = _at(run.histograms.filter(pl.col("axis") == axis), step)
     cutoffs = _at(run.cutoffs, step) if axis == cut_axis and run.cutoffs.height else None
     return {

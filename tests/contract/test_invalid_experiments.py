@@ -52,6 +52,14 @@ def test_a_name_that_is_near_to_none_is_not_guessed():
     assert "did you mean" not in str(error.value)
 
 
+def test_an_option_that_is_needed_is_asked_for_without_an_empty_name():
+    wanted = r"options lacks 'shares': shares needs it; options=\{'shares': \.\.\.\}$"
+    with pytest.raises(ValueError, match=f"^Pruning: {wanted}"):
+        ex.Pruning(allocation="shares")
+    with pytest.raises(ValueError, match=rf"^Experiment: pruning = .*shares.*: Pruning: {wanted}"):
+        ex.Experiment(pruning={"allocation": "shares"})
+
+
 def test_a_number_out_of_all_bounds_is_told_in_a_sentence():
     with pytest.raises(ValueError, match=r"epochs = 1e\+99: unable to parse .* exceeded maximum size"):
         ex.Experiment(epochs=1e99)

@@ -89,7 +89,8 @@ def test_dense_runs_have_no_sparsity(tiny):
 
 
 def test_pruning_everything_leaves_biases_and_says_so(trained):
-    run = trained(threshold=1e3, unit="score")
+    with pytest.warns(UserWarning, match=r"threshold = 1000\.0 leaves nothing of the whole network"):
+        run = trained(threshold=1e3, unit="score")
     assert run.summary["sparsity"] == 1
     assert run.summary["compression"] == math.inf
     assert run.status == "done"

@@ -223,8 +223,13 @@ def test_a_threshold_is_drawn_on_the_axis_of_what_it_cuts(criterion, granularity
 
 
 def test_weights_refuse_an_axis_that_was_not_recorded():
-    with pytest.raises(ValueError, match="no histograms of axis 'score'"):
+    with pytest.raises(ValueError, match=r"no histograms of axis 'score'; it has weight$"):
         figures.weights_of(fake_run(), axis="score")
+    each = [fake_run().histograms.with_columns(axis=pl.lit(axis)) for axis in ("z", "y", "weight", "b", "a")]
+    with pytest.raises(ValueError, match=r"no histograms of axis 'score'; it has a, b, weight, y, z$"):
+        figures.layers_of(fake_run(histograms=pl.concat(each)), axis="score")
+    with pytest.raises(ValueError, match=r"no histograms of axis 'score'; it has none at all$"):
+        figures.layers_of(fake_run(histograms=each[0].clear()), axis="score")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Batch norm's running statistics: whose they are, and how they are taken anew after pruning.
 
-Shapes: P parameters, B batch.
+Shapes: B batch.
 """
 
 import math
@@ -10,27 +10,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from explorer.engine.network.forward_backward import Network
-
 CHUNK = 500  # images at once
-Buffers = dict[str, Tensor]
+Tensors = Mapping[str, Tensor]
 
 
-def lacks_statistics(network: Network, buffers: Mapping[str, Tensor]) -> bool:
-    """Return whether there are batch norms that no batch has passed yet; a lane's buffers, [*shape] each."""
-    counts = [buffers[name] for name in _batch_counts(_batch_norms(network.module))]
-    return bool(counts) and not any(int(count) for count in counts)
+def lacks_statistics(module: nn.Module, buffers: Tensors) -> bool:
+    """Return whether all batch norms of a module, with these buffers, are as no image has passed them yet.
+
+    The number of batches does not tell: weights that were saved long ago come without it.
+    """
+    norms = _batch_norms(module)
+    return bool(norms) and all(
+        not buffers[f"{name}.running_mean"].any() and bool((buffers[f"{name}.running_var"] == 1).all())
+        for name in norms
+    )
 
 
 @torch.no_grad()
-def recalibrated(network: Network, row: Tensor, buffers: Buffers, x: Tensor) -> Buffers:
-    """Return a lane's buffers with the statistics of its weights, [P], over images [B, 1, 28, 28].
+def recalibrated(module: nn.Module, parameters: Tensors, buffers: Tensors, x: Tensor) -> dict[str, Tensor]:
+    """Return a module's buffers with the statistics of its parameters over images, [B, ...]; all by name.
 
-    All images count the same; the number of batches stays what it was, and dropout is off.
+    The module is in eval mode, and dropout is off. All images count the same; the number of batches stays
+    what it was.
     """
-    norms = _batch_norms(network.module)
-    if not norms:
-        return buffers
+    norms = _batch_norms(module)
     fresh = {name: buffer.clone() for name, buffer in buffers.items()}
     momenta = {name: norm.momentum for name, norm in norms.items()}
     try:
@@ -38,9 +41,8 @@ def recalibrated(network: Network, row: Tensor, buffers: Buffers, x: Tensor) -> 
             fresh[f"{name}.num_batches_tracked"].zero_()
             norm.momentum = None  # the average of all batches, the first of which replaces what was there
             norm.train()
-        views = {**network.layout.views(row.unsqueeze(0)), **fresh}
-        for part in torch.tensor_split(x, math.ceil(len(x) / CHUNK)):
-            torch.func.functional_call(network.module, views, (part,))
+        for part in torch.tensor_split(x, math.ceil(len(x) / CHUNK)) if norms else ():
+            torch.func.functional_call(module, {**parameters, **fresh}, (part,))
     finally:
         for name, norm in norms.items():
             norm.momentum = momenta[name]

@@ -21,6 +21,7 @@ from explorer.engine.data.dataset_info import dataset_info
 from explorer.engine.data.datasets import Images, Split
 from explorer.engine.data.random import isolated_rng
 from explorer.engine.data.tensor_checks import check_labels, check_range
+from explorer.engine.network.layout import check_weights
 from explorer.experiment import Experiment
 from explorer.registry import get, register
 
@@ -128,7 +129,11 @@ def build(experiment: Experiment, seed: int = 0) -> nn.Module:
         module = get("model", experiment.model)(**experiment.model_options)
     if not isinstance(module, nn.Module):
         raise ValueError(f"model = {experiment.model!r} gives {type(module).__name__}, not an nn.Module")
-    return copy.deepcopy(module).eval()  # a factory may hand out a module that is somebody's own
+    try:
+        check_weights(module)
+        return copy.deepcopy(module).eval()  # a factory may hand out a module that is somebody's own
+    except (ValueError, RuntimeError) as error:  # what torch computes at every forward pass has no copy
+        raise ValueError(f"model = {experiment.model!r} cannot be trained here: {error}") from error
 
 
 def initialised(experiment: Experiment, generator: torch.Generator) -> nn.Module:

@@ -4,11 +4,13 @@ A layer's scores are [1, *shape], or [1, units] where a criterion scores whole u
 [units], and so is what says whether they stay, bool. All functions take and return one tensor a layer.
 """
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+NAMED = 4  # parameters that a warning names
 PRUNED = float("-inf")  # of what is pruned already: it falls before anything else
 
 
@@ -98,3 +100,12 @@ def thresholds_at(scores: Sequence[Tensor], scale: Sequence[float], shares: Sequ
     pairs = zip(scores, scale, strict=True)
     ranked = torch.cat([s / factor if factor else s for s, factor in pairs]).sort().values
     return [float(ranked[min(round(share * len(ranked)), len(ranked) - 1)]) for share in shares]
+
+
+def warn_of_fallen(masks: Mapping[str, Tensor], threshold: float) -> None:
+    """Warn the caller's caller where nothing stays of a whole layer, or of all; masks by parameter name."""
+    fallen = [name for name, keep in masks.items() if not keep.any()]
+    if fallen:
+        more = f" and {len(fallen) - NAMED} more" if len(fallen) > NAMED else ""
+        what = "the whole network" if len(fallen) == len(masks) else ", ".join(fallen[:NAMED]) + more
+        warnings.warn(f"threshold = {threshold} leaves nothing of {what}: try a lower one", stacklevel=3)

@@ -75,29 +75,24 @@ class Pruner:
     ) -> PruneDecision:
         """Decide what a lane keeps; another threshold than the experiment's may be given.
 
-        A criterion with rounds is scored anew in each, on the way to the threshold in even steps of the
-        logarithm of what is kept.
+        A criterion with rounds is scored anew in each, on the way to the threshold.
         """
         pruning = pruning_of(experiment)
         resolved, limit = resolve(pruning), pruning.threshold if threshold is None else threshold
         view = self.with_batch_statistics(view, experiment)  # once for all rounds
-        rounds = resolved.rounds
-        for i in range(1, rounds + 1):
-            share = 1 - (1 - limit) ** (i / rounds) if i < rounds else limit  # not a rounding error beside it
-            decision = self.select(self._score(view, experiment, step, resolved), share, scale)
-            view = decision.apply_to(view) if i < rounds else view
-        return decision
+        *way, last = resolved.way_to(limit)
+        for share in way:
+            view = self.select(self._score(view, experiment, step, resolved), share, scale).apply_to(view)
+        return self.select(self._score(view, experiment, step, resolved), last, scale)
 
     def with_batch_statistics(self, view: LaneView, experiment: Experiment) -> LaneView:
         """Return a lane with the batch norms' statistics that it is to be scored by.
 
         They are its own, or before its first step those of the scoring set as one batch.
         """
-        if not view.buffers or not batch_norm.lacks_statistics(self.network, view.buffers):
+        if not batch_norm.lacks_statistics(self.network.module, view.buffers):
             return view
-        own = self.recalibrated(view, experiment)
-        buffers = {n: b + 1 if n.endswith("num_batches_tracked") else b for n, b in own.items()}
-        return replace(view, buffers=buffers)
+        return replace(view, buffers=self.recalibrated(view, experiment))
 
     def score(self, view: LaneView, experiment: Experiment, step: int) -> UnitScores:
         """Score a lane's units, once for any number of thresholds."""
@@ -213,7 +208,8 @@ class Pruner:
         if not view.buffers:
             return view.buffers
         x = self.scoring_images(experiment.normalise)[:images]
-        return batch_norm.recalibrated(self.network, view.row, view.buffers, x)
+        parameters = self.network.layout.views(view.row.unsqueeze(0))
+        return batch_norm.recalibrated(self.network.module, parameters, view.buffers, x)
 
     def _alive(self, layer: Layer, view: LaneView, resolved: ResolvedPruning) -> Tensor:
         """Return the units of a layer that are not pruned yet, bool [units]: those with a weight that stays.

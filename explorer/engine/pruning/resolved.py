@@ -73,6 +73,12 @@ class ResolvedPruning:
         """How often is scored anew on the way to a threshold; only a share can be neared in steps."""
         return self.criterion.traits.rounds if self.unit.traits.counts else 1
 
+    def way_to(self, threshold: float) -> list[float]:
+        """Return the thresholds of the rounds, in even steps of the logarithm of what is kept."""
+        rounds = self.rounds
+        steps = [1 - (1 - threshold) ** (i / rounds) for i in range(1, rounds)]
+        return [*steps, threshold]  # not a rounding error beside it
+
     def eligible(self, shapes: Mapping[str, Sequence[int]], last: Collection[str]) -> list[str]:
         """Return the names of the layers that are pruned; raise ValueError, with the reason, where none is.
 

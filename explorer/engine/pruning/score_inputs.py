@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.engine.network.dependencies import trace_dependencies
-from explorer.engine.network.layout import PRUNABLE
+from explorer.engine.network.layout import prunable_weights
 
 LossValue = Callable[[Tensor, Tensor], Tensor]
 ByLayer = dict[str, Tensor]
@@ -49,10 +49,14 @@ class ScoringContext:
     buffers: dict[str, Tensor] = field(default_factory=dict)  # what the module keeps beside its parameters
     pruned: Collection[str] | None = None  # the layers whose scores decide; None: all
 
+    def __post_init__(self) -> None:
+        """Look up what the weights are called: one that is tied stands under its first name alone."""
+        weights = prunable_weights(self.module)
+        self.weights = {layer: name for name, layers in weights.items() for layer in layers}
+
     def weight_name(self, layer: str) -> str:
-        """Return the full name of a layer's weight; a bare Linear has only "weight"."""
-        name = f"{layer}.weight"
-        return name if name in self.parameters else "weight"
+        """Return the full name of a layer's weight."""
+        return self.weights[layer]
 
     def forward(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         """Return the logits, [B, C], for images, [B, 1, H, W], under these parameters."""
@@ -256,8 +260,7 @@ def _first_input(add: Callable[[nn.Module, Tensor], None], part: nn.Module, args
 def _readers(context: ScoringContext) -> dict[str, str | None]:
     """Return for each layer one that reads its units, scored or not; None where none is known to."""
     x, _ = context.data()
-    order = [name or "weight" for name, part in context.module.named_modules() if isinstance(part, PRUNABLE)]
-    weights = {context.weight_name(layer): layer for layer in order}
+    weights = {name: layers[0] for name, layers in prunable_weights(context.module).items()}
     traced = trace_dependencies(context.module, context.parameters, context.buffers, weights, x[:2])
     return {layer: next(iter(traced[layer].readers), None) for layer in context.layers}
 

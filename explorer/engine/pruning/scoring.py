@@ -19,18 +19,38 @@ class NonFiniteScores(ValueError):  # noqa: N818  it names a state of the weight
 
 
 def score(criterion: Method, context: ScoringContext, options: Mapping[str, Any]) -> list[Tensor]:
-    """Return each layer's scores, [1, *shape] or [1, units]; raise ValueError where one is not finite."""
+    """Return each layer's scores, [1, *shape] or [1, units].
+
+    A criterion may write into what it gets: these are copies. Raises ValueError where a score is not finite,
+    or scores are of another shape; TypeError where they are no tensor.
+    """
     inputs = compute_inputs(criterion.needs, context)
-    scores = [
-        criterion(*(inputs[need][layer].unsqueeze(0) for need in criterion.needs), **options)
-        for layer in context.layers
-    ]
-    for layer, values in zip(context.layers, scores, strict=True):
+    scores = []
+    for layer in context.layers:
+        copies = [inputs[need][layer].detach().clone().unsqueeze(0) for need in criterion.needs]
+        shape = context.parameters[context.weight_name(layer)].shape
+        values = _checked(criterion, criterion(*copies, **options), layer, shape)
         if not torch.isfinite(values).all():
             raise NonFiniteScores(
                 f"criterion {criterion.name!r} gives scores that are not finite in layer {layer!r}"
             )
+        scores.append(values)
     return scores
+
+
+def _checked(criterion: Method, values: object, layer: str, shape: torch.Size) -> Tensor:
+    """Return a layer's scores as floating-point numbers, if they fit its weight's shape."""
+    what = f"criterion {criterion.name!r} gives layer {layer!r}"
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{what} {type(values).__name__}, not a tensor of scores")
+    whole = criterion.traits.granularity and "weight" not in criterion.traits.granularity
+    allowed = [1, *shape[:1]] if whole else [1, *shape]
+    if list(values.shape) not in ([1, *shape], allowed):
+        raise ValueError(
+            f"{what} scores of shape {list(values.shape)}, but it must be {allowed}: a score each, behind "
+            "the dimension of runs that all inputs have"
+        )
+    return values if values.is_floating_point() else values.float()
 
 
 def compute_inputs(needs: Iterable[str], context: ScoringContext) -> dict[str, ByLayer]:

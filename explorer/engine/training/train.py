@@ -12,11 +12,14 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from explorer.engine.data.device import pick_device, tf32
 from explorer.engine.execution.interrupts import defer_sigint
 from explorer.engine.execution.kernel_loader import available
+from explorer.engine.network.layout import warn_of_left_out
 from explorer.engine.pruning import fit
+from explorer.engine.pruning.masking import warn_of_fallen
 from explorer.engine.training.lanes import Lane
 from explorer.engine.training.recorder import Record
 from explorer.engine.training.run import Run
@@ -58,6 +61,8 @@ def train(
         with defer_sigint(once=True):  # data is being loaded
             trainer = Trainer(with_twin(experiment, twin=twin), device, dtype)
         fit.warn_of_dense_layers([experiment])
+        if experiment.pruning is not None:
+            warn_of_left_out(trainer.network.module)
         trainer.rewindable = False
         with _bar(trainer) if progress else nullcontext() as bar:
             for record in trainer.run():
@@ -69,7 +74,17 @@ def train(
         if trainer is None:
             raise
         status = "stopped"
-    return run_of(trainer, status)
+    run = run_of(trainer, status)
+    if experiment.pruning is not None:
+        warn_of_fallen(_prunable_masks(trainer, run), experiment.pruning.threshold)
+    return run
+
+
+def _prunable_masks(trainer: Trainer, run: Run) -> dict[str, Tensor]:
+    """Return what stays of each weight of a pruned run, by name; layers that hand on what they get stay."""
+    if run.keep is None or trainer.state.fill is not None:
+        return {}
+    return {slot.name: slot.of(run.keep) for slot in (la.weight for la in trainer.network.layout.layers)}
 
 
 def train_stack(

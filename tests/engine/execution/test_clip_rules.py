@@ -269,6 +269,7 @@ def test_bytes_are_reported_where_a_rule_sends_less(tiny):
     assert run.summary["clip_rate"] == 1
 
 
+@pytest.mark.filterwarnings("ignore:threshold = .* leaves nothing")
 @pytest.mark.parametrize("name", SPARSE)
 def test_what_is_pruned_is_never_sent(tiny, name):
     pruning = {"threshold": 0.995, "begin_epoch": 0}

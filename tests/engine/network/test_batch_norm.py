@@ -10,7 +10,6 @@ import explorer as ex
 from explorer.engine.data import datasets
 from explorer.engine.data.random import generator, shuffled_indices
 from explorer.engine.network import batch_norm, models
-from explorer.engine.network.forward_backward import Network
 from explorer.engine.training.trainer import Trainer
 
 STATISTICS = ("bn1.running_mean", "bn1.running_var", "bn2.running_mean", "bn2.running_var")
@@ -56,11 +55,10 @@ def net():
 def test_calibrated_statistics_are_those_of_the_whole_set(chunk, monkeypatch):
     monkeypatch.setattr(batch_norm, "CHUNK", chunk)
     module = net().double()
-    network, x = Network(module), torch.randn(28, 1, 6, 6, dtype=torch.float64)
-    row = network.layout.row(module)
+    x = torch.randn(28, 1, 6, 6, dtype=torch.float64)
     buffers = {n: b + 5 for n, b in module.named_buffers()}
     before = {n: b.clone() for n, b in buffers.items()}
-    fresh = batch_norm.recalibrated(network, row, buffers, x)
+    fresh = batch_norm.recalibrated(module.eval(), dict(module.named_parameters()), buffers, x)
     with torch.no_grad():
         maps = module[0](x)
     torch.testing.assert_close(fresh["1.running_mean"], maps.mean((0, 2, 3)), rtol=1e-12, atol=1e-14)
@@ -79,7 +77,8 @@ def test_after_pruning_the_statistics_are_those_of_the_pruned_weights(normed):
         next(steps)
     pruned, dense = (trainer.view(lane) for lane in trainer.lanes)
     x = trainer.split.train.inputs(True, torch.float64)
-    expected = batch_norm.recalibrated(trainer.network, pruned.row, pruned.buffers, x)
+    parameters = trainer.network.layout.views(pruned.row[None])
+    expected = batch_norm.recalibrated(trainer.network.module, parameters, pruned.buffers, x)
     for name in STATISTICS:
         torch.testing.assert_close(pruned.buffers[name], expected[name], rtol=1e-12, atol=1e-14)
         assert not torch.allclose(pruned.buffers[name], dense.buffers[name])
@@ -92,7 +91,7 @@ def test_before_the_first_step_the_set_itself_is_the_batch_and_nothing_is_kept(n
     trainer = Trainer([exp], "cpu", torch.float64)
     view = trainer.state.view(0)
     scene = trainer.pruner.scoring_context(view, exp, 0)
-    taken = batch_norm.recalibrated(trainer.network, view.row, view.buffers, scene.x)
+    taken = batch_norm.recalibrated(trainer.network.module, scene.parameters, view.buffers, scene.x)
     assert all(torch.equal(scene.buffers[n], taken[n]) for n in STATISTICS)
     next(trainer.run())
     assert trainer.lanes[0].history.events
