@@ -147,7 +147,7 @@ def sweep(
 
 
 def _train(
-    plan: Plan, wanted: set[Experiment], device: str, on_steps: Callable[[int], object]
+    plan: Plan, experiments: set[Experiment], device: str, on_steps: Callable[[int], object]
 ) -> tuple[list[Run], dict[str, Exception]]:
     """Train all stacks of a plan; return their runs, in the plan's order, and by hash what has failed.
 
@@ -157,7 +157,7 @@ def _train(
     """
     runs: dict[tuple[int, int], list[Run]] = {}  # by round and place
     errors: dict[str, Exception] = {}
-    parts = [(stack, [e for e in stack if e in wanted]) for stack in plan.stacks]
+    parts = [(stack, [e for e in stack if e in experiments]) for stack in plan.stacks]
     number = 0
     try:
         while parts:
@@ -165,18 +165,18 @@ def _train(
             stacks = [stack for stack, _ in parts]
             with closing(_results(plan, stacks, device, on_steps, alone=number > 0)) as results:
                 for place, result in results:
-                    stack, asked = parts[place]
+                    stack, own = parts[place]
                     if not isinstance(result, Exception):
                         runs[number, place] = result
                         if any(run.status == "stopped" for run in result):
                             raise KeyboardInterrupt
-                    elif len(asked) > 1:
-                        middle = len(asked) // 2
-                        again += [(with_twins(half), half) for half in (asked[:middle], asked[middle:])]
+                    elif len(own) > 1:
+                        middle = len(own) // 2
+                        again += [(with_twins(half), half) for half in (own[:middle], own[middle:])]
                     elif isinstance(result, BrokenExecutor) and number == 0:  # another's fault, perhaps
-                        again.append((stack, asked))
+                        again.append((stack, own))
                     else:
-                        errors[asked[0].hash] = result
+                        errors[own[0].hash] = result
             parts, number = again, number + 1
     except KeyboardInterrupt:
         pass
