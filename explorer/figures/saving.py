@@ -21,8 +21,8 @@ MOST = 100_000_000  # pixels of a picture: 400 MB while it is drawn; the process
 # Every string that a person reads here.
 OUT_OF_BOUNDS = "{} = {!r}: give {:g} to {:g}; scale is pixels a point (2 by default), ppi pixels an inch"
 TOO_LARGE = (
-    "a picture of {:,.0f} × {:,.0f} pixels has more than 100 million: give a smaller scale or ppi, "
-    "{:.3g} times as small or less, or save it as .svg or .pdf, which have no pixels"
+    "a picture of {:,.0f} × {:,.0f} pixels has more than 100 million: give a smaller scale or ppi "
+    "(divide it by {:.3g} or more), or save it as .svg or .pdf, which have no pixels"
 )
 NO_PATH = "path = {}: no file can have such a name ({})"
 
