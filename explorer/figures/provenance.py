@@ -9,9 +9,11 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from html import escape, unescape
+from html import escape
+from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, ParamSpec, TypeVar
 
 from explorer.experiment import Experiment
@@ -22,14 +24,19 @@ PDF_KEY = "/PruningExplorer"  # a name in a PDF; what is not in the standard is 
 
 # Every string that a person reads here.
 NO_RECIPE = "{} holds no Experiment: it was not saved by the explorer, or another program took it out"
+DAMAGED = "{} holds no Experiment that can be read: it is damaged, or not what its name says ({})"
+OF_STUDY = (
+    "{} is the figure of a study of {} runs, and holds no single Experiment: study.runs[i].experiment has "
+    "each run's; a figure of one run holds that run's"
+)
 SEVERAL = "{} holds {} Experiments; explorer.figures.recipes(path) returns them all"
 STEERED = (
     "sliders were moved while this ran (moves: {}), so the Experiment alone does not make the same; "
     "explorer.figures.provenance(path) tells when"
 )
 
-SVG_PART = re.compile(rf'<metadata id="{KEY}">(.*?)</metadata>', re.DOTALL)
-HTML_PART = re.compile(rf'<script type="application/json" id="{KEY}">(.*?)</script>', re.DOTALL)
+STUDY = "study"  # the entry of a figure that is of many runs: how many
+WORDS = 150  # of a reader's own message, at most
 
 Provenance = dict[str, Any]  # of one run
 P = ParamSpec("P")
@@ -53,6 +60,11 @@ def with_recipe(build: Callable[P, T]) -> Callable[P, T]:
         return product
 
     return build_with_recipe
+
+
+def of_study(runs: int) -> dict[str, list[Provenance]]:
+    """Return what the specification of a study's figure carries as ``usermeta``."""
+    return {KEY: [{STUDY: runs}]}
 
 
 def usermeta(origins: Iterable[Provenance]) -> dict[str, list[Provenance]]:
@@ -140,15 +152,34 @@ def provenance(path: str | Path) -> list[Provenance]:
     read = {
         ".png": _from_png,
         ".pdf": _from_pdf,
-        ".svg": lambda path: _between(SVG_PART, path, unescape),
-        ".html": lambda path: _between(HTML_PART, path, str),
+        ".svg": _from_svg,
+        ".html": _from_html,
         ".json": _from_json,
         ".safetensors": _from_safetensors,
     }.get(path.suffix.lower())
-    text = read(path) if read else None
-    origins: list[Provenance] = json.loads(text) if text else []
+    path.open("rb").close()  # one that is not there is not damaged
+    try:
+        origins = _checked(read(path) if read else None)
+    except Exception as error:
+        reason = shorten(f"{type(error).__name__}: {error}", WORDS)
+        raise ValueError(DAMAGED.format(path, reason)) from error
+    of_runs = [each for each in origins if STUDY not in each]
+    if origins and not of_runs:
+        raise ValueError(OF_STUDY.format(path, origins[0][STUDY]))
     if not origins:
         raise ValueError(NO_RECIPE.format(path))
+    return of_runs
+
+
+def _checked(text: str | None) -> list[Provenance]:
+    """Return recipes from JSON; raise where they are not what a figure holds."""
+    origins: list[Provenance] = json.loads(text) if text else []
+    for origin in origins:
+        if STUDY not in origin:
+            whats = [event["what"] for event in origin["events"]]
+            if not isinstance(origin["experiment"], dict) or not all(isinstance(w, str) for w in whats):
+                raise TypeError("experiment and events are not what they should be")
+            bool(origin["steered"])
     return origins
 
 
@@ -159,27 +190,50 @@ def _experiment(origin: Provenance) -> Experiment:
 def _from_png(path: Path) -> str | None:
     from PIL.PngImagePlugin import PngImageFile  # noqa: PLC0415
 
-    try:
-        with PngImageFile(path) as image:
-            return image.text.get(KEY)
-    except SyntaxError:  # what Pillow says of a file of another kind
-        return None
+    with PngImageFile(path) as image:
+        return image.info.get(KEY) or image.text.get(KEY)  # the second reads all, for what is at the end
 
 
 def _from_pdf(path: Path) -> str | None:
     from pypdf import PdfReader  # noqa: PLC0415
-    from pypdf.errors import PdfReadError  # noqa: PLC0415
 
-    try:
-        metadata = PdfReader(path).metadata
-    except PdfReadError:
-        return None
+    metadata = PdfReader(path).metadata
     return str(metadata[PDF_KEY]) if metadata and PDF_KEY in metadata else None
 
 
-def _between(pattern: re.Pattern[str], path: Path, plain: Callable[[str], str]) -> str | None:
-    part = pattern.search(path.read_text(encoding="utf-8"))
-    return plain(part[1]) if part else None
+def _from_svg(path: Path) -> str | None:
+    from xml.etree import ElementTree  # noqa: PLC0415
+
+    with path.open("rb") as file:
+        for _, element in ElementTree.iterparse(file):  # to what is looked for, and no further
+            if element.get("id") == KEY:
+                return element.text
+    return None
+
+
+class _Script(HTMLParser):
+    """Reads the text of the script of this name in a page."""
+
+    text: str | None = None
+    inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag == "script" and dict(attrs).get("id") == KEY
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.text = (self.text or "") + data
+
+    def handle_endtag(self, _tag: str) -> None:
+        self.inside = False
+
+
+def _from_html(path: Path) -> str | None:
+    page = _Script()
+    with path.open(encoding="utf-8", errors="replace") as file:
+        while (page.text is None or page.inside) and (part := file.read(2**16)):
+            page.feed(part)
+    return page.text
 
 
 def _from_json(path: Path) -> str:
@@ -187,11 +241,8 @@ def _from_json(path: Path) -> str:
 
 
 def _from_safetensors(path: Path) -> str | None:
-    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+    from safetensors import safe_open  # noqa: PLC0415
 
-    try:
-        with safe_open(path, "np") as file:
-            metadata: dict[str, str] | None = file.metadata()
-    except SafetensorError:
-        return None
+    with safe_open(path, "np") as file:
+        metadata: dict[str, str] | None = file.metadata()
     return (metadata or {}).get(KEY)

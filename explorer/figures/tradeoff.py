@@ -22,6 +22,7 @@ import altair as alt
 import polars as pl
 
 from explorer.figures import published, theme
+from explorer.figures.provenance import of_study
 
 TITLE = "Accuracy against sparsity"
 X_TITLE, Y_TITLE = (
@@ -248,9 +249,11 @@ def tradeoff_of(study: Any) -> alt.LayerChart:
     papers = published.of(study.runs[0].experiment.model)
     n = done["seed"].n_unique()
     subtitle = SAMPLE.format(n, SEEDS[n != 1], study.runs[0].summary["test_images"])
-    return tradeoff(
+    chart = tradeoff(
         {"retrained": retrained, "dense": dense, "published": papers},
         part="test",
         series=(RETRAINED, DENSE, *([PUBLISHED] if papers["error"] else [])),
         subtitle=subtitle,
     )
+    chart.usermeta = of_study(len(study.runs))
+    return chart

@@ -25,7 +25,6 @@ from explorer.engine.training.run import Run
 from explorer.engine.training.train import train_stack
 from explorer.experiment import Experiment
 
-FAILED = "a process of the sweep failed: {}"
 UNSENDABLE = "{} = {!r} cannot be sent to another process ({}); use plan='stack'"
 POLL = 0.1  # seconds between two words on the progress
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
@@ -36,8 +35,11 @@ Methods = tuple[bytes, ...]
 
 def train_stacks(
     stacks: Sequence[Sequence[Experiment]], processes: int, on_steps: Callable[[int], object]
-) -> Iterator[tuple[int, list[Run]]]:
+) -> Iterator[tuple[int, list[Run] | Exception]]:
     """Train stacks and yield the place of each with its runs, as they end; closing the iterator ends all.
+
+    A stack that fails comes with its error; where a process dies, all that are not done come with a
+    `BrokenExecutor`, as nobody knows whose fault it was.
 
     Args:
         stacks: those in front are begun first.
@@ -46,7 +48,6 @@ def train_stacks(
 
     Raises:
         ValueError: where a method cannot be sent to another process.
-        RuntimeError: where a stack fails, or its process dies.
     """
     methods = pack_methods([experiment for stack in stacks for experiment in stack])
     with tempfile.TemporaryDirectory(prefix="explorer-", ignore_cleanup_errors=True) as folder:
@@ -69,11 +70,11 @@ def train_stacks(
             executor.shutdown(kill_workers=True)
 
 
-def _runs(job: "Future[bytes]") -> list[Run]:
-    error = job.exception()
-    if error is not None:
-        raise RuntimeError(FAILED.format(error)) from error
-    runs: list[Run] = pickle.loads(job.result())
+def _runs(job: "Future[bytes]") -> list[Run] | Exception:
+    try:
+        runs: list[Run] = pickle.loads(job.result())
+    except Exception as error:  # noqa: BLE001  of the other process, whatever it was
+        return error
     return runs
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from concurrent.futures import BrokenExecutor
 
 import pytest
 from same import assert_same
@@ -94,17 +95,19 @@ def test_stacks_come_with_their_place_and_all_steps_are_reported(tiny):
 
 
 @pytest.mark.slow
-def test_what_fails_in_a_process_is_told():
-    broken = ex.Experiment(epochs=1, pruning={"granularity": "filter"})  # an MLP has none
-    with pytest.raises(RuntimeError, match=r"(?s)a process of the sweep failed.*granularity"):
-        list(train_stacks([[broken]], 1, lambda _: None))
+def test_what_fails_in_a_process_comes_as_its_error_and_the_others_as_runs(tiny):
+    broken = tiny(pruning={"granularity": "filter"})  # an MLP has none
+    results = dict(train_stacks([[broken], [tiny()]], 2, lambda _: None))
+    assert isinstance(results[0], ValueError)
+    assert "granularity" in str(results[0])
+    assert [run.status for run in results[1]] == ["done"]
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_is_told(own):
-    exp = own(lambda: os._exit(9))
-    with pytest.raises(RuntimeError, match=r"(?s)a process of the sweep failed.*EXIT\(9\)"):
-        list(train_stacks([[exp]], 1, lambda _: None))
+def test_a_process_that_dies_is_a_broken_executor(own):
+    ((_, result),) = train_stacks([[own(lambda: os._exit(9))]], 1, lambda _: None)
+    assert isinstance(result, BrokenExecutor)
+    assert "EXIT(9)" in str(result)
 
 
 @pytest.mark.slow

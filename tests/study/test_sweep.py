@@ -38,7 +38,8 @@ def test_the_frame_has_one_row_a_run_and_says_what_was_varied(tiny):
 
 
 def test_all_takes_every_method_and_says_why_some_make_no_sense(tiny):
-    study = ex.sweep(tiny(epochs=1, validation=0), {"pruning.criterion": "all"}, progress=False)
+    with pytest.warns(UserWarning, match=r"2 of \d+ combinations are skipped .*'activity'.*granularity"):
+        study = ex.sweep(tiny(epochs=1, validation=0), {"pruning.criterion": "all"}, progress=False)
     done = {run.experiment.pruning.criterion for run in study.runs}
     skipped = {changes["pruning.criterion"]: why for changes, why in study.skipped}
     assert done | set(skipped) == set(registry.names("criterion"))
@@ -47,7 +48,9 @@ def test_all_takes_every_method_and_says_why_some_make_no_sense(tiny):
 
 
 def test_what_does_not_fit_the_network_is_skipped_with_the_reason(tiny):
-    study = ex.sweep(tiny(), {"pruning.granularity": "all"}, progress=False)
+    with pytest.warns(UserWarning, match="2 of 6 combinations are skipped .*prunes filters") as warned:
+        study = ex.sweep(tiny(), {"pruning.granularity": "all"}, progress=False)
+    assert all(len(str(each.message)) <= 300 and each.filename == __file__ for each in warned)
     assert {run.experiment.pruning.granularity for run in study.runs} == {"weight", "neuron", "input", "n:m"}
     (_, one), (_, other) = study.skipped
     assert "prunes filters of convolutions, and here there are none" in one
@@ -56,7 +59,8 @@ def test_what_does_not_fit_the_network_is_skipped_with_the_reason(tiny):
 
 def test_shares_for_another_number_of_layers_are_refused_before_anything_trains(tiny):
     exp = tiny(pruning={"allocation": "shares", "options": {"shares": (0.2, 0.8)}})
-    study = ex.sweep(exp, {"model": ["mlp-784-64-32-10", "mlp-784-128-10"]}, progress=False)
+    with pytest.warns(UserWarning, match="1 of 2 combinations are skipped"):
+        study = ex.sweep(exp, {"model": ["mlp-784-64-32-10", "mlp-784-128-10"]}, progress=False)
     assert [run.experiment.model for run in study.runs] == ["mlp-784-128-10"]
     ((_, why),) = study.skipped
     assert "has 2 entries, but 3 layers are pruned" in why
@@ -76,7 +80,8 @@ def test_a_word_that_is_no_list_is_refused(tiny):
 
 def test_a_data_set_of_ones_own_is_swept_and_networks_for_other_images_are_skipped(stripes):
     calls, exp = stripes(), stripes.experiment(lr=0.2, epochs=3)
-    study = ex.sweep(exp, {"model": ["stripes-net", "lenet-5"]}, progress=False)
+    with pytest.warns(UserWarning, match="1 of 2 combinations are skipped .*'lenet-5' cannot take"):
+        study = ex.sweep(exp, {"model": ["stripes-net", "lenet-5"]}, progress=False)
     assert [run.experiment.model for run in study.runs] == ["stripes-net"]
     assert study.runs[0].summary["steps"] == 3 * 10
     assert study.runs[0].dense.summary["test_accuracy"] > 0.5  # by chance it would be 1/3
@@ -128,3 +133,19 @@ def test_a_presets_name_is_its_experiment(tiny, monkeypatch):
     assert ex.train("own", progress=False).experiment == tiny(epochs=1)
     study = ex.sweep("own", {"pruning.threshold": [0.5]}, progress=False)
     assert study.runs[0].experiment == tiny(epochs=1).replace({"pruning.threshold": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("grid", "column"),
+    [
+        ({"clipping.rule": ["norm", ("norm", "value")]}, ["norm", "norm + value"]),
+        ({"clipping.rule": [("norm",), ("norm", "value")]}, [["norm"], ["norm", "value"]]),
+        ({"clipping": [None, ex.Clipping(max_norm=0.5)]}, [None, "ex.Clipping(max_norm=0.5)"]),
+        ({"pruning.threshold": [0, 0.5]}, [0.0, 0.5]),
+    ],
+)
+def test_every_grid_has_a_frame(tiny, grid, column):
+    frame = ex.sweep(tiny(), grid, progress=False).frame
+    assert frame[next(iter(grid))].to_list() == column
+    assert frame.columns[1:4] == ["seed", "status", "hash"]
+    assert frame["test_accuracy"].null_count() == 0

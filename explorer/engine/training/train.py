@@ -93,14 +93,19 @@ def train_stack(
     """Train experiments side by side, as lanes of one stack, and return their runs.
 
     `on_steps` hears of the steps of all lanes as they are done; where it raises, training ends.
+    Ctrl-C returns what there is, as "stopped", but raises before the first step.
     """
-    trainer = Trainer(experiments, device)
+    with defer_sigint(once=True):  # data is being loaded
+        trainer = Trainer(experiments, device)
     trainer.rewindable = False
-    done = 0
-    for _ in trainer.run():
-        on_steps(len(experiments) * (trainer.step - done))
-        done = trainer.step
-    return runs_of(trainer, "done")
+    done, status = 0, "done"
+    try:
+        for _ in trainer.run():
+            on_steps(len(experiments) * (trainer.step - done))
+            done = trainer.step
+    except KeyboardInterrupt:
+        status = "stopped"
+    return runs_of(trainer, status)
 
 
 def with_twin(experiment: Experiment, *, twin: bool) -> list[Experiment]:

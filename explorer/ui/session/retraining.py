@@ -66,6 +66,8 @@ class Retraining:
         problem: Exception | None = None
         try:
             for _, runs in train_stacks(self._stacks, 1, self._on_steps):
+                if isinstance(runs, Exception):
+                    raise runs
                 self._on_news([_row(run, dense) for run, dense in _pairs(runs)])
         except Stopped:
             pass

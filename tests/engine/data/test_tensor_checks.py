@@ -210,20 +210,22 @@ def test_sweeps_take_images_of_any_size(own, scratch_registry):
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 8), nn.ReLU(), nn.Linear(8, 4))
     scratch_registry.register("model", "net")(lambda: net)
     exp = own(coloured, coloured[:100], model="net", pruning={"threshold": 0.5})
-    study = ex.sweep(
-        exp, {"model": ["mlp-784-128-10", "net"], "pruning.threshold": [0.5, 0.8]}, progress=False
-    )
+    grid = {"model": ["mlp-784-128-10", "net"], "pruning.threshold": [0.5, 0.8]}
+    with pytest.warns(UserWarning, match="2 of 4 combinations are skipped"):
+        study = ex.sweep(exp, grid, progress=False)
     assert [run.status for run in study.runs] == ["done", "done"]
     assert [changes["model"] for changes, _ in study.skipped] == ["mlp-784-128-10"] * 2
     assert all("cannot take the 3 × 12 × 12 images of own" in reason for _, reason in study.skipped)
 
 
-def test_data_that_do_not_fit_never_end_a_sweep(own, scratch_registry):
+@pytest.mark.parametrize("traits", [{}, {"sizes": (400, 100), "shape": (1, 28, 28), "classes": 10}])
+def test_data_that_do_not_fit_never_end_a_sweep(own, scratch_registry, traits):
     exp = own(part())
-    scratch_registry.register("dataset", "none")(lambda: (part(labels=None), part(100)))
-    scratch_registry.register("dataset", "floats")(lambda: (part(pixels=FLOATS), part(100)))
-    scratch_registry.register("dataset", "fails")(lambda: part(1) / 0)
-    study = ex.sweep(exp, {"dataset": ["none", "own", "floats", "fails"]}, progress=False)
+    scratch_registry.register("dataset", "none", **traits)(lambda: (part(labels=None), part(100)))
+    scratch_registry.register("dataset", "floats", **traits)(lambda: (part(pixels=FLOATS), part(100)))
+    scratch_registry.register("dataset", "fails", **traits)(lambda: part(1) / 0)
+    with pytest.warns(UserWarning, match="3 of 4 combinations are skipped .*'none'.*TypeError"):
+        study = ex.sweep(exp, {"dataset": ["none", "own", "floats", "fails"]}, progress=False)
     assert [run.status for run in study.runs] == ["done"]
     reasons = [reason for _, reason in study.skipped]
     assert [reason.split(" ")[0] for reason in reasons] == ["TypeError:", "dataset", "TypeError:"]
