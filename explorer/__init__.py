@@ -4,7 +4,7 @@
 bottom up there are:
 
 - `traits`, `registry`: a function's signature becomes a method with options, label, help and reference.
-- `experiment`: `Experiment`, `Pruning` and `Clipping`, the full description of a run.
+- `fields`, `experiment`: `Experiment`, `Pruning` and `Clipping`, the full description of a run.
 - `methods`: the science in pure torch: criteria, granularities, schedules, clip rules.
 - `presets`: the recipes of articles and papers; `data`: the embedded images, and tables.
 - `engine`: the machine that trains, prunes and records.

@@ -9,6 +9,7 @@ table in the README and the contract tests are all read from here.
 import difflib
 import importlib
 import inspect
+import reprlib
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
@@ -49,6 +50,10 @@ HOMES = {
 
 SCIENCE = ("criterion", "granularity", "allocation", "unit", "schedule", "rule", "lr_decay")
 
+SHOWN = 100  # characters of what was given, in a message
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN
+
 T = TypeVar("T", default=Any)  # an axis's traits
 
 _METHODS: dict[str, dict[str, "Method"]] = {axis: {} for axis in HOMES}
@@ -81,7 +86,7 @@ class Option:
         try:
             return self._adapter.validate_python(value, strict=True)
         except ValidationError as error:
-            raise ValueError(f"{self.name} = {value!r}: {error.errors()[0]['msg'].lower()}") from None
+            raise ValueError(f"{self.name} = {show(value)}: {error.errors()[0]['msg'].lower()}") from None
 
 
 @dataclass(frozen=True)
@@ -211,12 +216,26 @@ def methods(axis: str) -> tuple[Method, ...]:
 
 def unknown(what: str, given: object, allowed: Iterable[str]) -> str:
     """Return the text of an error about a name: what was given, the nearest match, all that is allowed."""
-    known = list(allowed)
-    near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.55)
+    known, text = list(allowed), cut(str(given))
+    near = difflib.get_close_matches(text, known, n=1, cutoff=0.55)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{what} = {given!r} is not known{hint} Allowed: {', '.join(known) or 'none'}".replace(
+    shown = repr(text if isinstance(given, str) else given)
+    return f"{what} = {shown} is not known{hint} Allowed: {', '.join(known) or 'none'}".replace(
         "known Allowed", "known. Allowed"
     )
+
+
+def show(value: object) -> str:
+    """Return a value as code, cut where it is long: somebody may paste anything."""
+    try:
+        return cut(_SHORT.repr(value))
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def cut(text: str) -> str:
+    """Return a text, without its middle where it is long."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}…{text[-SHOWN // 4 :]}"
 
 
 def _load(axis: str) -> dict[str, Method]:

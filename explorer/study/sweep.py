@@ -88,7 +88,8 @@ def sweep(
     experiments, varied, skipped = _combinations(experiment_of(experiment), grid, seeds)
     if not experiments:
         changes, reason = skipped[0]
-        raise ValueError(f"none of {len(skipped)} combinations can be trained; {changes}: {reason}")
+        given = registry.show(changes)
+        raise ValueError(f"none of {len(skipped)} combinations can be trained; {given}: {reason}")
     work = make_plan(experiments, pick_device(device), plan)
     with _bar(work, progress) as bar:
         runs = _with_twins(_train(work, device, bar.update if bar else lambda _: None), work.kind)

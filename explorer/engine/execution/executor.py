@@ -153,8 +153,9 @@ class StepExecutor:
 
     def _inputs(self) -> StepInputs:
         setup = self.setup
-        factors = [setup.lr_factor(step) for step in range(setup.total)]
-        return StepInputs(setup.split.train, self.seeds, setup.batch_size, setup.normalise, factors)
+        return StepInputs(
+            setup.split.train, self.seeds, setup.batch_size, setup.normalise, setup.lr_factor, setup.total
+        )
 
     # -- batches --------------------------------------------------------------------------------------
 
