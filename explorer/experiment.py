@@ -30,7 +30,7 @@ from explorer.fields import (
     not_bool,
 )
 from explorer.methods import compatibility
-from explorer.registry import cut
+from explorer.signatures import cut
 
 SCHEMA = 1  # goes into every hash; raised only when an old description comes to mean something else
 METHODS = ("criterion", "granularity", "allocation", "unit", "schedule")  # the axes of a Pruning
@@ -86,7 +86,7 @@ class _Part(BaseModel):
                 raise ValueError(f"{registry.unknown('option', name, known)} (options of {used})")
         for option in options:  # methods may share a name without sharing its default
             name = option.name
-            if name in given and (value := option.check(given[name])) != option.default:
+            if name in given and (value := option.check(given[name])) != option.plain_default:
                 checked[name] = value
             elif option.required and name not in given:
                 raise ValueError(

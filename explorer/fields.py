@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
 
-from explorer.registry import cut, show, unknown
+from explorer.signatures import cut, show, unknown
 
 LARGEST = 2**63 - 1  # what 64 bits hold
 MOST_PROBLEMS = 2  # are told at once
