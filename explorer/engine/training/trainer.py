@@ -62,7 +62,7 @@ class Trainer:
         )
         self.events = PruneEvents(self.pruner, self.observer)
         self.executor = StepExecutor(self.setup)
-        self.recorder = Recorder(self.observer, self.per_epoch)
+        self.recorder = Recorder(self.observer, self.per_epoch, self.setup.batch_images)
         self.step, self.done, self.seconds = 0, False, 0.0
         self.checkpoint: Checkpoint | None = None  # just before the first prune event
         self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
