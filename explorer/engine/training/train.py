@@ -39,9 +39,9 @@ def train(
     A process that is forked from one that has trained (a DataLoader's workers, multiprocessing's "fork") may
     hang in torch: start it by "spawn".
 
-    The same experiment gives the same history to the bit on one machine and number of threads. Otherwise, and
-    between machine code and torch, a step differs by rounding; over an epoch that grows, until masks differ in
-    thousands of entries, at equal accuracy.
+    The same experiment gives the same history to the bit on one machine and number of threads. Otherwise,
+    and between machine code and torch, a step differs by rounding; over an epoch that grows, until masks
+    differ in thousands of entries, at equal accuracy.
 
     Args:
         experiment: what to train, or a preset's name.

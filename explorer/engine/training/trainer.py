@@ -178,8 +178,7 @@ class Trainer:
         """Keep a lane's last good weights, and say what to try."""
         lane.last_good_row = self.state.theta[lane.row].clone()
         lane.last_good_buffers = self.pruner.recalibrated(self.state.view(lane.row), lane.experiment)
-        advice = f"try a clip norm of 1, or a learning rate below {lane.experiment.lr:g}"
-        lane.diverged = f"{what} (epoch {at / self.per_epoch:.2f}): {advice}"
+        lane.diverged = f"{what} (epoch {at / self.per_epoch:.2f}): {lane.advice()}"
 
     def _finish(self) -> None:
         if self.state.diverged is not None:
