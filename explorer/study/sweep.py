@@ -11,7 +11,7 @@ from explorer import registry
 from explorer.engine.data.device import pick_device
 from explorer.engine.pruning import pruner
 from explorer.engine.training.run import Run
-from explorer.engine.training.train import train_stack
+from explorer.engine.training.train import train_stack, warn_of_fork
 from explorer.experiment import Experiment
 from explorer.presets import experiment_of
 from explorer.study.plan import Plan, make_plan, steps_of
@@ -67,7 +67,8 @@ def sweep(
 
     `ex.sweep(exp, {"pruning.criterion": "all", "pruning.threshold": [0.5, 0.9]}, seeds=5)` takes seeds
     `exp.seed + 0` to `exp.seed + 4`, or from each seed in the grid on. What makes no sense is skipped, and
-    `study.skipped` says why.
+    `study.skipped` says why. A process forked from one that has trained may hang in torch: start it by
+    "spawn".
 
     Args:
         experiment: what the combinations start from, or a preset's name.
@@ -85,6 +86,7 @@ def sweep(
     """
     if seeds < 1:
         raise ValueError(f"seeds = {seeds}: give 1 or more")
+    warn_of_fork()
     experiments, varied, skipped = _combinations(experiment_of(experiment), grid, seeds)
     if not experiments:
         changes, reason = skipped[0]

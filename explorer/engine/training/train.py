@@ -3,6 +3,7 @@
 import functools
 import os
 import platform
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +56,7 @@ def train(
         TypeError: where it is no Experiment.
     """
     experiment = experiment_of(experiment)
-    _warn_of_fork()
+    warn_of_fork()
     trainer, status = None, "done"
     try:
         with defer_sigint(once=True):  # data is being loaded
@@ -79,8 +80,10 @@ def train_stack(
 ) -> list[Run]:
     """Train experiments side by side, as lanes of one stack, and return their runs.
 
-    `on_steps` hears of the steps of all lanes as they are done; where it raises, training ends.
+    `on_steps` hears of the steps of all lanes as they are done; where it raises, training ends. In a process
+    forked from one that has trained it warns, as `train` does.
     """
+    warn_of_fork()
     trainer = Trainer(experiments, device)
     trainer.rewindable = False
     done = 0
@@ -186,12 +189,16 @@ def _first_process() -> int:
     return os.getpid()
 
 
-def _warn_of_fork() -> None:
+def warn_of_fork() -> None:
+    """Warn whoever trains in a process that was forked from one that has; all that trains asks here first."""
     if _first_process() != os.getpid():
+        frame, level = sys._getframe(), 1
+        while frame.f_back and frame.f_globals.get("__name__", "").startswith("explorer."):
+            frame, level = frame.f_back, level + 1
         warnings.warn(
             "this process was forked from one that has trained, and torch may hang in it: "
             'start it by multiprocessing.get_context("spawn")',
-            stacklevel=3,
+            stacklevel=level,
         )
 
 
