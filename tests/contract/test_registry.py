@@ -9,7 +9,6 @@ from pydantic import Field
 
 import explorer as ex
 from explorer import registry
-from explorer.engine.execution import clipping
 from explorer.engine.pruning import score_inputs
 from explorer.traits import BY_AXIS, CALLED_WITH, OFFERED, CriterionTraits
 
@@ -117,7 +116,6 @@ def test_the_explorers_own_methods_stay_unless_one_says_so(scratch_registry):
 
 def test_what_criteria_and_rules_may_ask_for_is_what_there_is():
     assert set(OFFERED["criterion"]) == set(score_inputs.QUANTITIES)
-    assert set(OFFERED["rule"]) == set(clipping.QUANTITIES)
     assert {*OFFERED, *CALLED_WITH} == set(registry.HOMES)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from explorer.engine.pruning.score_inputs import QUANTITIES, ByLayer, ScoringContext
-from explorer.registry import Method, unknown
+from explorer.registry import Method
 
 
 class NonFiniteScores(ValueError):  # noqa: N818  it names a state of the weights
@@ -31,7 +31,4 @@ def score(criterion: Method, context: ScoringContext, options: Mapping[str, Any]
 
 def compute_inputs(needs: Iterable[str], context: ScoringContext) -> dict[str, ByLayer]:
     """Compute the quantities that are asked for, and no others."""
-    for need in needs:
-        if need not in QUANTITIES:
-            raise ValueError(unknown("a criterion's parameter", need, QUANTITIES))
     return {need: QUANTITIES[need](context) for need in needs}
