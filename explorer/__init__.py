@@ -3,8 +3,9 @@
 `import explorer as ex` loads nothing heavy; each public name is imported when it is first used. From the
 bottom up there are:
 
-- `traits`, `registry`: a function's signature becomes a method with options, label, help and reference.
-- `experiment`: `Experiment`, `Pruning` and `Clipping`, the full description of a run.
+- `traits`, `signatures`, `registry`: a function's signature becomes a method with options, label, help and
+  reference.
+- `fields`, `experiment`: `Experiment`, `Pruning` and `Clipping`, the full description of a run.
 - `methods`: the science in pure torch: criteria, granularities, schedules, clip rules.
 - `presets`: the recipes of articles and papers; `data`: the embedded images, and tables.
 - `engine`: the machine that trains, prunes and records.

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Self
@@ -13,58 +12,30 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
     model_validator,
 )
 
 from explorer import registry
+from explorer.fields import (
+    Bag,
+    Count,
+    NotNegative,
+    Number,
+    Options,
+    Positive,
+    WholeNumber,
+    explain,
+    frozen,
+    not_bool,
+)
 from explorer.methods import compatibility
+from explorer.signatures import cut
 
 SCHEMA = 1  # goes into every hash; raised only when an old description comes to mean something else
 METHODS = ("criterion", "granularity", "allocation", "unit", "schedule")  # the axes of a Pruning
+MOST_EPOCHS = 100_000  # what a run holds from its start, such as when it records, grows with them
 DEFAULT_END = 0.75  # of the whole training: what remains is for fine-tuning
-
-
-class Options(dict[str, Any]):
-    """A dictionary that cannot be changed, so that an Experiment stays what its hash says."""
-
-    def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise TypeError(
-            "an Experiment is frozen; make another with exp.replace({'pruning.options.NAME': value})"
-        )
-
-    __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = _refuse
-    __ior__ = _refuse
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(frozenset(self))  # values may be lists; equal bags have equal names, which is enough
-
-    def __reduce__(self) -> Any:
-        return Options, (dict(self),)
-
-
-def _not_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
-def _no_signed_zero(value: float) -> float:
-    return value + 0.0  # -0.0 equals 0.0, so it must not be written or hashed as another number
-
-
-def _frozen(value: Mapping[str, Any]) -> Options:
-    return Options({k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
-
-
-Number = Annotated[
-    float, BeforeValidator(_not_bool), Field(allow_inf_nan=False), AfterValidator(_no_signed_zero)
-]
-NotNegative = Annotated[Number, Field(ge=0)]
-Positive = Annotated[Number, Field(gt=0)]
-Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1)]
-Bag = Annotated[dict[str, Any], AfterValidator(_frozen), PlainSerializer(dict)]
 
 
 def _one_of(axis: str) -> AfterValidator:
@@ -85,7 +56,7 @@ class _Part(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ValueError(_explain(type(self), error)) from None
+            raise ValueError(explain(type(self), error)) from None
 
     def _set(self) -> dict[str, Any]:
         """Return the fields that are not at their defaults, of a part whose defaults are plain values."""
@@ -115,13 +86,13 @@ class _Part(BaseModel):
                 raise ValueError(f"{registry.unknown('option', name, known)} (options of {used})")
         for option in options:  # methods may share a name without sharing its default
             name = option.name
-            if name in given and (value := option.check(given[name])) != option.default:
+            if name in given and (value := option.check(given[name])) != option.plain_default:
                 checked[name] = value
             elif option.required and name not in given:
                 raise ValueError(
                     f"{field} lacks {name!r}: {option.method} needs it; options={{{name!r}: ...}}"
                 )
-        object.__setattr__(self, field, _frozen({n: checked[n] for n in given if n in checked}))
+        object.__setattr__(self, field, frozen({n: checked[n] for n in given if n in checked}))
 
 
 class Pruning(_Part):
@@ -222,9 +193,9 @@ class Experiment(_Part):
     weight_decay: NotNegative = 0.0
     l1: NotNegative = 0.0
     batch_size: Count = 64
-    epochs: Count = 3
-    seed: Annotated[int, BeforeValidator(_not_bool), Field(ge=0)] = 0
-    validation: Annotated[int, BeforeValidator(_not_bool), Field(ge=0)] = 5000
+    epochs: Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=MOST_EPOCHS)] = 3
+    seed: WholeNumber = 0
+    validation: WholeNumber = 5000
     pruning: Pruning | None = Field(default_factory=Pruning)
     clipping: Clipping | None = Field(default_factory=Clipping)
     model_options: Bag = Options()
@@ -284,8 +255,8 @@ class Experiment(_Part):
         """Read what `to_json` wrote; raises ValueError where the text does not fit."""
         try:
             fields = json.loads(text)
-        except json.JSONDecodeError as error:
-            text = f"this is not JSON: {error}; expected what Experiment.to_json() returns"
+        except (ValueError, RecursionError) as error:  # brackets without end, numbers of thousands of digits
+            text = f"this is not JSON: {cut(str(error))}; expected what Experiment.to_json() returns"
             raise ValueError(text) from None
         if not isinstance(fields, dict):
             raise ValueError(f"an Experiment is a JSON object, this is {text[:40]!r}")
@@ -329,22 +300,3 @@ def _plain(value: Any) -> Any:
 
 def _literal(value: Any) -> str:
     return repr(dict(value)) if isinstance(value, Options) else repr(value)
-
-
-def _explain(cls: type[BaseModel], error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        path = ".".join(str(p) for p in problem["loc"] if not str(p).startswith("function-"))
-        given = problem["input"]
-        if problem["type"] == "extra_forbidden":
-            lines.append(registry.unknown("field", path, cls.model_fields))
-        elif problem["type"] == "value_error":
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(message if " = " in message or not path else f"{path} = {given!r}: {message}")
-        else:
-            message = problem["msg"]
-            rule = message.removeprefix("Input should be ")
-            text = f"must be {rule}" if rule != message else f"{message[0].lower()}{message[1:]}"
-            value = "nan" if isinstance(given, float) and math.isnan(given) else repr(given)
-            lines.append(f"{path} = {value}: {text}")
-    return f"{cls.__name__}: " + "; ".join(lines)

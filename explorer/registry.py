@@ -6,18 +6,16 @@ gives the range or the choices), the docstring's first line is the tooltip, and 
 table in the README and the contract tests are all read from here.
 """
 
-import difflib
 import importlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
-from functools import cached_property
-from typing import Any, Generic, Literal, get_type_hints, overload
+from typing import Any, Generic, Literal, overload
 
-from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypeVar  # comes with pydantic; typing has it with defaults from 3.13 on
 
+from explorer.signatures import Option, needs_of, options_of, show, unknown
 from explorer.traits import (
     BY_AXIS,
     CriterionTraits,
@@ -31,6 +29,22 @@ from explorer.traits import (
     ScheduleTraits,
     UnitTraits,
 )
+
+__all__ = [
+    "HOMES",
+    "SCIENCE",
+    "Method",
+    "Option",
+    "add_traits",
+    "get",
+    "methods",
+    "names",
+    "register",
+    "show",
+    "table",
+    "unknown",
+    "watch",
+]
 
 # Where the methods of each axis live; a module registers its own when it is first asked for.
 HOMES = {
@@ -53,35 +67,6 @@ T = TypeVar("T", default=Any)  # an axis's traits
 
 _METHODS: dict[str, dict[str, "Method"]] = {axis: {} for axis in HOMES}
 _WATCHERS: "list[weakref.WeakMethod[Callable[[str], None]]]" = []
-
-
-@dataclass(frozen=True)
-class Option:
-    """One keyword-only parameter of a method: a number or a choice that the user may set."""
-
-    name: str
-    default: Any
-    annotation: Any
-    method: str = ""
-
-    @property
-    def required(self) -> bool:
-        """Whether it has no default."""
-        return self.default is inspect.Parameter.empty
-
-    @cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
-        """What checks a value; making it takes far longer than a check."""
-        return TypeAdapter(self.annotation)
-
-    def check(self, value: Any) -> Any:
-        """Return the value in the option's own type; raise ValueError with what is allowed."""
-        if isinstance(value, bool) and not isinstance(self.default, bool):  # True == 1, but is no number
-            raise ValueError(f"{self.name} = {value!r}: must be like {self.default!r}, not a truth value")
-        try:
-            return self._adapter.validate_python(value, strict=True)
-        except ValidationError as error:
-            raise ValueError(f"{self.name} = {value!r}: {error.errors()[0]['msg'].lower()}") from None
 
 
 @dataclass(frozen=True)
@@ -111,23 +96,37 @@ class Method(Generic[T]):
         return {name: options.get(name, option.default) for name, option in self.options.items()}
 
 
-def register(axis: str, name: str, **traits: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def register(
+    axis: str, name: str, *, override: bool = False, **traits: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function under a name that users type; it stays an ordinary function.
 
-    The traits of each axis stand in `explorer/traits.py`; one that is not known there raises ValueError.
+    The traits of each axis stand in `explorer/traits.py`, with what its methods are called with. One of the
+    explorer's own gives way to another of its name only where `override` says so.
+
+    Raises:
+        ValueError: where a trait is not known or lacking, the function cannot be called as the machine does,
+            or the name is the explorer's own.
     """
     if axis not in HOMES:
         raise ValueError(unknown("axis", axis, HOMES))
     checked = _traits(axis, name, traits)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        what = f"{axis} {name!r}"
+        own = getattr(function, "__module__", None) or ""
+        if not own.startswith("explorer.") and not override and _is_own(axis, name):
+            raise ValueError(
+                f"{what} is the explorer's own: take another name, or register({axis!r}, {name!r}, "
+                "override=True) to have yours in its place"
+            )
         text = inspect.cleandoc(function.__doc__ or "")
         _METHODS[axis][name] = Method(
             axis=axis,
             name=name,
             function=function,
-            needs=_needs(function),
-            options=_options(function, name),
+            needs=needs_of(function, axis, what),
+            options=options_of(function, name, what),
             help=text.partition("\n")[0],
             formula=_section(text, "Formula"),
             reference=_section(text, "Reference"),
@@ -209,16 +208,6 @@ def methods(axis: str) -> tuple[Method, ...]:
     return tuple(_load(axis).values())
 
 
-def unknown(what: str, given: object, allowed: Iterable[str]) -> str:
-    """Return the text of an error about a name: what was given, the nearest match, all that is allowed."""
-    known = list(allowed)
-    near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.55)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{what} = {given!r} is not known{hint} Allowed: {', '.join(known) or 'none'}".replace(
-        "known Allowed", "known. Allowed"
-    )
-
-
 def _load(axis: str) -> dict[str, Method]:
     if axis not in HOMES:
         raise ValueError(unknown("axis", axis, HOMES))
@@ -226,19 +215,10 @@ def _load(axis: str) -> dict[str, Method]:
     return _METHODS[axis]
 
 
-def _needs(function: Callable[..., Any]) -> tuple[str, ...]:
-    parameters = inspect.signature(function).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-
-
-def _options(function: Callable[..., Any], method: str) -> dict[str, Option]:
-    hints = get_type_hints(function, include_extras=True)
-    parameters = inspect.signature(function).parameters.values()
-    return {
-        p.name: Option(p.name, p.default, hints.get(p.name, Any), method)
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY
-    }
+def _is_own(axis: str, name: str) -> bool:
+    """Whether the explorer itself has a method of that name."""
+    present = _load(axis).get(name)
+    return present is not None and present.function.__module__.startswith("explorer.")
 
 
 def _section(text: str, title: str) -> str:

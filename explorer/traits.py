@@ -130,6 +130,27 @@ class DecayTraits:
     """Traits of a decay of the learning rate: there are none."""
 
 
+# What the machine calls a method with: by position, so that the number counts, ...
+CALLED_WITH: dict[str, tuple[str, ...]] = {
+    "granularity": ("scores",),
+    "allocation": ("sizes", "shapes", "sparsity"),
+    "schedule": ("begin", "end", "unit", "threshold"),
+    "unit": ("threshold", "scores", "spread"),
+    "model": (),
+    "dataset": (),
+    "loss": ("logits", "labels"),
+    "optimizer": ("theta", "grad", "lr", "momentum", "state"),
+    "lr_decay": ("progress",),
+}
+# ... or by name: a method asks for what it wants of these.
+OFFERED: dict[str, tuple[str, ...]] = {
+    "criterion": (
+        *("weight", "initial_weight", "grad", "class_grads", "squared_grad", "hessian_grad", "flow"),
+        *("movement", "activation", "silence", "noise"),
+    ),
+    "rule": ("grad", "grad_norm", "max_norm", "theta", "grads", "weights", "last", "mask", "memory"),
+}
+
 BY_AXIS: dict[str, type] = {
     "criterion": CriterionTraits,
     "granularity": GranularityTraits,

@@ -11,10 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "explorer"
 # Each knows those before it. In the engine, pruning and execution know nothing of each other.
-ORDER = ["traits", "registry", "methods", "experiment", "presets", "engine", "study", "lessons", "ui"]
+ORDER = ["traits", "signatures", "registry", "methods", "fields", "experiment", "presets", "engine", "study"]
+ORDER += ["lessons", "ui"]
 ENGINE = [["data"], ["network"], ["pruning", "execution"], ["training"], ["analysis"], ["savings"]]
 OUTSIDE = {"__init__", "data", "figures", "locale"}
-SCIENCE = {"traits", "registry", "methods", "experiment"}
+SCIENCE = {"traits", "signatures", "registry", "methods", "fields", "experiment"}
 
 
 def modules():

@@ -17,7 +17,7 @@ from explorer.engine.data.datasets import load
 from explorer.engine.data.device import pick_device
 from explorer.engine.pruning import fit
 from explorer.engine.training.run import Run
-from explorer.engine.training.train import train_stack
+from explorer.engine.training.train import train_stack, warn_of_fork
 from explorer.experiment import Clipping, Experiment, Pruning
 from explorer.presets import experiment_of
 from explorer.study.plan import Plan, make_plan, steps_of, with_twins
@@ -105,7 +105,8 @@ def sweep(
     `ex.sweep(exp, {"pruning.criterion": "all", "pruning.threshold": [0.5, 0.9]}, seeds=5)` takes seeds
     `exp.seed + 0` to `exp.seed + 4`, or from each seed in the grid on. What makes no sense is skipped with a
     warning, and `study.skipped` says why. What fails in training ends no other run: it stands in
-    `study.missing`. Ctrl-C returns what is done; runs under way are "stopped" or, in processes, missing.
+    `study.missing`. Ctrl-C returns what is done; runs under way are "stopped" or, in processes, missing. A
+    process forked from one that has trained may hang in torch: start it by "spawn".
 
     Args:
         experiment: what the combinations start from, or a preset's name.
@@ -123,14 +124,17 @@ def sweep(
     """
     if seeds < 1:
         raise ValueError(f"seeds = {seeds}: give 1 or more")
+    warn_of_fork()
     where = pick_device(device)
     experiments, varied, skipped = _combinations(experiment_of(experiment), grid, seeds, where)
     combinations = len(experiments) // seeds + len(skipped)
     if not experiments:
-        raise ValueError(NONE_TRAINS.format(combinations, *skipped[0]))
+        first, reason = skipped[0]
+        raise ValueError(NONE_TRAINS.format(combinations, registry.show(first), reason))
     if skipped:
         first, reason = skipped[0]
-        warnings.warn(SKIPPED.format(len(skipped), combinations, first, shorten(reason, WORDS)), stacklevel=2)
+        given = registry.show(first)
+        warnings.warn(SKIPPED.format(len(skipped), combinations, given, shorten(reason, WORDS)), stacklevel=2)
     fit.warn_of_dense_layers(experiments)
     work = make_plan(experiments, where, plan)
     with _bar(work, progress) as bar:

@@ -177,3 +177,42 @@ def test_text_that_is_no_experiment(text, words):
 def test_all_mistakes_are_named_at_once():
     with pytest.raises(ValueError, match=r"lr = .*epochs = "):
         ex.Experiment(lr=-1, epochs=0)
+
+
+LONG = "x" * 10**6
+ENDLESS = 10**5000  # Python writes no such number
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": LONG},
+        {LONG: 1},
+        {"lr": LONG},
+        {"epochs": 10**30},
+        {"epochs": ENDLESS},
+        {"seed": ENDLESS},
+        {"validation": 10**30},
+        {"pruning": {"options": {LONG: 1}}},
+        {"pruning": {"schedule": "gradual", "options": {"every": [LONG] * 100}}},
+        {"clipping": {"rule": [LONG]}},
+        {f"field{i}": 1 for i in range(1000)},
+    ],
+)
+def test_what_is_without_bounds_is_refused_in_few_words(fields):
+    with pytest.raises(ValueError, match="Experiment: ") as error:
+        ex.Experiment(**fields)
+    assert len(str(error.value)) < 450
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"epochs": ' + "9" * 5000 + "}", '{"a":' * 100_000])
+def test_json_without_end_is_refused_in_few_words(text):
+    with pytest.raises(ValueError, match="this is not JSON") as error:
+        ex.Experiment.from_json(text)
+    assert len(str(error.value)) < 300
+
+
+def test_more_epochs_than_anybody_waits_for():
+    with pytest.raises(ValueError, match="epochs = 100000000: must be less than or equal to 100000"):
+        ex.Experiment(epochs=100_000_000)
+    assert ex.Experiment(epochs=100_000).epochs == 100_000

@@ -107,8 +107,29 @@ def test_train_loss_is_the_mean_since_the_last_record(tiny):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
+    images = [32] * 15 + [20]  # a last batch that is smaller counts less
     for right in (4, 8, 12, 16):
-        assert whole[right] == pytest.approx(sum(losses[right - 4 : right]) / 4, rel=1e-6)
+        shares = [losses[i] * images[i] / sum(images[right - 4 : right]) for i in range(right - 4, right)]
+        assert whole[right] == pytest.approx(sum(shares), rel=1e-6)
+
+
+@pytest.mark.parametrize("fields", [{}, {"optimizer": "adam"}])
+def test_train_loss_weighs_by_images_on_every_path(tiny, fields):
+    """A step that hardly moves: the mean over an epoch is that over its images, however they are cut."""
+    exp = tiny(pruning=None, lr=1e-12, **fields)
+    train_images = datasets.split("tiny", torch.device("cpu"), 100).train
+    for together in (False, True):
+        trainer = Trainer([exp, exp.replace(seed=1)], "cpu", together=together)
+        x, labels = trainer.setup.inputs(train_images)
+        list(trainer.run())
+        assert trainer.executor.compiled == (not together and not fields)
+        module = train(exp, progress=False).model()
+        loss = torch.nn.functional.cross_entropy(module(x), labels).item()
+        recorded = [v for _, _, name, _, v in trainer.lanes[0].history.history if name == "train_loss"]
+        assert len(recorded) == 4
+        weighed = sum(v * n for v, n in zip(recorded, (128, 128, 128, 116), strict=True)) / 500
+        assert weighed == pytest.approx(loss, rel=1e-6)
+        assert sum(recorded) / 4 != pytest.approx(loss, rel=1e-6)
 
 
 def test_without_validation_there_are_no_val_rows(tiny):

@@ -1,5 +1,6 @@
 """A method's signature and docstring are its schema."""
 
+from functools import partial
 from typing import Annotated
 
 import pytest
@@ -8,7 +9,8 @@ from pydantic import Field
 
 import explorer as ex
 from explorer import registry
-from explorer.traits import BY_AXIS, CriterionTraits
+from explorer.engine.pruning import score_inputs
+from explorer.traits import BY_AXIS, CALLED_WITH, OFFERED, CriterionTraits
 
 SCIENCE = ("criterion", "granularity", "allocation", "schedule", "unit", "rule")
 
@@ -40,9 +42,110 @@ def test_signature_and_docstring_become_the_schema(scratch_registry):
 
 
 def test_a_docstring_is_not_needed(scratch_registry):
-    scratch_registry.register("criterion", "silent")(abs)
+    scratch_registry.register("criterion", "silent")(lambda weight: weight.abs())
     method = scratch_registry.get("criterion", "silent")
-    assert (method.help != "", method.formula, method.reference) == (True, "", "")
+    assert (method.help, method.formula, method.reference) == ("", "", "")
+
+
+class Answerer:
+    """Answers as a function does."""
+
+    def __call__(self, weight):
+        return weight
+
+
+def power(weight, *, power=2):
+    return weight**power
+
+
+def misread(weight, *, power: "NoSuchType" = 2):  # noqa: F821  that is the case
+    return weight**power
+
+
+def misfit(weight, *, power: int = "two"):
+    return weight**power
+
+
+def shapeless(weight, *, power: torch.Tensor = None):
+    return weight**power
+
+
+@pytest.mark.parametrize(
+    ("axis", "function", "words"),
+    [
+        ("criterion", partial(power, power=3), "a partial has no signature .* wrap it in a function"),
+        ("criterion", Answerer(), "a Answerer has no signature"),
+        ("criterion", abs, "a builtin_function_or_method has no signature"),
+        ("criterion", 3, "a int has no signature"),
+        ("criterion", power, "option 'power' has no type; write it like power: int = 1"),
+        ("criterion", misread, "the types of its options cannot be read: name 'NoSuchType'"),
+        ("criterion", misfit, "the default of option 'power', 'two', does not fit its type"),
+        ("criterion", shapeless, "the type of option 'power', .*Tensor.*, cannot be checked"),
+        ("criterion", lambda wait: wait, "'wait' is not known; did you mean 'weight'"),
+        ("criterion", lambda **inputs: inputs, r"takes \*\*inputs, which names nothing"),
+        (
+            "rule",
+            lambda grad, clip: grad + clip,
+            "parameter of rule 'mine' = 'clip' is not known. Allowed: grad",
+        ),
+        (
+            "model",
+            lambda hidden: hidden,
+            "takes hidden, but is called with nothing; options stand",
+        ),
+        ("optimizer", lambda theta, grad: theta + grad, "is called with theta, grad, lr, momentum, state"),
+    ],
+)
+def test_what_cannot_be_called_is_refused_when_it_is_registered(scratch_registry, axis, function, words):
+    with pytest.raises(ValueError, match=words) as error:
+        scratch_registry.register(axis, "mine")(function)
+    assert len(str(error.value)) < 350
+    assert "mine" not in scratch_registry.names(axis)
+
+
+def test_the_explorers_own_methods_stay_unless_one_says_so(scratch_registry):
+    own = registry.get("criterion", "magnitude")
+    with pytest.raises(ValueError, match=r"'magnitude' is the explorer's own: .* override=True"):
+        scratch_registry.register("criterion", "magnitude")(lambda weight: weight)
+    assert registry.get("criterion", "magnitude") is own
+    scratch_registry.register("criterion", "magnitude", override=True)(lambda weight: weight)
+    assert registry.get("criterion", "magnitude") is not own
+    for _ in range(2):  # a cell of a notebook is run again
+        scratch_registry.register("criterion", "mine")(lambda weight: weight)
+
+
+def test_what_criteria_and_rules_may_ask_for_is_what_there_is():
+    assert set(OFFERED["criterion"]) == set(score_inputs.QUANTITIES)
+    assert {*OFFERED, *CALLED_WITH} == set(registry.HOMES)
+
+
+def test_options_that_are_lists(scratch_registry):
+    @scratch_registry.register("criterion", "listed")
+    def listed(weight, *, powers: list[int] = [1], scales: tuple[float, ...] = (1.0,)):  # noqa: B006  never written
+        """Has lists for options."""
+        return sum(weight.abs() ** power for power in powers) * scales[0]
+
+    def make(**options):
+        return ex.Experiment(pruning={"criterion": "listed", "options": options})
+
+    exp = make(powers=[3, 4], scales=[0.5])
+    assert exp.pruning.options == {"powers": (3, 4), "scales": (0.5,)}
+    assert ex.Experiment.from_json(exp.to_json()) == exp == eval(exp.code(), {"ex": ex})
+    assert make(powers=[1], scales=[1.0]) == make()
+    with pytest.raises(ValueError, match="powers = "):
+        make(powers=["three"])
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_options_are_finite_as_json_has_no_other_numbers(scratch_registry, value):
+    @scratch_registry.register("criterion", "scaled")
+    def scaled(weight, *, scale: float = 1.0, scales: tuple[float, ...] = (1.0,)):
+        """Has numbers for options."""
+        return weight.abs() * scale * scales[0]
+
+    for options in ({"scale": value}, {"scales": [1.0, value]}):
+        with pytest.raises(ValueError, match="must be finite"):
+            ex.Pruning(criterion="scaled", options=options)
 
 
 def test_unknown_names_say_what_there_is():

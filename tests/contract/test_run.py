@@ -70,10 +70,34 @@ def test_a_run_that_diverges_stops_with_its_last_good_weights_and_advice(tiny, f
     assert run.status == "diverged"
     assert run.row.isfinite().all()
     assert "at step " in run.summary["advice"]
-    assert "clip norm" in run.summary["advice"]
+    assert f"a learning rate below {fields['lr']:g}" in run.summary["advice"]
+    assert "not finite either" not in run.summary["advice"]
     assert run.summary["steps"] < 32
     assert run.dense.status == "diverged"
     assert all(p.isfinite().all() for p in run.model().parameters())
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ({"lr": 9, "clipping": None, "loss": "mse"}, "try a clip norm of 1, or a learning rate below 9"),
+        (
+            {"weight_decay": 1e6},
+            "try a weight decay below 10, as this one makes weights grow, or a learning rate below 0.1",
+        ),
+        ({"lr": 1e30, "optimizer": "adam", "clipping": None}, "try a learning rate below 1e+30"),
+        (
+            {"lr": 1e300},
+            "try a learning rate below 1e+300. The weights are not finite either: begin anew",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("single_steps")
+def test_advice_is_what_could_help(tiny, fields, advice):
+    run = ex.train(tiny(pruning=None, epochs=4, **fields), "cpu", progress=False)
+    assert run.status == "diverged"
+    assert run.summary["advice"].partition("): ")[2] == advice
+    assert bool(run.row.isfinite().all()) == ("not finite either" not in advice)
 
 
 @pytest.mark.parametrize("begin", [1 / 16, 2 / 16, 3 / 16])

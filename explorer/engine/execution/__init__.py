@@ -14,5 +14,6 @@ Read in this order:
   vector instructions that numba has no word for; `kernel_loader` loads it where numba is there.
 
 To add a clip rule, write a function in `explorer/methods/clipping.py`; only where it needs a quantity that no
-rule has asked for, `clipping` here learns its name. To compile another loss or rule, begin at `numba_steps`.
+rule has asked for, `clipping` here and `OFFERED` in `explorer/traits.py` learn its name. To compile another
+loss or rule, begin at `numba_steps`.
 """

@@ -35,8 +35,6 @@ from explorer.engine.network.state import State
 from explorer.experiment import Clipping
 from explorer.registry import Method
 
-QUANTITIES = ("grad", "grad_norm", "max_norm", "theta", "grads", "weights", "last", "mask", "memory")
-
 
 class Clipped(NamedTuple):
     """What came of clipping, [L] each."""
@@ -51,9 +49,6 @@ class Chain:
 
     def __init__(self, clipping: Clipping, layout: Layout, state: State, steps: int) -> None:
         self.rules = [registry.get("rule", name) for name in clipping.rules]
-        needs = {need for rule in self.rules for need in rule.needs}
-        for need in sorted(needs - set(QUANTITIES)):
-            raise ValueError(registry.unknown("a clip rule's parameter", need, QUANTITIES))
         self.layout = layout
         self.sparse = any(rule.traits.sparse for rule in self.rules)
         self.options = [rule.own(clipping.options) for rule in self.rules]

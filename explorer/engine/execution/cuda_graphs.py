@@ -45,9 +45,9 @@ class CudaGraphSteps:
         self.position = torch.zeros((), dtype=torch.long, device=self.device)  # the next batch's first image
         self.step_index = torch.zeros((), dtype=torch.long, device=self.device)  # the next step's number
         self._span = torch.arange(self.size, device=self.device)
-        self._factors = like.new_tensor(inputs.factors)
+        self._factors = like.new_tensor([inputs.lr_factor(step) for step in range(inputs.total)])
         measures = 5 if stepper.sparse else 4
-        self.log = like.new_zeros(len(inputs.factors), measures, len(like))
+        self.log = like.new_zeros(inputs.total, measures, len(like))
         self.last_gradient = torch.zeros_like(like)  # the gradient of the last step that was to
         self._replays: dict[int, Replay] = {}
         self._keeping: Replay | None = None  # a captured step that keeps its gradient

@@ -1,6 +1,7 @@
 """Runs the steps of a stack: captured and replayed on a GPU, as machine code on a CPU, else one by one.
 
-Which it is follows from the experiments alone, never from where a chunk of steps is cut.
+Which it is follows from the experiments alone, never from where a chunk of steps is cut. A step differs by
+rounding between the three, a whole run by more: masks may differ in thousands of entries, at equal accuracy.
 
 Shapes: L lanes, P parameters, B batch.
 """
@@ -153,8 +154,9 @@ class StepExecutor:
 
     def _inputs(self) -> StepInputs:
         setup = self.setup
-        factors = [setup.lr_factor(step) for step in range(setup.total)]
-        return StepInputs(setup.split.train, self.seeds, setup.batch_size, setup.normalise, factors)
+        return StepInputs(
+            setup.split.train, self.seeds, setup.batch_size, setup.normalise, setup.lr_factor, setup.total
+        )
 
     # -- batches --------------------------------------------------------------------------------------
 

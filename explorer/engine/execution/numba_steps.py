@@ -96,7 +96,7 @@ class NumbaSteps:
 
     def __init__(self, stepper: Stepper, inputs: StepInputs) -> None:
         self.kernels, self.stepper, self.groups = kernels(), stepper, stepper.groups
-        self.size, self.factors = inputs.batch_size, np.asarray(inputs.factors)
+        self.size, self.lr_factor = inputs.batch_size, inputs.lr_factor
         unique = list(dict.fromkeys(inputs.seeds))
         self.order_of = [unique.index(seed) for seed in inputs.seeds]
         self.net = _net(stepper, self.size)
@@ -153,7 +153,7 @@ class NumbaSteps:
         measured = torch.full((len(self.rows), count, 4), torch.nan)
         measured[:, :, 3] = 0
         images = [order[first : first + count * self.size].numpy() for order in orders]
-        factors = self.factors[step : step + count]
+        factors = np.array([self.lr_factor(at) for at in range(step, step + count)])
         going = [i for i in range(len(self.rows)) if i not in self.stepper.stopped]
 
         def train(i: int) -> int:

@@ -81,6 +81,10 @@ class Setup:
         """Steps of the whole run."""
         return self.per_epoch * self.epochs
 
+    def batch_images(self, step: int) -> int:
+        """Return how many images a step learns from: the last one of an epoch may have fewer."""
+        return min(self.batch_size, len(self.split.train) - step % self.per_epoch * self.batch_size)
+
     def lr_factor(self, step: int) -> float:
         """Return the factor of all learning rates at a step."""
         return self.lr_decay(step / self.total)

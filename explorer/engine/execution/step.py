@@ -10,7 +10,7 @@ Shapes: L lanes, P parameters, B batch.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,7 +38,8 @@ class StepInputs(NamedTuple):
     seeds: Sequence[int]  # which order of the images each row follows, [L]
     batch_size: int  # the last batch of an epoch may be smaller
     normalise: bool  # as in an Experiment
-    factors: Sequence[float]  # of the learning rate, one a step of the run
+    lr_factor: Callable[[int], float]  # of all learning rates, at a step of the run
+    total: int  # steps of the run
 
 
 class StepContext(NamedTuple):

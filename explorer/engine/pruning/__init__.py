@@ -12,6 +12,7 @@ In the order in which a prune event goes through the files:
 `pruner`        all of this for one row of a run
 `prune`         `ex.prune`: the same for any module of the user's
 
-To give criteria one more thing to ask for, write a function in `score_inputs` and name it in `QUANTITIES`.
+To give criteria one more thing to ask for, write a function in `score_inputs` and name it
+in `QUANTITIES`, and in `explorer/traits.py` in `OFFERED`.
 To add a criterion, a granularity or another method, see `explorer/methods`: nothing changes here.
 """

@@ -19,6 +19,10 @@ from explorer.traits import ScheduleTraits
 # What lanes of a stack may differ in.
 PER_LANE_FIELDS = ("pruning", "clipping", "lr", "momentum", "weight_decay", "l1", "seed")
 
+CALM_NORM = 1.0  # a clip norm that tames what runs away
+LARGE_RATE = 10.0  # from here on even a gradient of that norm moves weights too far
+GROWING = 2.0  # lr times weight decay from which a step turns a weight over and makes it larger
+
 MANY_EVENTS = 64  # a plan with more of them is noted at the records only
 
 
@@ -67,6 +71,18 @@ class Lane:
     def pruned(self) -> bool:
         """Whether it has had a prune event."""
         return any(what == "prune" for _, what, *_ in self.history.events)
+
+    def advice(self) -> str:
+        """Return what a lane that diverged may try, of what could help; and whether its weights are lost."""
+        exp, tries = self.experiment, []
+        if exp.lr < LARGE_RATE and exp.lr * exp.weight_decay >= GROWING:
+            tries.append(f"a weight decay below {1 / exp.lr:g}, as this one makes weights grow")
+        bounded = exp.clipping is not None and exp.clipping.bounded and exp.clipping.max_norm <= CALM_NORM
+        if not bounded and exp.optimizer == "sgd" and exp.lr < LARGE_RATE:
+            tries.append(f"a clip norm of {CALM_NORM:g}")
+        tries.append(f"a learning rate below {exp.lr:g}")
+        lost = self.last_good_row is not None and not bool(self.last_good_row.isfinite().all())
+        return f"try {', or '.join(tries)}" + ". The weights are not finite either: begin anew" * lost
 
     def copy(self) -> "Lane":
         """Return the lane as it is now: what is recorded and planned later does not show in it."""

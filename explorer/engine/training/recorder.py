@@ -5,7 +5,7 @@ On a GPU a record need not hold training up: its numbers travel while the next s
 Shapes: L lanes, P parameters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -73,10 +73,11 @@ class Recorder:
     Args:
         observer: measures the rows.
         per_epoch: steps in an epoch.
+        batch_images: how many images a step learns from.
     """
 
-    def __init__(self, observer: Observer, per_epoch: int) -> None:
-        self.observer, self.per_epoch = observer, per_epoch
+    def __init__(self, observer: Observer, per_epoch: int, batch_images: Callable[[int], int]) -> None:
+        self.observer, self.per_epoch, self.batch_images = observer, per_epoch, batch_images
         self.log = StepLog()  # what each step so far measured
         self.recorded = 0  # the step of the last record
         self.pending: PendingRecord | None = None
@@ -158,7 +159,7 @@ class Recorder:
         layers = self.observer.per_layer(tensors["measures"])
         losses = tensors["losses"].tolist() if "losses" in tensors else []
         for i, (lane, row) in enumerate(zip(lanes, pending.rows, strict=True)):
-            values = _means(self.log, i, since, pending.step)
+            values = self._means(i, since, pending.step)
             if losses:
                 values["val_loss"], values["val_accuracy"] = losses[row]
             sparsity, of_layers = layers[row]
@@ -181,6 +182,20 @@ class Recorder:
             self._tail.clear()
         return self.log
 
+    def mean_loss(self, losses: Sequence[float], begin: int) -> float:
+        """Return the loss of an image, on average, from those of the steps from `begin` on."""
+        images = [self.batch_images(step) for step in range(begin, begin + len(losses))]
+        return fmean(losses, None if len(set(images)) == 1 else images)
+
+    def _means(self, lane: int, begin: int, end: int) -> dict[str, float]:
+        """Return what some steps measured, on average; nothing where there are none."""
+        names = ("grad_norm", "clipped_grad_norm", "clip_rate")
+        losses, *others = (self.log.series(lane, i, begin)[: end - begin].tolist() for i in range(4))
+        if not losses:
+            return {}
+        means = {name: fmean(each) for name, each in zip(names, others, strict=True)}
+        return {"train_loss": self.mean_loss(losses, begin), **means}
+
     def _settle(self) -> None:
         """Take down the steps that were sent with a record."""
         if self.pending is None:
@@ -191,10 +206,3 @@ class Recorder:
 
     def _take_down(self, measured: Tensor, rows: list[int]) -> None:
         self.log += measured[:, :, rows].double().cpu().numpy()
-
-
-def _means(log: StepLog, lane: int, begin: int, end: int) -> dict[str, float]:
-    """Return what some steps measured, on average; nothing where there are none."""
-    names = ("train_loss", "grad_norm", "clipped_grad_norm", "clip_rate")
-    steps = [log.series(lane, i, begin)[: end - begin].tolist() for i in range(len(names))]
-    return {name: fmean(each) for name, each in zip(names, steps, strict=True) if each}

@@ -11,6 +11,7 @@ from explorer.experiment import DEFAULT_END, Pruning
 from explorer.methods.schedules import Event
 
 RECORDS = 4  # an epoch
+MOST_EVENTS = 1_000_000  # of a plan, which is copied with each moment that is kept
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,23 @@ class Timetable:
         room = int(schedule.traits.spans)  # a step, where begin and end come to the same one
         begin = min(self._step_at(pruning.begin_epoch, schedule.traits.begin), self.total - room)
         end = max(begin + room, self._step_at(pruning.end_epoch, DEFAULT_END))
+        self._check_count(pruning, end - begin)
         events = schedule(begin, end, pruning.unit, pruning.threshold, **pruning.own("schedule"))
         return {event.step: event for event in events}
+
+    @staticmethod
+    def _check_count(pruning: Pruning, steps: int) -> None:
+        """Raise ValueError where a schedule would plan more events than a plan should hold."""
+        own = registry.get("schedule", pruning.schedule).settings(pruning.options)
+        if "every" not in own:
+            return
+        every = own["every"] or registry.get("unit", pruning.unit).traits.every
+        if steps // every > MOST_EVENTS:
+            raise ValueError(
+                f"schedule = {pruning.schedule!r} would prune {steps // every:,} times, every = {every} in "
+                f"{steps:,} steps; allowed: {MOST_EVENTS:,} times. Set every to "
+                f"{-(-steps // MOST_EVENTS)} or more, or train for fewer epochs"
+            )
 
     def first_event(self, pruning: Pruning) -> int | None:
         """Return the step of a pruning's first event; None where it has none."""

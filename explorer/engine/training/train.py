@@ -3,6 +3,7 @@
 import functools
 import os
 import platform
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,10 @@ def train(
     A process that is forked from one that has trained (a DataLoader's workers, multiprocessing's "fork") may
     hang in torch: start it by "spawn".
 
+    The same experiment gives the same history to the bit on one machine and number of threads. Otherwise,
+    and between machine code and torch, a step differs by rounding; over an epoch that grows, until masks
+    differ in thousands of entries, at equal accuracy.
+
     Args:
         experiment: what to train, or a preset's name.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
@@ -55,7 +60,7 @@ def train(
         TypeError: where it is no Experiment.
     """
     experiment = experiment_of(experiment)
-    _warn_of_fork()
+    warn_of_fork()
     trainer, status = None, "done"
     try:
         with defer_sigint(once=True):  # data is being loaded
@@ -93,8 +98,10 @@ def train_stack(
     """Train experiments side by side, as lanes of one stack, and return their runs.
 
     `on_steps` hears of the steps of all lanes as they are done; where it raises, training ends.
-    Ctrl-C returns what there is, as "stopped", but raises before the first step.
+    Ctrl-C returns what there is, as "stopped", but raises before the first step. In a process forked from one
+    that has trained it warns, as `train` does.
     """
+    warn_of_fork()
     with defer_sigint(once=True):  # data is being loaded
         trainer = Trainer(experiments, device)
     trainer.rewindable = False
@@ -204,12 +211,16 @@ def _first_process() -> int:
     return os.getpid()
 
 
-def _warn_of_fork() -> None:
+def warn_of_fork() -> None:
+    """Warn whoever trains in a process that was forked from one that has; all that trains asks here first."""
     if _first_process() != os.getpid():
+        frame, level = sys._getframe(), 1
+        while frame.f_back and frame.f_globals.get("__name__", "").startswith("explorer."):
+            frame, level = frame.f_back, level + 1
         warnings.warn(
             "this process was forked from one that has trained, and torch may hang in it: "
             'start it by multiprocessing.get_context("spawn")',
-            stacklevel=3,
+            stacklevel=level,
         )
 
 

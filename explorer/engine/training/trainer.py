@@ -62,7 +62,7 @@ class Trainer:
         )
         self.events = PruneEvents(self.pruner, self.observer)
         self.executor = StepExecutor(self.setup)
-        self.recorder = Recorder(self.observer, self.per_epoch)
+        self.recorder = Recorder(self.observer, self.per_epoch, self.setup.batch_images)
         self.step, self.done, self.seconds = 0, False, 0.0
         self.checkpoint: Checkpoint | None = None  # just before the first prune event
         self.gradient: Tensor | None = None  # of the step before a record, masked but not clipped, [L, P]
@@ -178,8 +178,7 @@ class Trainer:
         """Keep a lane's last good weights, and say what to try."""
         lane.last_good_row = self.state.theta[lane.row].clone()
         lane.last_good_buffers = self.pruner.recalibrated(self.state.view(lane.row), lane.experiment)
-        advice = f"try a clip norm of 1, or a learning rate below {lane.experiment.lr:g}"
-        lane.diverged = f"{what} (epoch {at / self.per_epoch:.2f}): {advice}"
+        lane.diverged = f"{what} (epoch {at / self.per_epoch:.2f}): {lane.advice()}"
 
     def _finish(self) -> None:
         if self.state.diverged is not None:

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from statistics import fmean
 
 from torch import Tensor
 
@@ -112,7 +111,8 @@ class FramePublisher:
         lanes = []
         for i, (lane, values) in enumerate(zip(trainer.lanes, metrics, strict=True)):
             losses = log.series(i, 0, last).tolist()
-            training = {"train_loss": fmean(losses)} if len(losses) >= enough else {}
+            loss = {"train_loss": trainer.recorder.mean_loss(losses, last)} if losses else {}
+            training = loss if len(losses) >= enough else {}
             validation = {name: values[name] for name in VALIDATION if name in values}
             lanes.append({**validation, **training, "sparsity": trainer.sparsity(lane)})
         self.points.append(Point(trainer.step, trainer.step / trainer.per_epoch, lanes))

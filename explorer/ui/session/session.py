@@ -8,7 +8,7 @@ from typing import Any
 
 from explorer.engine.training.branch import check
 from explorer.engine.training.run import Run
-from explorer.engine.training.train import run_of, warm_up
+from explorer.engine.training.train import run_of, warm_up, warn_of_fork
 from explorer.engine.training.trainer import Trainer
 from explorer.experiment import Experiment
 from explorer.ui.session.command_thread import CommandThread
@@ -24,7 +24,8 @@ class Session:
 
     What a changed setting does, `set`, is the table in `reaction.py`: moving the threshold of a one-shot run
     goes back to just before its prune event, clip norm and learning rate act from the next step, and most
-    others begin a new run.
+    others begin a new run. A process forked from one that has trained may hang in torch, and has no worker of
+    its parent's sessions: start it by "spawn".
 
     Args:
         experiment: what to train.
@@ -59,11 +60,13 @@ class Session:
 
     def prepare(self) -> None:
         """Show the untrained network, so that the first start is quick."""
+        warn_of_fork()
         self._thread.post(self._worker.ready)
         warm_up()
 
     def start(self, experiment: Experiment | None = None) -> None:
         """Train from the beginning."""
+        warn_of_fork()
         self.experiment = experiment or self.experiment
         self._thread.post(self._worker.start, self.experiment)
 

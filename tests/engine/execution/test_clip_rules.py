@@ -12,6 +12,7 @@ from explorer.engine.network.layout import Layout
 from explorer.engine.network.state import State
 from explorer.engine.training.train import run_of, runs_of
 from explorer.engine.training.trainer import Trainer
+from explorer.traits import OFFERED
 
 ALONE = {name: {"rule": name} for name in registry.names("rule")}
 MORE = {
@@ -190,12 +191,22 @@ def test_the_last_layer_is_spared_by_agc():
 
 
 def test_a_rule_may_ask_only_for_what_there_is(scratch_registry):
-    @scratch_registry.register("rule", "greedy")
-    def greedy(grad, gradnorm):
-        """Asks for a name that is not known."""
-
     with pytest.raises(ValueError, match=r"'gradnorm' is not known; did you mean 'grad_norm'\?"):
-        chain({"rule": "greedy"}, torch.ones(1, 9))
+        scratch_registry.register("rule", "greedy")(lambda grad, gradnorm: grad * gradnorm)
+
+
+def test_a_rule_may_ask_for_all_that_is_offered(tiny, scratch_registry):
+    calls = []
+
+    @scratch_registry.register("rule", "greedy", memory="weight")
+    def greedy(grad, grad_norm, max_norm, theta, grads, weights, last, mask, memory):  # noqa: PLR0917  one a name
+        """Has all."""
+        calls.append((grad, grads, theta, weights, last, mask, memory))
+        return grad_norm > max_norm, grad_norm
+
+    assert scratch_registry.get("rule", "greedy").needs == OFFERED["rule"]
+    run = ex.train(tiny(clipping={"rule": "greedy"}, pruning=None), progress=False)
+    assert (run.status, len(calls)) == ("done", 16)
 
 
 # -- memories -----------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_a_method_that_is_registered_anew_is_the_one_that_decides(scratch_regist
     pruning = ex.Pruning(criterion="magnitude")
     before = resolve(pruning)
     assert resolve(pruning) == before
-    scratch_registry.register("criterion", "magnitude", signed=True)(lambda weight: weight)
+    scratch_registry.register("criterion", "magnitude", override=True, signed=True)(lambda weight: weight)
     assert resolve(pruning).criterion(-3) == -3
     assert (before.criterion.traits.signed, resolve(pruning).criterion.traits.signed) == (False, True)
 

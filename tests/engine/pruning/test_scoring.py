@@ -9,7 +9,7 @@ import explorer as ex
 from explorer import registry
 from explorer.engine.data import datasets
 from explorer.engine.data.random import generator
-from explorer.engine.pruning import score_inputs, scoring
+from explorer.engine.pruning import score_inputs
 from explorer.engine.training.trainer import Trainer
 
 
@@ -83,16 +83,6 @@ def scene_of(module, seed):
     made.module, made.parameters, made.layers = module, dict(module.named_parameters()), ["0"]
     made.generator = generator(seed, 2, 0)
     return made
-
-
-def test_a_criterion_that_asks_for_what_there_is_not(scratch_registry):
-    @scratch_registry.register("criterion", "odd")
-    def odd(wait):
-        """Asks for what is not there."""
-        return wait
-
-    with pytest.raises(ValueError, match="'wait' is not known; did you mean 'weight'"):
-        scoring.score(scratch_registry.get("criterion", "odd"), scene(net(), 1), {})
 
 
 def test_a_run_scores_by_5000_training_images_and_not_one_batch():

@@ -9,6 +9,7 @@ import pytest
 import explorer as ex
 from explorer.engine.execution.interrupts import defer_sigint
 from explorer.engine.training import train as train_module
+from explorer.ui.session.session import Session
 
 INTERRUPTED_IMPORT = """
 import signal, sys, explorer as ex
@@ -62,5 +63,17 @@ def test_a_second_interrupt_is_heard_at_once():
 def test_a_forked_process_is_warned(tiny, monkeypatch):
     ex.train(tiny(epochs=1), "cpu", progress=False)
     monkeypatch.setattr(train_module.os, "getpid", lambda: -1)
-    with pytest.warns(UserWarning, match="forked from one that has trained.*spawn"):
-        ex.train(tiny(epochs=1), "cpu", progress=False)
+    session = Session(tiny(epochs=1), "cpu")
+    try:
+        for begin in (
+            lambda: ex.train(tiny(epochs=1), "cpu", progress=False),
+            lambda: ex.sweep(tiny(epochs=1), {"lr": [0.1]}, device="cpu", progress=False, plan="stack"),
+            lambda: train_module.train_stack([tiny(epochs=1)], "cpu", lambda _: None),
+            session.prepare,
+            session.start,
+        ):
+            with pytest.warns(UserWarning, match="forked from one that has trained.*spawn") as caught:
+                begin()
+            assert {warning.filename for warning in caught} == {__file__}
+    finally:
+        session.close()

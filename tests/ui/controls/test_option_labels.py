@@ -40,7 +40,7 @@ def test_labels_and_choices_on_the_page(opened):
 
 def test_a_method_of_the_users_own_goes_by_its_own_names(scratch_registry):
     @scratch_registry.register("schedule", "mine", **vars(registry.get("schedule", "gradual").traits))
-    def mine(*, eps: float = 0.1, my_number: float = 0.2):
+    def mine(begin, end, unit, threshold, *, eps: float = 0.1, my_number: float = 0.2):
         """Mine."""
 
     method = registry.get("schedule", "mine")
