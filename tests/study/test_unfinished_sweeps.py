@@ -19,9 +19,10 @@ def acting(tiny, scratch_registry):
 
     def make(act, criteria=("magnitude", "acting", "random"), **options):
         @scratch_registry.register("criterion", "acting")
-        def acting(weight):
-            """Something, then magnitude."""
-            act()
+        def acting(weight, initial_weight):
+            """Something, then magnitude; nothing as it is tried out before training."""
+            if not torch.equal(weight, initial_weight):
+                act()
             return weight.abs()
 
         grid = {"pruning.criterion": list(criteria)}

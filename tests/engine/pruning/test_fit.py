@@ -104,7 +104,8 @@ def test_what_cannot_be_scored_is_refused_before_it_trains(tiny, scratch_registr
     for refuse in (fit.check, lambda e: Trainer([e], "cpu")):
         with pytest.raises(ValueError, match=WORDS):
             refuse(exp)
-    study = ex.sweep(exp, {"pruning.criterion": ["fisher", "gradient"]}, progress=False)
+    with pytest.warns(UserWarning, match="1 of 2 combinations are skipped"):
+        study = ex.sweep(exp, {"pruning.criterion": ["fisher", "gradient"]}, progress=False)
     assert len(study.frame) == 1
     [(changes, reason)] = study.skipped
     assert (changes, len(reason) < 300) == ({"pruning.criterion": "fisher"}, True)
