@@ -15,9 +15,11 @@ import torch
 from explorer import registry
 from explorer.engine.data.datasets import load
 from explorer.engine.data.device import pick_device
+from explorer.engine.network import models
+from explorer.engine.network.layout import warn_of_left_out
 from explorer.engine.pruning import fit
 from explorer.engine.training.run import Run
-from explorer.engine.training.train import train_stack, warn_of_fork
+from explorer.engine.training.train import staying_layers, train_stack, warn_of_fork
 from explorer.experiment import Clipping, Experiment, Pruning
 from explorer.presets import experiment_of
 from explorer.study.plan import Plan, make_plan, steps_of, with_twins
@@ -31,6 +33,7 @@ NONE_TRAINS = "none of {} combinations can be trained; {}: {}"
 SKIPPED = "{} of {} combinations are skipped (study.skipped has them all); {}: {}"
 FAILED = "{} of {} runs failed (study.missing has them all); {}: {}"
 INTERRUPTED = "interrupted"
+FALLEN = "{} of {} runs keep no weight of a whole layer; the first of them: {}, seed {}"
 WORDS = 200  # of a reason, at most, that a warning repeats
 
 ALL = "all"
@@ -136,6 +139,8 @@ def sweep(
         given = registry.show(first)
         warnings.warn(SKIPPED.format(len(skipped), combinations, given, shorten(reason, WORDS)), stacklevel=2)
     fit.warn_of_dense_layers(experiments)
+    for each in {(e.model, str(e.model_options)): e for e in experiments if e.pruning is not None}.values():
+        warn_of_left_out(models.build(each))
     work = make_plan(experiments, where, plan)
     with _bar(work, progress) as bar:
         trained, errors = _train(work, set(experiments), device, bar.update if bar else lambda _: None)
@@ -148,6 +153,11 @@ def sweep(
         first, reason = failed[0]
         warnings.warn(FAILED.format(len(failed), len(pairs), first, shorten(reason, WORDS)), stacklevel=2)
     done = [(runs[e.hash], changes) for e, changes in pairs if e.hash in runs]
+    fallen = [(run, changes) for run, changes in done if not all(staying_layers(run).values())]
+    if fallen:
+        run, changes = fallen[0]
+        text = FALLEN.format(len(fallen), len(done), registry.show(changes), run.experiment.seed)
+        warnings.warn(text, stacklevel=2)
     return Study([run for run, _ in done], [changes for _, changes in done], skipped, work, missing)
 
 

@@ -52,6 +52,15 @@ def test_a_run_warns_too(small, granularity):
     assert not any(mask.any() for mask in run.masks.values())
 
 
+def test_a_sweep_warns_once_of_all_its_runs(small):
+    exp = small(pruning={"threshold": 0.5, "begin_epoch": 0.5})
+    text = r"2 of 4 runs keep no weight of a whole layer; the first of them: .*0\.999}, seed 0"
+    with pytest.warns(UserWarning, match=text) as caught:
+        ex.sweep(exp, {"pruning.threshold": [0.5, 0.999]}, seeds=2, progress=False, plan="loop")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
 def test_a_layer_that_hands_on_what_it_gets_has_not_fallen(small):
     run = ex.train(small(pruning={"threshold": 0.9, "granularity": "layer"}), progress=False)
     assert not run.masks["3.weight"].any()

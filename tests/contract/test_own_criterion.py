@@ -94,3 +94,19 @@ def test_what_is_no_tensor_is_refused(own):
 def test_scores_may_be_whole_numbers(own, kind):
     masks = ex.prune(net(), own(lambda weight: (weight > 0).to(kind)))
     assert sum(int((~mask).sum()) for mask in masks.values()) == round(0.5 * 72)
+
+
+def test_a_granularity_that_writes_in_place_revives_nothing(small, scratch_registry):
+    neuron = scratch_registry.get("granularity", "neuron").traits
+
+    @scratch_registry.register("granularity", "own", expand=neuron.expand, hidden=True, prunes="neurons")
+    def own_granularity(scores):
+        """Sums, in the memory of what it gets."""
+        return scores.add_(1e-6).flatten(2).sum(2)
+
+    pruning = {"granularity": "own", "schedule": "iterative", "threshold": 0.5, "begin_epoch": 0}
+    run = ex.train(small(pruning=pruning), progress=False)
+    dead = [~run.masks[name].any(1) for name in ("1.weight", "3.weight")]
+    assert sum(int(each.sum()) for each in dead) == 4
+    for name, units in zip(("1.weight", "3.weight"), dead, strict=True):
+        assert not run.model().get_parameter(name)[units].any()

@@ -1,6 +1,7 @@
 """What cannot be pruned is named in a warning, unless the user says that it is meant."""
 
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -77,3 +78,8 @@ def test_a_run_names_what_it_leaves_out(small, scratch_registry):
         ex.train(small(model="recurrent", pruning={"threshold": 0.5}), progress=False)
     assert caught[0].filename == __file__
     ex.train(small(model="recurrent", pruning=None), progress=False)
+    sweep = partial(ex.sweep, small(model="recurrent", pruning={"threshold": 0.5}), progress=False)
+    with pytest.warns(UserWarning, match=r"not pruned: gru\.weight_ih_l0 \(GRU\)") as caught:
+        sweep({"pruning.threshold": [0.3, 0.5]}, plan="loop")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__

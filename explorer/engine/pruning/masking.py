@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-NAMED = 4  # parameters that a warning names
+NAMED = 4  # layers that a warning names
 PRUNED = float("-inf")  # of what is pruned already: it falls before anything else
 
 
@@ -51,9 +51,8 @@ def cutoffs_at_one(
     `cutoff` is the threshold's unit; it gets the scores and the values whose standard deviation counts, both
     without what is pruned.
     """
-    one = torch.ones((), dtype=scores[0].dtype, device=scores[0].device)
     rows = zip(scores, std_values, alive, strict=True)
-    return [float(cutoff(one, s[stays], v[stays])) if stays.any() else 0.0 for s, v, stays in rows]
+    return [float(cutoff(s.new_ones(()), s[stays], v[stays])) if stays.any() else 0.0 for s, v, stays in rows]
 
 
 def reduce_to_units(
@@ -66,7 +65,7 @@ def reduce_to_units(
     """
     reduced = []
     for values in scores:
-        units = reduce(values)[0]
+        units = reduce(values.clone())[0]
         even = by_size and values.dim() > 2  # a criterion that scores whole units has no size in it
         reduced.append(units / (values.numel() / len(units)) ** 0.5 if even else units)
     return reduced
@@ -92,7 +91,8 @@ def expand_units(
     units: Sequence[Tensor], shapes: Sequence[torch.Size], expand: Callable[[Tensor, torch.Size], Tensor]
 ) -> list[Tensor]:
     """Expand the units that stay, [units], into masks of the weights, [*shape]."""
-    return [expand(u.unsqueeze(0), torch.Size((1, *s)))[0] for u, s in zip(units, shapes, strict=True)]
+    pairs = zip(units, shapes, strict=True)
+    return [expand(u.clone().unsqueeze(0), torch.Size((1, *s)))[0] for u, s in pairs]
 
 
 def thresholds_at(scores: Sequence[Tensor], scale: Sequence[float], shares: Sequence[float]) -> list[float]:
@@ -102,10 +102,10 @@ def thresholds_at(scores: Sequence[Tensor], scale: Sequence[float], shares: Sequ
     return [float(ranked[min(round(share * len(ranked)), len(ranked) - 1)]) for share in shares]
 
 
-def warn_of_fallen(masks: Mapping[str, Tensor], threshold: float) -> None:
-    """Warn the caller's caller where nothing stays of a whole layer, or of all; masks by parameter name."""
-    fallen = [name for name, keep in masks.items() if not keep.any()]
+def warn_of_fallen(stays: Mapping[str, bool], threshold: float) -> None:
+    """Warn the caller's caller where nothing stays of a whole layer, or of all, by name."""
+    fallen = [name for name, some in stays.items() if not some]
     if fallen:
         more = f" and {len(fallen) - NAMED} more" if len(fallen) > NAMED else ""
-        what = "the whole network" if len(fallen) == len(masks) else ", ".join(fallen[:NAMED]) + more
+        what = "the whole network" if len(fallen) == len(stays) else ", ".join(fallen[:NAMED]) + more
         warnings.warn(f"threshold = {threshold} leaves nothing of {what}: try a lower one", stacklevel=3)

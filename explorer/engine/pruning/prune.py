@@ -106,7 +106,7 @@ def prune(
             context.parameters[name].masked_fill_(~keep, 0)
     shapes = {name: weights[name].shape for name in context.layers}
     warn_of_problems(pruning.granularity, resolved.problems(shapes, last))
-    warn_of_fallen(masks, pruning.threshold)
+    warn_of_fallen({name: bool(keep.any()) for name, keep in masks.items()}, pruning.threshold)
     return _by_every_name(module, masks | none)
 
 

@@ -162,7 +162,7 @@ class ResolvedPruning:
             pairs = zip(scores, shapes, strict=True)
             return [within(s, shape, share, **self.granularity.options) for s, shape in pairs]
         sizes = [len(s) for s in scores]
-        budget = self.allocation(sizes, shapes, share)
+        budget = self.allocation([*sizes], [*shapes], share)
         if budget is not None:
             return [masking.keep_highest(s, k) for s, k in zip(scores, budget, strict=True)]
         keep = masking.keep_highest(torch.cat(list(scores)), round(share * sum(sizes)))

@@ -13,8 +13,8 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from explorer import registry
 from explorer.engine.data.device import pick_device, tf32
 from explorer.engine.execution.interrupts import defer_sigint
 from explorer.engine.execution.kernel_loader import available
@@ -81,15 +81,18 @@ def train(
         status = "stopped"
     run = run_of(trainer, status)
     if experiment.pruning is not None:
-        warn_of_fallen(_prunable_masks(trainer, run), experiment.pruning.threshold)
+        warn_of_fallen(staying_layers(run), experiment.pruning.threshold)
     return run
 
 
-def _prunable_masks(trainer: Trainer, run: Run) -> dict[str, Tensor]:
-    """Return what stays of each weight of a pruned run, by name; layers that hand on what they get stay."""
-    if run.keep is None or trainer.state.fill is not None:
-        return {}
-    return {slot.name: slot.of(run.keep) for slot in (la.weight for la in trainer.network.layout.layers)}
+def staying_layers(run: Run) -> dict[str, bool]:
+    """Return of which layers some weights stay at a run's end; what hands on what it gets stays."""
+    pruning = run.experiment.pruning
+    hands_on = pruning is not None and registry.get("granularity", pruning.granularity).traits.identity
+    sparsity = {
+        layer: value for _, _, metric, layer, value in run.records.history if metric == "sparsity" and layer
+    }
+    return {layer: value < 1 or hands_on for layer, value in sparsity.items()}
 
 
 def train_stack(
