@@ -21,6 +21,7 @@ import torch
 from loky import ProcessPoolExecutor  # type: ignore[import-untyped]
 
 from explorer import registry
+from explorer.engine.execution.interrupts import defer_sigint
 from explorer.engine.training.run import Run
 from explorer.engine.training.train import train_stack
 from explorer.experiment import Experiment
@@ -60,7 +61,8 @@ def train_stacks(
                 for place, stack in enumerate(stacks)
             }
             while jobs:
-                finished, _ = wait(jobs, POLL, FIRST_COMPLETED)
+                with defer_sigint():  # raised in a finalizer, which may run at any time, it would be lost
+                    finished, _ = wait(jobs, POLL, FIRST_COMPLETED)
                 total = int(steps.sum())
                 on_steps(total - before)
                 before = total
