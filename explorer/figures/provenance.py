@@ -176,8 +176,8 @@ def _checked(text: str | None) -> list[Provenance]:
     origins: list[Provenance] = json.loads(text) if text else []
     for origin in origins:
         if STUDY not in origin:
-            whats = [event["what"] for event in origin["events"]]
-            if not isinstance(origin["experiment"], dict) or not all(isinstance(w, str) for w in whats):
+            kinds = [event["what"] for event in origin["events"]]
+            if not isinstance(origin["experiment"], dict) or not all(isinstance(w, str) for w in kinds):
                 raise TypeError("experiment and events are not what they should be")
             bool(origin["steered"])
     return origins
