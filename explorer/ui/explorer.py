@@ -10,7 +10,7 @@ import ipywidgets as w
 from explorer import registry
 from explorer.engine.training.run import Run
 from explorer.experiment import Experiment
-from explorer.presets import PRESETS
+from explorer.presets import PRESETS, experiment_of
 from explorer.ui.controls import controls, groups, method_options, status_line
 from explorer.ui.controls.compatible_changes import keep_sparsity, with_required_changes
 from explorer.ui.controls.controls import Changes, Control
@@ -47,7 +47,7 @@ class Explorer(w.VBox):
         twin: bool = True,
         hide: Iterable[str] = (),
     ) -> None:
-        self._first = self._good = controls.resolve_experiment(experiment)
+        self._first = self._good = Experiment() if experiment is None else experiment_of(experiment)
         self._twin, self._tag = twin, 0
         self._guard = Guard(on_error=lambda: self._sync(self.experiment), on_warning=self._remark)
         self.session = self._new_session(self._first, device)
@@ -73,12 +73,12 @@ class Explorer(w.VBox):
 
     @property
     def experiment(self) -> Experiment:
-        """Where the controls stand; setting it moves them, and begins anew if a run is under way."""
+        """Where the controls stand; setting it, to a preset's name too, begins anew if a run is under way."""
         return self.session.experiment
 
     @experiment.setter
-    def experiment(self, experiment: Experiment) -> None:
-        self._go_to(experiment)
+    def experiment(self, experiment: Experiment | str) -> None:
+        self._go_to(experiment_of(experiment))
 
     @property
     def run(self) -> Run:

@@ -74,3 +74,24 @@ def test_a_layer_without_weights_has_an_empty_mask(criterion):
     assert (masks["0.weight"].shape, masks["1.weight"].shape) == ((0, 4), (6, 0))
     assert int(masks["3.weight"].sum()) in (6, 9, 12)  # half of 18 weights, or one or two of three units
     assert ex.prune(nn.Linear(4, 0), pruning)["weight"].shape == (0, 4)
+
+
+class Answers(nn.Module):
+    """Answers with a dictionary, as many libraries' models do."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return {"logits": self.fc(x)}
+
+
+@pytest.mark.parametrize("criterion", ["gradient", "fisher", "grasp"])
+def test_an_answer_that_the_loss_cannot_take_is_told_with_what_to_look_at(criterion):
+    batch = torch.randn(8, 6), torch.arange(8) % 3
+    with pytest.raises(ValueError, match=r"for Answers and inputs .* not dict.* Look at model, .* and loss"):
+        ex.prune(Answers(), ex.Pruning(criterion=criterion, threshold=0.5), batch)
+    loss = lambda out, labels: nn.functional.cross_entropy(out["logits"], labels)  # noqa: E731
+    masks = ex.prune(Answers(), ex.Pruning(criterion=criterion, threshold=0.5), batch, loss=loss)
+    assert int(masks["fc.weight"].sum()) == 9

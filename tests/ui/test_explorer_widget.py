@@ -206,12 +206,29 @@ def test_a_diverged_run_gives_its_advice(opened):
     assert "try a learning rate below 1e+09" in told(explorer)
 
 
-@pytest.mark.parametrize("wrong", ["mlp-784-128-10", {"epochs": 1}, 3])
-def test_an_explorer_of_something_else_is_refused(wrong):
-    with pytest.raises(
-        ValueError, match=r"give an explorer.Experiment|preset = 'mlp-784-128-10' is not known"
-    ):
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ("mlp-784-128-10", ValueError, "preset = 'mlp-784-128-10' is not known"),
+        ({"epochs": 1}, TypeError, "give an ex.Experiment"),
+        (3, TypeError, "give an ex.Experiment"),
+    ],
+)
+def test_something_else_is_refused_and_changes_nothing(opened, wrong, error, words):
+    with pytest.raises(error, match=words):
         Explorer(wrong)
+    explorer = opened()
+    before = explorer.experiment
+    with pytest.raises(error, match=words):
+        explorer.experiment = wrong
+    assert explorer.experiment == before
+    assert told(explorer) == ""
+
+
+def test_a_presets_name_moves_the_controls(opened):
+    explorer = opened()
+    explorer.experiment = "han-2015-lenet-300-100"
+    assert explorer.experiment == ex.presets["han-2015-lenet-300-100"].experiment
 
 
 def test_closing_ends_the_threads_and_takes_the_widgets_away(tiny, monkeypatch):

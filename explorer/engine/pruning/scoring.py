@@ -63,15 +63,16 @@ def _compute(need: str, context: ScoringContext) -> ByLayer:
         return QUANTITIES[need](context)
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, IndexError) as error:  # torch's own: shapes, or what it cannot differentiate
+    except (RuntimeError, IndexError, TypeError, AttributeError) as error:
+        # torch's own: shapes, what it cannot differentiate, an answer that the loss cannot take
         reason, inputs = (
             str(error).partition("\n")[0],
             "" if context.x is None else f" {list(context.x.shape)}",
         )
         raise ValueError(
             f"{need!r}, which this criterion scores by, cannot be computed for "
-            f"{type(context.module).__name__} and inputs{inputs}: {reason[:LONGEST]}. Take another "
-            "criterion, or look at model and inputs"
+            f"{type(context.module).__name__} and inputs{inputs}: {reason[:LONGEST].rstrip('.')}. "
+            "Look at model, inputs, labels and loss, or take another criterion"
         ) from error
 
 

@@ -9,7 +9,7 @@ import torch
 
 from explorer import registry
 from explorer.experiment import METHODS, Experiment, most_held_out
-from explorer.presets import PRESETS, experiment_of
+from explorer.presets import PRESETS
 from explorer.ui.controls import fields, labels
 
 # Every string that a person reads here, beside the labels.
@@ -183,18 +183,3 @@ def _optimizer() -> Control:
 def presets_menu() -> w.Dropdown:
     """Return the presets by title; none is chosen until somebody does."""
     return _choice("preset", [(NO_PRESET, ""), *((p.title, name) for name, p in PRESETS.items())])
-
-
-def resolve_experiment(experiment: Experiment | str | None) -> Experiment:
-    """Return where the controls stand at first: an Experiment, a preset's by its name, or the default one.
-
-    Raises:
-        ValueError: where it is something else.
-    """
-    if isinstance(experiment, str):
-        return experiment_of(experiment)
-    if not isinstance(experiment, Experiment | None):
-        raise ValueError(
-            f"experiment = {experiment!r}: give an explorer.Experiment, a preset's name, or nothing"
-        )
-    return experiment or Experiment()
