@@ -50,7 +50,13 @@ def cache(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("kind", "damage"), [("nbc", truncate), ("nbc", empty), ("nbc", flip), ("nbi", truncate)]
+    ("kind", "damage"),
+    [
+        ("nbc", flip),
+        ("nbi", truncate),
+        pytest.param("nbc", truncate, marks=pytest.mark.slow),
+        pytest.param("nbc", empty, marks=pytest.mark.slow),
+    ],
 )
 def test_a_damaged_file_is_compiled_anew(cache, kind, damage):
     files = list(cache.rglob(f"*.nonzero*.{kind}"))
